@@ -1,0 +1,162 @@
+"""What a client has to know: checked once, before anything is sent. No lookup, no network."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
+
+from airflow_provider_mps.client.credentials import Credentials
+from airflow_provider_mps.errors import MpsConfigError
+
+DEFAULT_HOST = "mps.tencentcloudapi.com"
+_REGION = re.compile(r"[a-z]{2,3}(-[a-z0-9]+){1,3}")
+_LANGUAGES = ("en-US", "zh-CN")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientConfig:
+    """
+    Everything that shapes a request besides the action.
+
+    :param credentials: what signs it.
+    :param endpoint: ``https://host[:port]``; plain http is for a loopback host only (the emulator).
+    :param region: ``X-TC-Region``, for example ``ap-guangzhou``; MPS does not require one.
+    :param language: of MPS's messages, ``en-US`` or ``zh-CN``.
+    :param timeout: seconds for one whole request, answer included.
+    :param proxy: address of an HTTP proxy; "" goes direct; None takes it from the environment
+        (``HTTPS_PROXY``, ``NO_PROXY``).
+    :param ca_file: certificates to trust instead of the usual ones.
+    """
+
+    credentials: Credentials
+    endpoint: str = f"https://{DEFAULT_HOST}"
+    region: str | None = None
+    language: str = "en-US"
+    timeout: float = 30.0
+    proxy: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_endpoint(self.endpoint)
+        if self.region is not None and not _REGION.fullmatch(self.region):
+            raise MpsConfigError(f"The region {self.region!r:.40} of the MPS connection has not the form ap-guangzhou.")
+        if self.language not in _LANGUAGES:
+            raise MpsConfigError(f"The language of the MPS connection can be {' or '.join(_LANGUAGES)}.")
+        if not (math.isfinite(self.timeout) and 0 < self.timeout <= 3600):
+            raise MpsConfigError("The timeout of the MPS connection must be above 0 and at most 3600 seconds.")
+        if self.proxy and urlsplit(self.proxy).scheme not in {"http", "https"}:
+            raise MpsConfigError("The proxy of the MPS connection must be an http:// or https:// address.")
+        if self.ca_file is not None and not os.path.isfile(self.ca_file):
+            raise MpsConfigError(f"verify names {self.ca_file!r}, which is not a file on this machine.")
+
+    @classmethod
+    def from_connection(
+        cls,
+        *,
+        login: str | None,
+        password: str | None,
+        host: str | None,
+        port: int | None,
+        extra: Mapping[str, Any],
+        region: str | None = None,
+    ) -> ClientConfig:
+        """
+        Read the fields of an Airflow connection.
+
+        :param region: overrides the connection's.
+        :raises MpsConfigError: a field is missing or makes no sense; the text says which, and never its secret.
+        """
+        text = {key: str(value).strip() for key, value in extra.items() if value is not None and value != ""}
+        return cls(
+            credentials=Credentials((login or "").strip(), (password or "").strip(), text.get("token")),
+            endpoint=_endpoint(host, port),
+            region=region or text.get("region"),
+            language=text.get("language", "en-US"),
+            timeout=_seconds(text.get("timeout", "30")),
+            proxy=text.get("proxy"),
+            ca_file=_ca_file(text.get("verify")),
+        )
+
+    @property
+    def connect_timeout(self) -> float:
+        """Seconds to reach the server: what has not answered by then is away."""
+        return min(10.0, self.timeout)
+
+    @property
+    def host(self) -> str:
+        """Host and port as the ``Host`` header carries and the signature covers them."""
+        return urlsplit(self.endpoint).netloc
+
+    def resolve_proxy(self) -> str | None:
+        """The proxy to use for the endpoint, with the usual meaning of ``NO_PROXY``; None goes direct."""
+        if self.proxy is not None:
+            return self.proxy or None
+        proxies = getproxies_environment()
+        if proxy_bypass_environment(self.host, proxies):
+            return None
+        return proxies.get(urlsplit(self.endpoint).scheme) or proxies.get("all")
+
+
+def is_loopback(hostname: str) -> bool:
+    """Whether a host name or address can only mean this machine."""
+    if hostname == "localhost":
+        return True
+    try:
+        return ip_address(hostname).is_loopback
+    except ValueError:
+        return False
+
+
+def _endpoint(host: str | None, port: int | None) -> str:
+    host = (host or "").strip().rstrip("/") or DEFAULT_HOST
+    scheme, separator, rest = host.rpartition("://")
+    netloc = rest.lower()
+    if port and ":" not in netloc:
+        netloc = f"{netloc}:{port}"
+    return f"{scheme.lower() if separator else 'https'}://{netloc}"
+
+
+def _check_endpoint(endpoint: str) -> None:
+    try:
+        parts = urlsplit(endpoint)
+        hostname, port = parts.hostname or "", parts.port
+    except ValueError:
+        hostname, port, parts = "", None, urlsplit("")
+    standard = {"https": 443, "http": 80}.get(parts.scheme)
+    if standard is None or not hostname or parts.path or parts.query or parts.fragment or parts.username is not None:
+        raise MpsConfigError(
+            f"The API endpoint of the MPS connection is not a host name such as {DEFAULT_HOST} (a port may follow)."
+        )
+    if port == standard:
+        # A client leaves the standard port out of the Host header, and the signature covers that header.
+        raise MpsConfigError(f"Leave :{port} out of the API endpoint: it is the standard port.")
+    if parts.scheme == "http" and not is_loopback(hostname):
+        raise MpsConfigError(
+            "The API endpoint of the MPS connection uses http://, which is allowed for a loopback host only: "
+            "requests would travel in the clear."
+        )
+
+
+def _seconds(value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise MpsConfigError(f"The timeout of the MPS connection is {value!r:.20}, not a number of seconds.") from None
+
+
+def _ca_file(value: str | None) -> str | None:
+    if value is None or value.lower() == "true":
+        return None
+    if value.lower() == "false":
+        raise MpsConfigError(
+            "verify cannot be false: keys and media addresses would go to whoever answers. "
+            "Set it to the file with your certificate authority."
+        )
+    return value

@@ -1,0 +1,118 @@
+"""When a wait goes on, when it ends, and when it gives up. Pure; the same judge on the worker and in the triggerer."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from airflow_provider_mps.errors import (
+    MpsApiError,
+    MpsConfigError,
+    MpsError,
+    MpsStateUnknown,
+    MpsTaskNotFound,
+    MpsTaskUnsettled,
+    MpsTransportError,
+)
+from airflow_provider_mps.results.task import TaskDetail
+
+QUERY_WINDOW = "MPS answers for a task for 7 days after its submission (international accounts: 3 days)"
+
+
+@dataclass(slots=True)
+class Patience:
+    """
+    What one wait puts up with, and what it has seen. All times are Unix seconds.
+
+    :param mps_task_id: the task that is waited for.
+    :param started: when the wait began.
+    :param outage_tolerance: seconds without any usable answer until the wait gives up.
+    :param not_found_grace: seconds after ``started`` in which MPS may not know the task yet.
+    :param settle_grace: seconds in which a FINISHed task may still lack results.
+    :param answered: when MPS last said something that can be understood.
+    :param found: whether MPS has known the task before.
+    :param unsettled_since: when FINISH was first seen without all results.
+    :param calm: the last look was a plain "not yet"; nothing has to be remembered to judge the next one.
+    """
+
+    mps_task_id: str
+    started: float
+    outage_tolerance: float = 3600.0
+    not_found_grace: float = 90.0
+    settle_grace: float = 120.0
+    answered: float = 0.0
+    found: bool = False
+    unsettled_since: float | None = None
+    calm: bool = True
+
+    def __post_init__(self) -> None:
+        self.answered = self.answered or self.started
+        for name in ("outage_tolerance", "not_found_grace", "settle_grace"):
+            seconds = getattr(self, name)
+            if not isinstance(seconds, (int, float)) or not 0 <= seconds < float("inf"):
+                raise MpsConfigError(f"{name} is {seconds!r:.40}, not a number of seconds")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON; ``Patience(**patience.as_dict())`` is its like."""
+        return asdict(self)
+
+    def judge(self, outcome: TaskDetail | MpsError, now: float) -> TaskDetail | None:
+        """
+        Decide what one look means.
+
+        :param outcome: what it answered, or the error it ended in.
+        :return: the detail of a task that ended (in success or not); None to go on waiting.
+        :raises MpsError: the wait is over: a permanent error as it is, or
+            :class:`MpsStateUnknown`, :class:`MpsTaskNotFound`, :class:`MpsTaskUnsettled`.
+        """
+        if isinstance(outcome, TaskDetail):
+            return self._judge_detail(outcome, now)
+        if isinstance(outcome, MpsApiError) and outcome.task_unknown:
+            self._judge_not_found(outcome, now)
+            return None
+        if isinstance(outcome, (MpsApiError, MpsTransportError)) and outcome.retryable:
+            self.calm = False
+            if now - self.answered < self.outage_tolerance:
+                return None
+            raise MpsStateUnknown(
+                f"is in an unknown state: no usable answer for {_minutes(now - self.answered)}. "
+                f"It may still run, or be done. Last error: {outcome}",
+                mps_task_id=self.mps_task_id,
+            ) from outcome
+        raise outcome
+
+    def _judge_detail(self, detail: TaskDetail, now: float) -> TaskDetail | None:
+        self.found = True
+        self.calm = detail.is_known and not detail.is_finished
+        if not detail.is_known:
+            if now - self.answered < self.outage_tolerance:
+                return None
+            raise MpsTaskUnsettled(
+                f"has had the undocumented status {detail.status!r:.40} for {_minutes(now - self.answered)}",
+                mps_task_id=self.mps_task_id,
+                findings=(),
+            )
+        self.answered = now
+        if not detail.is_finished:
+            self.unsettled_since = None
+            return None
+        if detail.unsettled:
+            self.unsettled_since = self.unsettled_since or now
+            if now - self.unsettled_since < self.settle_grace:
+                return None
+        return detail
+
+    def _judge_not_found(self, error: MpsApiError, now: float) -> None:
+        self.answered = now
+        self.calm = True
+        if self.found:
+            what = "is no longer known to MPS, although it was before. Its result can no longer be asked for"
+        elif now - self.started < self.not_found_grace:
+            return
+        else:
+            what = "is not known to MPS: the id has expired, is wrong, or belongs to another account or API endpoint"
+        raise MpsTaskNotFound(f"{what}. {QUERY_WINDOW}. {error}", mps_task_id=self.mps_task_id) from error
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"

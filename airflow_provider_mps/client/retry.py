@@ -1,0 +1,63 @@
+"""The one place that decides to ask again, and the one policy for both transports."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, TypedDict
+
+import tenacity
+
+from airflow_provider_mps.client.actions import Action
+from airflow_provider_mps.errors import MpsApiError, MpsError, MpsTransportError
+
+log = logging.getLogger(__name__)
+
+DEFAULT_ATTEMPTS = 4
+# A request signed with a clock that is off by less than this was not refused for it.
+_SKEW_WORTH_CORRECTING = 60
+
+
+class Policy(TypedDict):
+    """Arguments of tenacity's ``Retrying`` and ``AsyncRetrying``."""
+
+    retry: tenacity.retry_if_exception
+    stop: tenacity.stop_after_attempt
+    wait: tenacity.wait_random_exponential
+    before_sleep: Any
+    reraise: bool
+
+
+def should_retry(action: Action[Any], error: BaseException) -> bool:
+    """
+    Whether the same action may be sent once more.
+
+    A submission that may have run is not: MPS would run, and bill, a second job.
+    """
+    if isinstance(error, MpsApiError) and error.clock_is_off:
+        return clock_correction(error) != 0
+    if isinstance(error, (MpsApiError, MpsTransportError)):
+        return error.retryable and (action.idempotent or not error.may_have_run)
+    return False
+
+
+def clock_correction(error: MpsError) -> float:
+    """Seconds to take off this machine's clock before signing again; 0 when the clock is not the reason."""
+    if isinstance(error, MpsApiError) and error.clock_is_off and error.clock_skew is not None:
+        return error.clock_skew if abs(error.clock_skew) >= _SKEW_WORTH_CORRECTING else 0
+    return 0
+
+
+def policy(action: Action[Any], attempts: int) -> Policy:
+    """Up to ``attempts`` requests, with growing and random pauses of at most 8 seconds between them."""
+    return Policy(
+        retry=tenacity.retry_if_exception(lambda error: should_retry(action, error)),
+        stop=tenacity.stop_after_attempt(attempts),
+        wait=tenacity.wait_random_exponential(multiplier=0.5, max=8),
+        before_sleep=_say,
+        reraise=True,
+    )
+
+
+def _say(state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    log.debug("Attempt %d: %s. Asking again.", state.attempt_number, error)

@@ -1,0 +1,152 @@
+"""Actions to requests, responses to results. Performs no I/O; the only module that knows JSON and headers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic_core import from_json
+
+from airflow_provider_mps.client.actions import Action
+from airflow_provider_mps.client.config import ClientConfig
+from airflow_provider_mps.client.signing import authorization
+from airflow_provider_mps.errors import MpsApiError, MpsConfigError, MpsTransportError
+from airflow_provider_mps.results.redaction import mask_urls
+
+ResultT = TypeVar("ResultT")
+
+# MPS documents 10 MB for a signed POST and 50 MB for an answer.
+MAX_REQUEST_BYTES = 10 * 1024 * 1024
+MAX_RESPONSE_BYTES = 64 * 1024 * 1024
+_CONTENT_TYPE = "application/json"
+
+
+class Request(NamedTuple):
+    """A POST, ready to send: any change to ``body`` or to the host breaks its signature."""
+
+    url: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Response(NamedTuple):
+    """What came back. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def encode(action: Action[Any], config: ClientConfig, timestamp: int) -> Request:
+    """
+    Build and sign the request.
+
+    :param timestamp: Unix seconds; MPS accepts 300 seconds around its own clock.
+    :raises MpsConfigError: the parameters are no JSON (NaN, bytes, a datetime) or larger than MPS accepts.
+    """
+    try:
+        body = json.dumps(action.parameters, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise MpsConfigError(f"The parameters of {action.name} are not plain JSON: {error}") from error
+    if len(body) > MAX_REQUEST_BYTES:
+        raise MpsConfigError(f"The parameters of {action.name} are larger than the 10 MB that MPS accepts.")
+    headers = {
+        "Content-Type": _CONTENT_TYPE,
+        "Host": config.host,
+        "X-TC-Action": action.name,
+        "X-TC-Version": action.version,
+        "X-TC-Timestamp": str(timestamp),
+        "X-TC-Language": config.language,
+    }
+    if config.region:
+        headers["X-TC-Region"] = config.region
+    if config.credentials.token:
+        headers["X-TC-Token"] = config.credentials.token
+    headers["Authorization"] = authorization(
+        secret_id=config.credentials.secret_id,
+        secret_key=config.credentials.secret_key,
+        service=action.service,
+        timestamp=timestamp,
+        headers=headers,
+        payload=body,
+    )
+    return Request(f"{config.endpoint}/", headers, body)
+
+
+def decode(action: Action[ResultT], response: Response, timestamp: int) -> ResultT:
+    """
+    Read an answer.
+
+    :param timestamp: what the request was signed with.
+    :raises MpsApiError: MPS answered with an error.
+    :raises MpsTransportError: the answer is not one of MPS.
+    """
+    if response.status != 200:
+        # MPS answers 200 also for errors: this is a gateway's or proxy's answer.
+        raise MpsTransportError(
+            f"HTTP {response.status} from a gateway or proxy on the way, not an answer of MPS",
+            action=action.name,
+            may_have_run=True,
+            retryable=response.status >= 500 or response.status in {408, 425, 429},
+        )
+    body = _parse(action, response)
+    error = body.get("Error")
+    if isinstance(error, Mapping):
+        raise MpsApiError(
+            action=action.name,
+            code=str(error.get("Code") or "unknown"),
+            message=mask_urls(str(error.get("Message") or "")),
+            request_id=str(body.get("RequestId") or "unknown"),
+            clock_skew=_clock_skew(response.headers, timestamp),
+        )
+    try:
+        return action.result(body)
+    except ValueError as problem:
+        raise _unusable(action, str(problem)) from problem
+
+
+def _parse(action: Action[Any], response: Response) -> Mapping[str, Any]:
+    try:
+        answer = from_json(response.body)
+    except ValueError:
+        try:
+            answer = json.loads(response.body)  # also reads half a surrogate pair, which recognised text may hold
+        except (ValueError, RecursionError):
+            kind = response.headers.get("content-type", "no content type")
+            raise _unusable(action, f"it is not complete JSON ({kind}, {len(response.body)} bytes)") from None
+    body = answer.get("Response") if isinstance(answer, Mapping) else None
+    if not isinstance(body, Mapping):
+        raise _unusable(action, "it holds no Response")
+    return body
+
+
+def _unusable(action: Action[Any], why: str) -> MpsTransportError:
+    return MpsTransportError(f"the answer is not one of MPS: {why}", action=action.name, may_have_run=True)
+
+
+def no_answer(action: str, reason: object, *, never_sent: bool, timed_out: bool) -> MpsTransportError:
+    """
+    What a transport makes of its library's exception.
+
+    :param never_sent: no connection came about, so MPS cannot have seen the request.
+    """
+    text = mask_urls(str(reason))  # it may name a proxy with its password
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return MpsTransportError(
+            "the server's certificate is not trusted; if it is your proxy's, set verify to its authority's file",
+            action=action,
+            may_have_run=False,
+            retryable=False,
+        )
+    if timed_out:
+        text = "timed out" + (" while connecting" if never_sent else "")
+    return MpsTransportError(f"no answer: {text or type(reason).__name__}", action=action, may_have_run=not never_sent)
+
+
+def _clock_skew(headers: Mapping[str, str], timestamp: int) -> float | None:
+    try:
+        return timestamp - parsedate_to_datetime(headers["date"]).timestamp()
+    except (KeyError, ValueError, TypeError):
+        return None

@@ -1,0 +1,65 @@
+"""``python -m airflow_provider_mps.emulator``: run a local MPS until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from aiohttp import web
+
+from airflow_provider_mps.client.config import is_loopback
+from airflow_provider_mps.emulator.backend import Account, LocalMpsBackend, Settings
+from airflow_provider_mps.emulator.bodies import Outcome
+from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY, application
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_mps.emulator",
+        description="A local Tencent Cloud MPS: verifies signatures, runs jobs that cost nothing, fails on request.",
+        epilog="The file name of an input chooses its outcome: " + ", ".join(Outcome) + " (talk.partial-failure.mp4).",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="a loopback address (default %(default)s)")
+    parser.add_argument("--port", type=int, default=8089, help="default %(default)s")
+    parser.add_argument("--secret-id", default=SECRET_ID, help="SecretId to accept (default %(default)s)")
+    parser.add_argument(
+        "--secret-key",
+        default=os.environ.get("MPS_EMULATOR_SECRET_KEY", SECRET_KEY),
+        help="its SecretKey (default: $MPS_EMULATOR_SECRET_KEY, else the one that the README names)",
+    )
+    parser.add_argument("--token", help="session token to demand")
+    parser.add_argument("--state-looks", type=int, default=1, help="looks until a job leaves a state (default 1)")
+    parser.add_argument("--state-seconds", type=float, help="seconds until a job leaves a state, instead of looks")
+    parser.add_argument("--segments", type=int, default=120, help="sentences in a subtitle (default %(default)s)")
+    parser.add_argument("--rate", type=float, help="requests per second for every action, instead of the documented")
+    arguments = parser.parse_args()
+    if not is_loopback(arguments.host):
+        parser.error("--host must be a loopback address: the control endpoint is not protected")
+    if arguments.state_looks < 1 or arguments.segments < 0:
+        parser.error("--state-looks must be at least 1, --segments at least 0")
+    return arguments
+
+
+def main() -> None:
+    """Run until a signal."""
+    arguments = _arguments()
+    backend = LocalMpsBackend(
+        {arguments.secret_id: Account(arguments.secret_key, arguments.token)},
+        Settings(
+            state_looks=arguments.state_looks,
+            state_seconds=arguments.state_seconds,
+            segment_count=arguments.segments,
+        ),
+    )
+    if arguments.rate is not None:
+        backend.settings.rates = dict.fromkeys(backend.actions, arguments.rate)
+    print(
+        f"Local MPS on http://{arguments.host}:{arguments.port} (open it in a browser), "
+        f"SecretId {arguments.secret_id}. Stop with Ctrl-C.",
+        flush=True,
+    )
+    web.run_app(application(backend), host=arguments.host, port=arguments.port, print=None, access_log=None)
+
+
+if __name__ == "__main__":
+    main()

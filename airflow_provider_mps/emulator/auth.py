@@ -1,0 +1,65 @@
+"""Does a request carry a valid TC3 signature? Checked as the real service does, header by header."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Mapping
+
+from airflow_provider_mps.client.signing import ALGORITHM, authorization
+from airflow_provider_mps.emulator.backend import Account, Refusal
+
+_TOLERANCE = 300  # seconds
+_HEADER = re.compile(
+    rf"{ALGORITHM} Credential=(?P<id>[^/,\s]+)/(?P<date>\d{{4}}-\d\d-\d\d)/(?P<service>\w+)/tc3_request, ?"
+    r"SignedHeaders=(?P<headers>[a-z0-9;-]+), ?Signature=(?P<signature>[0-9a-f]{64})"
+)
+
+
+def verify(
+    *,
+    method: str,
+    query: str,
+    headers: Mapping[str, str],
+    payload: bytes,
+    accounts: Mapping[str, Account],
+    now: float,
+) -> None:
+    """
+    Return if the request is signed by one of ``accounts``.
+
+    :param headers: with names in lower case.
+    :raises Refusal: with the documented AuthFailure code.
+    """
+    found = _HEADER.fullmatch(headers.get("authorization", ""))
+    signed = found["headers"].split(";") if found else []
+    if not found or not {"content-type", "host"} <= set(signed) <= set(headers) or signed != sorted(signed):
+        raise Refusal("AuthFailure.InvalidAuthorization", "The Authorization header is malformed.")
+    timestamp = headers.get("x-tc-timestamp", "")
+    if not timestamp.isdecimal():
+        raise Refusal("MissingParameter", "X-TC-Timestamp is missing.")
+    if abs(now - int(timestamp)) > _TOLERANCE:
+        raise Refusal("AuthFailure.SignatureExpire", "The signature has expired: check the clock of the client.")
+    account = accounts.get(found["id"])
+    if account is None:
+        raise Refusal("AuthFailure.SecretIdNotFound", "The SecretId is not found.")
+    if headers.get("x-tc-token") != account.token:
+        raise Refusal("AuthFailure.TokenFailure", "The token is wrong or missing.")
+    expected = authorization(
+        secret_id=found["id"],
+        secret_key=account.secret_key,
+        service="mps",
+        timestamp=int(timestamp),
+        headers=headers,
+        payload=b"UNSIGNED-PAYLOAD" if headers.get("x-tc-content-sha256") == "UNSIGNED-PAYLOAD" else payload,
+        method=method,
+        query=query,
+        signed_headers=signed,
+    )
+    given = _HEADER.fullmatch(expected)
+    # Comparing all of it covers the date and the service of the scope as well.
+    if given is None or not hmac.compare_digest("/".join(given.groups()), "/".join(found.groups())):
+        raise Refusal(
+            "AuthFailure.SignatureFailure",
+            "The provided credentials could not be validated. Please check your signature is correct.",
+        )

@@ -1,0 +1,199 @@
+"""Every error that this package raises.
+
+::
+
+    MpsError
+    ├── MpsConfigError          bad input, found before anything was sent (also a ValueError)
+    ├── MpsTransportError       no usable answer: DNS, refused, reset, timeout, HTTP status, HTML, cut JSON
+    ├── MpsApiError             MPS answered with an error code
+    ├── MpsTaskError            about one MPS task
+    │   ├── MpsTaskFailed       it ended, and a part of it failed
+    │   ├── MpsTaskNotFound     MPS does not know its id (any more)
+    │   ├── MpsTaskNotFinished  its result was asked for too early
+    │   ├── MpsTaskUnsettled    it says FINISH, yet its result stays missing or unfinished
+    │   └── MpsStateUnknown     MPS gave no usable answer for too long; the task may be fine
+    └── MpsResultTooLarge       the parsed result does not fit where it was to be put
+
+None derives from ``AirflowException``: Airflow would then skip a sensor with ``soft_fail`` for a
+wrong key in one mode and fail it in another. All of them survive pickling, and none holds a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_mps.results.verdict import Finding
+
+_THROTTLED = ("RequestLimitExceeded",)
+_SERVER_FAULT = ("InternalError", "ServiceUnavailable", "ResourceUnavailable", "FailedOperation.NetWorkError")
+_NO_CAPACITY = ("LimitExceeded.CreateTask", "ResourceInsufficient", "ResourceInUse")
+_WORTH_A_NEW_SIGNATURE = ("AuthFailure.SignatureExpire",)
+# Which of the two means "expired" and which "malformed" is not documented, so both are read as "unknown id".
+_TASK_UNKNOWN_EXACT = ("InvalidParameterValue", "InvalidParameterValue.TaskId", "FailedOperation.TaskNotFound")
+_TASK_UNKNOWN = ("ResourceNotFound",)
+
+_NEXT_STEP = {
+    "AuthFailure.SecretIdNotFound": "the SecretId (connection login) does not exist or is disabled",
+    "AuthFailure.InvalidSecretId": "the SecretId (connection login) is not a key of the TencentCloud API",
+    "AuthFailure.SignatureFailure": "the SecretKey (connection password) does not belong to the SecretId",
+    "AuthFailure.SignatureExpire": "the clock of this machine differs from Tencent Cloud's by more than 5 minutes",
+    "AuthFailure.TokenFailure": "the session token of the connection is wrong or has expired",
+    "AuthFailure.UnauthorizedOperation": "the CAM policy of this key does not allow the action",
+    "UnauthorizedOperation": "the CAM policy of this key does not allow the action",
+    "FailedOperation.InvalidMpsUser": "MPS is not activated for this account; activate it in the MPS console",
+    "FailedOperation.UserArrears": "the account is in arrears",
+    "RequestLimitExceeded": "the account sends more requests per second than MPS allows",
+    "UnsupportedRegion": "MPS is not offered in the region of the connection",
+}
+
+
+def _rebuild(cls: type[MpsError], args: tuple[Any, ...], state: dict[str, Any]) -> MpsError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class MpsError(Exception):
+    """Base of all errors of this package."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The default calls cls(*args) with the finished message, which keyword-only constructors refuse.
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+class MpsConfigError(MpsError, ValueError):
+    """A connection, an argument or a parameter is wrong; nothing was sent."""
+
+
+class MpsTransportError(MpsError):
+    """
+    No usable answer came back.
+
+    :param may_have_run: False only when MPS provably never saw the request, so that it can be sent again.
+    :param retryable: False where asking again cannot help (a certificate that does not verify, HTTP 407).
+    """
+
+    def __init__(self, text: str, *, action: str, may_have_run: bool, retryable: bool = True) -> None:
+        super().__init__(f"{action}: {text}")
+        self.action = action
+        self.may_have_run = may_have_run
+        self.retryable = retryable
+
+
+class MpsApiError(MpsError):
+    """
+    MPS answered with an error; decide on ``code``, its text may change.
+
+    :param clock_skew: seconds by which this machine is ahead of the server, where the answer told.
+
+    Source: https://www.tencentcloud.com/document/product/1041/33691
+    """
+
+    def __init__(
+        self, *, action: str, code: str, message: str, request_id: str, clock_skew: float | None = None
+    ) -> None:
+        self.action = action
+        self.code = code
+        self.message = message
+        self.request_id = request_id
+        self.clock_skew = clock_skew
+        parts = [f"MPS refused {action}: {code}: {message} (RequestId {request_id})"]
+        if next_step := self.next_step:
+            parts.append(f"What to look at: {next_step}.")
+        super().__init__(" ".join(parts))
+
+    def _is(self, codes: Sequence[str]) -> bool:
+        return any(self.code == code or self.code.startswith(f"{code}.") for code in codes)
+
+    @property
+    def next_step(self) -> str | None:
+        """What a person can do about it, where that is known."""
+        if self.code == "AuthFailure.SignatureExpire" and self.clock_skew is not None:
+            direction = "ahead of" if self.clock_skew > 0 else "behind"
+            return f"the clock of this machine is {abs(self.clock_skew) / 60:.1f} minutes {direction} Tencent Cloud's"
+        code = self.code
+        while code:
+            if code in _NEXT_STEP:
+                return _NEXT_STEP[code]
+            code = code.rpartition(".")[0]
+        return None
+
+    @property
+    def throttled(self) -> bool:
+        return self._is(_THROTTLED)
+
+    @property
+    def clock_is_off(self) -> bool:
+        """The signature was too old or too new: sign again with the server's time."""
+        return self._is(_WORTH_A_NEW_SIGNATURE)
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request may succeed a little later."""
+        return self.throttled or self._is(_SERVER_FAULT) or self._is(_NO_CAPACITY)
+
+    @property
+    def may_have_run(self) -> bool:
+        """Whether the action may have taken effect although an error came back."""
+        return self._is(_SERVER_FAULT)
+
+    @property
+    def task_unknown(self) -> bool:
+        """Whether a Describe action says with it that it does not know the TaskId."""
+        return self.code in _TASK_UNKNOWN_EXACT or self._is(_TASK_UNKNOWN)
+
+
+class MpsTaskError(MpsError):
+    """Something is wrong with one MPS task, named by ``mps_task_id``."""
+
+    def __init__(self, text: str, *, mps_task_id: str) -> None:
+        super().__init__(f"MPS task {mps_task_id} {text}")
+        self.mps_task_id = mps_task_id
+
+
+class MpsTaskFailed(MpsTaskError):
+    """
+    The task ended and at least one of its parts failed; ``failures`` holds every one of them.
+
+    MPS itself says FINISH for such a task.
+    """
+
+    def __init__(
+        self, *, mps_task_id: str, failures: Sequence[Finding], succeeded: int, request_id: str | None
+    ) -> None:
+        parts = len(failures) + succeeded
+        super().__init__(
+            f"failed: {len(failures)} of {parts} parts (RequestId {request_id})"
+            + "".join(f"\n  {failure}" for failure in failures),
+            mps_task_id=mps_task_id,
+        )
+        self.failures = tuple(failures)
+        self.succeeded = succeeded
+        self.request_id = request_id
+
+
+class MpsTaskNotFound(MpsTaskError):
+    """MPS does not know the id: it is wrong, of another account or region, or older than MPS answers for."""
+
+
+class MpsTaskNotFinished(MpsTaskError):
+    """The result was asked for while the task still waits or runs."""
+
+
+class MpsTaskUnsettled(MpsTaskError):
+    """MPS says FINISH, but a result stays missing or unfinished; neither success nor failure can be told."""
+
+    def __init__(self, text: str, *, mps_task_id: str, findings: Sequence[Finding]) -> None:
+        super().__init__(text + "".join(f"\n  {finding}" for finding in findings), mps_task_id=mps_task_id)
+        self.findings = tuple(findings)
+
+
+class MpsStateUnknown(MpsTaskError):
+    """MPS gave no usable answer for longer than is tolerated. The task itself may run or be done."""
+
+
+class MpsResultTooLarge(MpsError):
+    """A parsed result is larger than an XCom value may be, and no place was given for the rest."""

@@ -1,0 +1,112 @@
+"""The base of all result models. Reading is lenient: a field that MPS filled in wrongly is lost, and it alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+import pendulum
+from pendulum.parsing.exceptions import ParserError
+from pydantic import AllowInfNan, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+
+# MPS writes a time that has not come yet as the year 0 (documented for DescribeTasks, seen in DescribeTaskDetail).
+_NOT_YET = "0000-00-00"
+
+
+def parse_time(value: Any) -> pendulum.DateTime | None:
+    """Read an MPS time (``2019-07-16T06:21:27Z``, always UTC); None for the zero year, an empty or a broken value."""
+    if isinstance(value, pendulum.DateTime):
+        return value
+    if not isinstance(value, str) or not value or value.startswith(_NOT_YET):
+        return None
+    try:
+        parsed = pendulum.parse(value, strict=True)
+    except (ParserError, ValueError):
+        return None
+    return parsed.in_timezone("UTC") if isinstance(parsed, pendulum.DateTime) else None
+
+
+def as_items(value: Any) -> list[Any]:
+    """Read a list that MPS may also write as null, or as a single object (SmartSubtitlesTaskResult of a batch)."""
+    if isinstance(value, list):
+        return value
+    return [value] if isinstance(value, Mapping) else []
+
+
+Time = Annotated[
+    pendulum.DateTime | None,
+    BeforeValidator(parse_time),
+    PlainSerializer(lambda time: time and time.to_iso8601_string(), return_type=str | None),
+]
+# JSON has no NaN and no infinity, so neither has a result.
+Number = Annotated[float, AllowInfNan(False)]
+
+
+class ResultModel(BaseModel):
+    """
+    A value read from an MPS answer. Immutable; every field has a default.
+
+    Fields that MPS adds later are ignored here; they stay in :attr:`TaskDetail.body`.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
+        arbitrary_types_allowed=True,
+        coerce_numbers_to_str=True,
+        protected_namespaces=(),
+    )
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Self:
+        """Build from an MPS object. A value of a wrong type counts as absent; nothing else is lost with it."""
+        try:
+            return cls.model_validate(data)
+        except ValidationError:
+            # MPS writes null for what it has not got, also where its documentation says "never null".
+            pruned = _without_nulls(data)
+        try:
+            return cls.model_validate(pruned)
+        except ValidationError as error:
+            for problem in error.errors(include_url=False, include_context=False, include_input=False):
+                _drop(pruned, problem["loc"])
+        try:
+            return cls.model_validate(pruned)
+        except ValidationError:
+            return cls()
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, (list, tuple)):
+        return [_without_nulls(item) for item in value if item is not None]
+    return value
+
+
+def _drop(data: Any, location: tuple[int | str, ...]) -> None:
+    """Remove the value at ``location``, or the deepest part of that location which exists."""
+    parent, key, node = None, None, data
+    for step in location:
+        known = (isinstance(node, dict) and step in node) or (
+            isinstance(node, list) and isinstance(step, int) and step < len(node)
+        )
+        if not known:
+            break
+        parent, key, node = node, step, node[step]
+    if isinstance(parent, dict):
+        del parent[key]
+    elif isinstance(parent, list) and isinstance(key, int):
+        # Removing an item would shift the ones that later problems point at; an empty object reads as all defaults.
+        parent[key] = {}
+
+
+def finite(value: Any) -> float | None:
+    """A number as MPS writes it (also as text), or None."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None

@@ -1,0 +1,33 @@
+"""What MPS echoes may hold keys and signed addresses. Nothing leaves this package without passing here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+# Echoes of the request: they repeat input addresses, notification tokens and S3 keys, and say nothing new.
+ECHOES = frozenset({"Input", "InputInfo", "InputInfos", "TaskNotifyConfig", "ImageTask"})
+_SECRET_KEYS = frozenset(
+    {"NotifyKey", "S3SecretId", "S3SecretKey", "SecretId", "SecretKey", "TmpSecretId", "TmpSecretKey", "Token"}
+)
+_QUERY = re.compile(r"(?P<address>\b[a-z][a-z0-9+.-]*://[^\s?#\"'<>]+)[?#][^\s\"'<>]*", re.IGNORECASE)
+_USER = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/@\"'<>]+@", re.IGNORECASE)
+
+
+def mask_urls(text: str) -> str:
+    """Cut query, fragment and user name off every address in ``text``: that is where tokens and signatures stand."""
+    if "://" not in text:
+        return text
+    return _USER.sub(r"\g<scheme>", _QUERY.sub(r"\g<address>", text))
+
+
+def without_secrets(value: Any) -> Any:
+    """Copy a JSON value without request echoes, keys and signed query strings."""
+    if isinstance(value, Mapping):
+        return {
+            key: without_secrets(item) for key, item in value.items() if key not in ECHOES and key not in _SECRET_KEYS
+        }
+    if isinstance(value, (list, tuple)):
+        return [without_secrets(item) for item in value]
+    return mask_urls(value) if isinstance(value, str) else value

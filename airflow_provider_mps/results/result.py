@@ -1,0 +1,60 @@
+"""What the next task gets: the parsed result of an MPS task as one value that is plain JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_mps.results.media import MediaMetadata
+from airflow_provider_mps.results.model import ResultModel, Time
+from airflow_provider_mps.results.outputs import OutputFile
+from airflow_provider_mps.results.subtitles import Subtitle
+from airflow_provider_mps.results.task import TaskDetail
+from airflow_provider_mps.results.verdict import Finding
+
+SCHEMA_VERSION = 1
+
+
+class MpsTaskResult(ResultModel):
+    """
+    The parsed result of a task that ended. ``MpsTaskResult.model_validate(ti.xcom_pull(...))`` reads it back.
+
+    It holds no echo of the request, no key, and no query string of an address.
+
+    :param schema_version: grows when a field is removed or changes its meaning; new fields do not change it.
+    :param metadata: of the input files, in the order of a batch's inputs where MPS tells it.
+    :param failures: parts that failed; empty unless partial results were asked for.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    mps_task_id: str = ""
+    task_type: str = ""
+    status: str = ""
+    request_id: str | None = None
+    create_time: Time = None
+    begin_process_time: Time = None
+    finish_time: Time = None
+    metadata: tuple[MediaMetadata, ...] = ()
+    subtitles: tuple[Subtitle, ...] = ()
+    outputs: tuple[OutputFile, ...] = ()
+    failures: tuple[Finding, ...] = ()
+
+    @classmethod
+    def of(cls, detail: TaskDetail, mps_task_id: str) -> MpsTaskResult:
+        """Take from an answer what may be passed on."""
+        return cls(
+            mps_task_id=mps_task_id,
+            task_type=detail.task_type,
+            status=detail.status,
+            request_id=detail.request_id,
+            create_time=detail.create_time,
+            begin_process_time=detail.begin_process_time,
+            finish_time=detail.finish_time,
+            metadata=detail.metadata,
+            subtitles=detail.subtitles,
+            outputs=detail.outputs,
+            failures=detail.failures,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """A plain JSON dict in snake_case."""
+        return self.model_dump(mode="json")

@@ -1,0 +1,256 @@
+"""
+Subtitles in one form, whichever of the eight places of an answer they come from.
+
+Source: https://www.tencentcloud.com/document/product/1041/33690 (SmartSubtitlesResult, AiRecognitionResult,
+SmartSubtitleTaskBatchOutput)
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from airflow_provider_mps.results.model import Number, ResultModel, as_items, finite
+from airflow_provider_mps.results.outputs import Storage
+from airflow_provider_mps.results.redaction import mask_urls
+
+if TYPE_CHECKING:
+    from pysubs2 import SSAFile
+
+TextChoice = Literal["original", "translation", "bilingual"]
+SubtitleKind = Literal["asr", "translation", "ocr", "pure_translation", "erase", "dubbing"]
+
+
+# Thousands of these in one answer: as dataclasses with slots they cost less time and memory than models do.
+_value = dataclass(frozen=True, slots=True, config=ConfigDict(coerce_numbers_to_str=True, populate_by_name=True))
+
+
+@_value
+class Word:
+    """One word with its times in seconds; MPS lists words only when the request asked for them."""
+
+    text: Annotated[str, Field(alias="Word")] = ""
+    start: Annotated[Number | None, Field(alias="Start")] = None
+    end: Annotated[Number | None, Field(alias="End")] = None
+    translation: Annotated[str | None, Field(alias="Trans")] = None
+
+
+@_value
+class Segment:
+    """One sentence or line: times in seconds from the start of the file, ``confidence`` from 0 to 100."""
+
+    start: Annotated[Number, Field(alias="StartTimeOffset")] = 0.0
+    end: Annotated[Number, Field(alias="EndTimeOffset")] = 0.0
+    text: Annotated[str, Field(alias="Text")] = ""
+    translation: Annotated[str | None, Field(alias="Trans")] = None
+    confidence: Annotated[Number | None, Field(alias="Confidence")] = None
+    speaker: Annotated[str | None, Field(alias="SpeakerId")] = None
+    words: Annotated[tuple[Word, ...], Field(alias="Wordlist")] = ()
+
+    def show(self, text: TextChoice) -> str:
+        """The text to display; ``bilingual`` is the original line above its translation, each where present."""
+        translation = self.translation or ""
+        if text == "original":
+            return self.text
+        if text == "translation":
+            return translation
+        return "\n".join(line for line in (self.text, translation) if line)
+
+
+class SubtitleFile(ResultModel):
+    """A subtitle file that MPS wrote. ``path`` and ``uri`` as in :class:`OutputFile`."""
+
+    language: str | None = None
+    path: str | None = None
+    uri: str | None = None
+    embedded_path: str | None = None
+    file_id: str | None = None
+    status: str | None = None
+
+
+class Subtitle(ResultModel):
+    """
+    The subtitles of one part of a task.
+
+    :param source: where in the answer they stood.
+    :param kind: asr (speech), translation, ocr (text in the picture), pure_translation (of a subtitle file),
+        erase and dubbing (files only).
+    :param language: language of ``Segment.text``, as MPS writes it (``zh``, ``en``, ...), None where unknown.
+    :param translation_language: language of ``Segment.translation``, None where unknown or none.
+    :param input_index: which input of a batch they belong to. MPS does not say; it is the position in the answer.
+    :param segment_count: also where the segments themselves were left out because they are too many.
+    :param segments: empty where MPS wrote only files, or where they were left out.
+    :param files: what MPS wrote.
+    :param exports: what was written from the segments: format (json, srt, vtt) to URI.
+    """
+
+    source: str = ""
+    kind: SubtitleKind = "asr"
+    language: str | None = None
+    translation_language: str | None = None
+    input_index: int | None = None
+    segment_count: int = 0
+    segments: tuple[Segment, ...] = ()
+    files: tuple[SubtitleFile, ...] = ()
+    exports: dict[str, str] = Field(default_factory=dict)
+
+    def to_srt(self, text: TextChoice = "bilingual") -> str:
+        """The segments as SubRip text. Segments with nothing to show are left out."""
+        return self._render("srt", text)
+
+    def to_vtt(self, text: TextChoice = "bilingual") -> str:
+        """The segments as WebVTT text. Segments with nothing to show are left out."""
+        return self._render("vtt", text)
+
+    def _render(self, format_: Literal["srt", "vtt"], text: TextChoice) -> str:
+        # pysubs2 takes braces for style tags; kept as they are, they reach the file as the text they were.
+        return self._events(format_, text).to_string(format_, keep_ssa_tags=True)
+
+    def _events(self, format_: Literal["srt", "vtt"], text: TextChoice) -> SSAFile:
+        import pysubs2  # here, because a DAG file that imports the operators must stay light
+
+        subtitles = pysubs2.SSAFile()
+        for segment in self.segments:
+            if shown := _one_cue(segment.show(text), escape=format_ == "vtt"):
+                event = pysubs2.SSAEvent(start=round(segment.start * 1000), end=round(segment.end * 1000))
+                event.text = shown
+                subtitles.append(event)
+        return subtitles
+
+
+def _one_cue(text: str, *, escape: bool) -> str:
+    r"""
+    Text that stays one cue in a file: no empty lines, no arrow, no backslash sequence that pysubs2 would read.
+
+    WebVTT has character references for markup, SubRip has none and needs none but for the arrow.
+    """
+    lines = [line.strip() for line in text.splitlines()]
+    text = "\n".join(line for line in lines if line)
+    text = html.escape(text, quote=False) if escape else text.replace("-->", "->")
+    for sequence in (r"\N", r"\n", r"\h"):
+        text = text.replace(sequence, sequence[0] + "\N{ZERO WIDTH NON-JOINER}" + sequence[1])
+    return text.replace("\n", r"\N")
+
+
+def find_subtitles(body: Mapping[str, Any]) -> tuple[Subtitle, ...]:
+    """All subtitles of an answer, in its order. Parts that failed or still run hold none."""
+    return tuple(_walk(body, "", {}))
+
+
+# Tasks whose output is text, and tasks that also write subtitle files. The same keys stand in WorkflowTask,
+# in AI recognition, in a schedule's activities and in a batch, where the output is not wrapped.
+_KINDS: dict[str, SubtitleKind] = {
+    "AsrFullTextTask": "asr",
+    "TransTextTask": "translation",
+    "OcrFullTextTask": "ocr",
+    "PureSubtitleTransTask": "pure_translation",
+    "DeLogoTask": "erase",
+    "SmartEraseTask": "erase",
+    "SmartEraseTaskResult": "erase",
+    "AIDubbingTask": "dubbing",
+    "AiDubbingTaskResult": "dubbing",
+}
+
+
+def _walk(node: Mapping[str, Any], path: str, request: Mapping[str, Any]) -> Iterator[Subtitle]:
+    """``request`` is the nearest echo of what was asked for: the only place that names the languages for sure."""
+    request = _mapping(node.get("Input")) or request
+    for key, value in node.items():
+        if key in {"Input", "SegmentSet", "MetaData"}:
+            continue
+        for index, item in enumerate(value if isinstance(value, list) else [value]):
+            if not isinstance(item, Mapping):
+                continue
+            here = f"{path}.{key}" if path else key
+            here += f"[{index}]" if isinstance(value, list) else ""
+            wrapped = "Status" in item or "Output" in item
+            output = item.get("Output") if wrapped else item
+            if key in _KINDS and isinstance(output, Mapping):
+                yield from _subtitle(key, output, here, _mapping(item.get("Input")) or request)
+            else:
+                yield from _walk(item, here, request)
+
+
+def _subtitle(key: str, output: Mapping[str, Any], source: str, request: Mapping[str, Any]) -> Iterator[Subtitle]:
+    storage = Storage.of(output.get("OutputStorage"))
+    files = tuple(_files(output, storage))
+    data = _segments(as_items(output.get("SegmentSet")))
+    kind = _KINDS[key]
+    if not (data or files) and kind in {"erase", "dubbing"}:
+        return  # these write subtitles only when asked to
+    asked = _mapping(request.get("RawParameter")) or request
+    results = [item for item in as_items(output.get("SubtitleResults")) if isinstance(item, Mapping)]
+    info = _mapping(output.get("SubtitleInfo"))
+    sources = {item.get("TransSrc") for item in results if item.get("TransSrc")}
+    targets = {item.get("TransDst") for item in results if item.get("TransDst")}
+    translated = kind in {"translation", "pure_translation"} or any(_mapping(item).get("Trans") for item in data)
+    yield Subtitle.read(
+        {
+            "source": source,
+            "kind": kind,
+            "language": info.get("Language") or _only(sources) or asked.get("VideoSrcLanguage") or None,
+            "translation_language": (_only(targets) or (None if targets else asked.get("TranslateDstLanguage")) or None)
+            if translated
+            else None,
+            "input_index": _batch_index(source),
+            "segment_count": len(data),
+            "segments": data,
+            "files": files,
+        }
+    )
+
+
+def _segments(items: list[Any]) -> list[Any]:
+    """AI recognition lists several texts with boxes for one moment of the picture; elsewhere a segment is one text."""
+    if not (items and "TextSet" in _mapping(items[0])):
+        return items
+    joined = []
+    for item in map(_mapping, items):
+        texts = [_mapping(text) for text in as_items(item.get("TextSet"))]
+        confidences = [value for value in (finite(text.get("Confidence")) for text in texts) if value is not None]
+        text = "\n".join(str(text.get("Text") or "") for text in texts)
+        joined.append({**item, "Text": text, "Confidence": min(confidences, default=None)})
+    return joined
+
+
+def _files(output: Mapping[str, Any], storage: Storage) -> Iterator[SubtitleFile]:
+    def file(path: Any, node: Mapping[str, Any], file_id: str = "SubtitleFileId") -> SubtitleFile:
+        located = isinstance(path, str) and path
+        return SubtitleFile.read(
+            {
+                "language": node.get("Language") or node.get("TransDst") or None,
+                "path": mask_urls(path) if located else None,
+                "uri": storage.uri(path) if located else None,
+                "embedded_path": node.get("SubtitleEmbedPath") or None,
+                "file_id": node.get(file_id) or None,
+                "status": node.get("Status") or None,
+            }
+        )
+
+    named = [output.get("SubtitlePath"), output.get("Path") if "SegmentSet" in output else None]
+    for path in dict.fromkeys(path for path in named if path):
+        yield file(path, {})
+    for key in ("SubtitleInfo", "SubtitleResults", "RecognizeSubtitleResult", "TransSubtitleResult"):
+        for item in as_items(output.get(key)):
+            if isinstance(item, Mapping) and any(item.get(name) for name in ("Path", "SubtitleFileId", "Status")):
+                yield file(item.get("Path"), item)
+    for key in ("OriginSubtitle", "TranslateSubtitle"):
+        if output.get(f"{key}Path") or output.get(f"{key}FileId"):
+            yield file(output.get(f"{key}Path"), output, f"{key}FileId")
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _only(values: set[Any]) -> Any:
+    return next(iter(values)) if len(values) == 1 else None
+
+
+def _batch_index(source: str) -> int | None:
+    prefix = "BatchTaskResult.SmartSubtitlesTaskResult.Outputs["
+    return int(source.removeprefix(prefix).partition("]")[0]) if source.startswith(prefix) else None

@@ -1,0 +1,282 @@
+"""MpsTaskSensor: wait until an MPS task has ended in success."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator, BaseSensorOperator, PokeReturnValue, conf
+from airflow.sdk.exceptions import (
+    AirflowRescheduleException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    TaskDeferralTimeout,
+)
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_mps.client.patience import Patience
+    from airflow_provider_mps.client.progress import Progress
+    from airflow_provider_mps.errors import MpsError
+    from airflow_provider_mps.hooks.mps import MpsHook
+    from airflow_provider_mps.results.task import TaskDetail
+
+_STORE_KEY = "mps_task_sensor"
+
+
+class MpsTaskSensor(BaseSensorOperator):
+    """
+    Wait until an MPS task has ended, and fail unless every part of it succeeded.
+
+    MPS says FINISH for a task whose parts failed; this sensor reads the parts. It returns the ``mps_task_id``.
+    ``timeout``, ``soft_fail``, ``never_fail``, ``silent_fail`` and ``retries`` mean the same in all three modes:
+    ``soft_fail`` skips on a timeout only, never on a failed task, a wrong key or a crash; ``never_fail`` skips on
+    all of them; ``timeout`` counts from the first look of each try and is not retried.
+
+    :param mps_task_id: the TaskId that MPS returned. (templated)
+    :param mps_conn_id: connection of type ``tencentcloud_mps``. (templated)
+    :param region: overrides the region of the connection. (templated)
+    :param describe_action: ``DescribeTaskDetail`` or ``DescribeBatchTaskDetail``, where the TaskId does not tell.
+        (templated)
+    :param allow_partial: succeed although parts failed, as long as at least one part succeeded.
+    :param outage_tolerance: seconds without any usable answer of MPS until the wait fails with "state unknown".
+    :param not_found_grace: seconds from the start in which MPS may not know the task yet.
+    :param settle_grace: seconds in which a task that says FINISH may still lack results.
+    :param deferrable: wait in the triggerer, without holding a worker.
+
+    :raises MpsTaskFailed: the task ended and a part of it failed; the error lists every failed part.
+    :raises MpsTaskNotFound: MPS does not know the task (any more).
+    :raises MpsTaskUnsettled: the task says FINISH, but results stay missing or unfinished.
+    :raises MpsStateUnknown: no usable answer for ``outage_tolerance`` seconds.
+    :raises MpsApiError: MPS refused the question for good (wrong keys, no permission).
+    :raises MpsConfigError: an argument or the connection is wrong; nothing was sent.
+    :raises AirflowSensorTimeout: the task has not ended within ``timeout``.
+
+    Sources: https://www.tencentcloud.com/document/product/1041/33644,
+    https://www.tencentcloud.com/document/product/1041/70402
+    """
+
+    template_fields: Sequence[str] = ("mps_task_id", "mps_conn_id", "region", "describe_action")
+    ui_color = "#cfe8ff"
+
+    def __init__(
+        self,
+        *,
+        mps_task_id: str,
+        mps_conn_id: str = "mps_default",
+        region: str | None = None,
+        describe_action: str | None = None,
+        allow_partial: bool = False,
+        outage_tolerance: float = 3600.0,
+        not_found_grace: float = 90.0,
+        settle_grace: float = 120.0,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.mps_task_id = mps_task_id
+        self.mps_conn_id = mps_conn_id
+        self.region = region
+        self.describe_action = describe_action
+        self.allow_partial = allow_partial
+        self.outage_tolerance = outage_tolerance
+        self.not_found_grace = not_found_grace
+        self.settle_grace = settle_grace
+        self.deferrable = deferrable
+        self._patience: Patience | None = None
+        self._last_seen = "nothing"
+
+    def execute(self, context: Context) -> str:
+        with self._one_ending_for_all_modes():
+            self._check_arguments()
+            if self.deferrable:
+                return self._end_or_defer(self._new_patience(), time.time() + self.timeout)
+            try:
+                result: str = super().execute(context)
+            except AirflowSensorTimeout:
+                raise self._timed_out() from None  # Airflow's names neither the task nor its state
+            return result
+
+    # Poke and reschedule: Airflow's loop, our look.
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        patience = self._patience = self._patience or self._load_patience(context)
+        ended = self._look(patience)
+        while ended is None and self.reschedule and not self._leave(context, patience):
+            if time.time() - patience.started > self.timeout:
+                break
+            time.sleep(self.poke_interval)
+            ended = self._look(patience)
+        if ended is None:
+            return PokeReturnValue(is_done=False)
+        return PokeReturnValue(is_done=True, xcom_value=self._conclude(ended))
+
+    def _leave(self, context: Context, patience: Patience) -> bool:
+        """
+        Whether the next look may start in a new process, which knows nothing of this one.
+
+        Without a task state store (Airflow before 3.3) an outage has to be seen through here.
+        """
+        if (store := context.get("task_state_store")) is None:
+            return patience.calm
+        store.set(_STORE_KEY, {"try": context["ti"].try_number, "patience": patience.as_dict()})
+        return True
+
+    def _load_patience(self, context: Context) -> Patience:
+        from airflow_provider_mps.client.patience import Patience
+
+        patience = self._new_patience()
+        if not self.reschedule:
+            return patience
+        store = context.get("task_state_store")
+        stored: Any = store.get(_STORE_KEY) if store is not None else None
+        if stored and stored["try"] == context["ti"].try_number:
+            seen = Patience(**stored["patience"])
+            if seen.mps_task_id == self.mps_task_id:
+                return seen
+        if first_look := context["ti"].get_first_reschedule_date(context):
+            patience.started = first_look.timestamp()
+        return patience
+
+    # Deferrable: the trigger says when to look.
+
+    def _end_or_defer(self, patience: Patience, deadline: float) -> str:
+        try:
+            if (ended := self._look(patience)) is not None:
+                return self._conclude(ended)
+        except Exception:  # silent_fail asks for just that, as Airflow's own loop does it
+            if not self.silent_fail:
+                raise
+            self.log.exception("The look failed; going on because of silent_fail.")
+        if time.time() >= deadline:
+            raise self._timed_out()
+        from airflow_provider_mps.triggers.mps import MpsTaskTrigger
+
+        self.defer(
+            trigger=MpsTaskTrigger(
+                mps_task_id=self.mps_task_id,
+                mps_conn_id=self.mps_conn_id,
+                region=self.region,
+                describe_action=self.describe_action,
+                poll_interval=self.poke_interval,
+                deadline=deadline,
+                patience=patience.as_dict(),
+            ),
+            method_name="execute_complete",
+            kwargs={"deadline": deadline, "patience": patience.as_dict()},
+            # Only a net: the trigger keeps the deadline itself, and a net that catches loses these kwargs.
+            timeout=timedelta(seconds=deadline - time.time() + 2 * self.poke_interval + 60),
+        )
+
+    def execute_complete(
+        self,
+        context: Context,  # noqa: ARG002 - Airflow passes it
+        event: dict[str, Any] | None = None,
+        deadline: float | None = None,
+        patience: dict[str, Any] | None = None,
+    ) -> str:
+        """Look once more, whatever the event says, and decide. A lost or strange event costs one look."""
+        from airflow_provider_mps.client.patience import Patience
+        from airflow_provider_mps.errors import MpsConfigError
+
+        status, message = ((event or {}).get(key) for key in ("status", "message"))
+        waited = Patience(**patience) if patience else self._new_patience()
+        if status != "silent":
+            waited.answered = time.time()  # the trigger had answers, the last one just now
+        if status == "error":
+            if (ended := self._look(waited)) is not None:
+                return self._conclude(ended)
+            raise MpsConfigError(f"The triggerer cannot wait for MPS task {self.mps_task_id}: {message}")
+        if status == "timeout":
+            deadline = time.time()
+        return self._end_or_defer(waited, time.time() + self.timeout if deadline is None else deadline)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        # BaseSensorOperator would skip on every AirflowException under soft_fail, and on none of ours.
+        with self._one_ending_for_all_modes():
+            try:
+                return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
+            except TaskDeferralTimeout:
+                return self.execute_complete(context, {"status": "timeout"})
+
+    # What all modes share.
+
+    @cached_property
+    def hook(self) -> MpsHook:
+        from airflow_provider_mps.hooks.mps import MpsHook
+
+        return MpsHook(self.mps_conn_id, region=self.region)
+
+    @cached_property
+    def _progress(self) -> Progress:
+        from airflow_provider_mps.client.progress import Progress
+
+        return Progress(self.log, self.mps_task_id)
+
+    def _look(self, patience: Patience) -> TaskDetail | None:
+        """Ask once; None while the wait goes on."""
+        from airflow_provider_mps.client.actions import describe
+        from airflow_provider_mps.errors import MpsError
+
+        outcome: TaskDetail | MpsError
+        try:
+            outcome = self.hook.call(describe(self.mps_task_id, self.describe_action))
+            self._last_seen = outcome.summary
+        except MpsError as error:
+            outcome = error
+        self._progress.report(outcome)
+        return patience.judge(outcome, time.time())
+
+    def _conclude(self, detail: TaskDetail) -> str:
+        detail.raise_for_failure(self.mps_task_id, allow_partial=self.allow_partial)
+        for failure in detail.failures:
+            self.log.warning("MPS task %s: a part failed and is allowed to: %s", self.mps_task_id, failure)
+        self.log.info("MPS task %s has ended: %s", self.mps_task_id, detail.summary)
+        return self.mps_task_id
+
+    def _check_arguments(self) -> None:
+        from airflow_provider_mps.client.actions import describe
+        from airflow_provider_mps.errors import MpsConfigError
+
+        describe(self.mps_task_id, self.describe_action)
+        if not self.poke_interval > 0:
+            raise MpsConfigError(f"poke_interval is {self.poke_interval!r}; it must be more than 0 seconds")
+
+    def _new_patience(self) -> Patience:
+        from airflow_provider_mps.client.patience import Patience
+
+        return Patience(
+            self.mps_task_id,
+            started=time.time(),
+            outage_tolerance=self.outage_tolerance,
+            not_found_grace=self.not_found_grace,
+            settle_grace=self.settle_grace,
+        )
+
+    def _timed_out(self) -> AirflowSensorTimeout:
+        return AirflowSensorTimeout(
+            f"MPS task {self.mps_task_id} has not ended within {self.timeout:g} seconds; last seen: {self._last_seen}. "
+            "It goes on at MPS; set `timeout` higher to wait longer."
+        )
+
+    @contextmanager
+    def _one_ending_for_all_modes(self) -> Iterator[None]:
+        """Airflow treats soft_fail and never_fail differently at a poke and at a resume; this is the one rule."""
+        try:
+            yield
+        except (AirflowSkipException, AirflowRescheduleException):
+            raise
+        except (AirflowSensorTimeout, AirflowTaskTimeout) as error:
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise
+        except Exception as error:  # never_fail means just that
+            if self.never_fail:
+                raise AirflowSkipException(f"{type(error).__name__}: {error}") from error
+            raise

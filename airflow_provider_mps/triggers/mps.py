@@ -1,0 +1,137 @@
+"""MpsTaskTrigger: wake the task when there is something to see. It reads; the worker decides."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowException
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+if TYPE_CHECKING:
+    from airflow_provider_mps.client.aio import AsyncMpsClient
+    from airflow_provider_mps.client.patience import Patience
+
+# A trigger that fires while its worker is still winding up gets its task failed by the scheduler.
+_EARLIEST_EVENT = 5.0
+_CONNECTION_TIMEOUT = 30.0
+_CONNECTION_ATTEMPTS = 4
+
+
+class MpsTaskTrigger(BaseTrigger):
+    """
+    Look at an MPS task until it ends, cannot be waited for any longer, or the deadline has come.
+
+    The event says which of these it was (``look``, ``silent``, ``error``, ``timeout``) and carries no verdict. All
+    arguments are plain JSON without secrets: Airflow stores them in clear text.
+
+    :param mps_task_id: the task.
+    :param mps_conn_id: connection of type ``tencentcloud_mps``.
+    :param region: overrides the region of the connection.
+    :param describe_action: the action to ask with; None lets the TaskId decide.
+    :param poll_interval: seconds between looks.
+    :param deadline: Unix seconds at which to stop; None waits for ever.
+    :param patience: what the wait puts up with, as :meth:`Patience.as_dict` gives it.
+    """
+
+    def __init__(
+        self,
+        *,
+        mps_task_id: str,
+        mps_conn_id: str = "mps_default",
+        region: str | None = None,
+        describe_action: str | None = None,
+        poll_interval: float = 30.0,
+        deadline: float | None = None,
+        patience: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
+        self.mps_task_id = mps_task_id
+        self.mps_conn_id = mps_conn_id
+        self.region = region
+        self.describe_action = describe_action
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+        self.patience = patience
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return (
+            "airflow_provider_mps.triggers.mps.MpsTaskTrigger",
+            {
+                "mps_task_id": self.mps_task_id,
+                "mps_conn_id": self.mps_conn_id,
+                "region": self.region,
+                "describe_action": self.describe_action,
+                "poll_interval": self.poll_interval,
+                "deadline": self.deadline,
+                "patience": self.patience,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        status, message = await self._watch()
+        payload = {"status": status, "mps_task_id": self.mps_task_id, "message": message[:1000]}
+        yield TriggerEvent(payload)  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
+
+    async def _watch(self) -> tuple[str, str]:
+        from airflow_provider_mps.client.patience import Patience
+        from airflow_provider_mps.errors import MpsError
+
+        started = time.time()
+        try:
+            client = await self._connect()
+        except (AirflowException, MpsError, TimeoutError, OSError) as error:
+            await asyncio.sleep(_EARLIEST_EVENT)
+            return "error", f"{type(error).__name__}: {error}"
+        async with client:
+            # Spread, so that a restarted triggerer does not send all its first looks at once.
+            await asyncio.sleep(max(_EARLIEST_EVENT, self._until_deadline(random.uniform(0, self.poll_interval))))
+            seen = self.patience or {"mps_task_id": self.mps_task_id, "started": started}
+            # Nobody asked while the task was handed over: an outage is counted from here.
+            return await self._look_until_over(client, Patience(**{**seen, "answered": time.time()}))
+
+    async def _look_until_over(self, client: AsyncMpsClient, patience: Patience) -> tuple[str, str]:
+        from airflow_provider_mps.client.actions import describe
+        from airflow_provider_mps.client.progress import Progress
+        from airflow_provider_mps.errors import MpsError, MpsStateUnknown
+        from airflow_provider_mps.results.task import TaskDetail
+
+        progress = Progress(self.log, self.mps_task_id)
+        while True:
+            outcome: TaskDetail | MpsError
+            try:
+                outcome = await client.call(describe(self.mps_task_id, self.describe_action))
+            except MpsError as error:
+                outcome = error
+            progress.report(outcome)
+            try:
+                ended = patience.judge(outcome, time.time())
+            except MpsStateUnknown as error:
+                return "silent", str(error)
+            except MpsError as error:
+                return "look", str(error)
+            if ended is not None:
+                return "look", ended.summary
+            if self.deadline is not None and time.time() >= self.deadline:
+                return "timeout", "the deadline has come"
+            await asyncio.sleep(self._until_deadline(self.poll_interval * random.uniform(0.9, 1.1)))
+
+    async def _connect(self) -> AsyncMpsClient:
+        """Older 3.x can stall here, so each try is bounded; a connection that does not exist is not asked for again."""
+        from airflow_provider_mps.hooks.mps import MpsHook
+
+        hook = MpsHook(self.mps_conn_id, region=self.region)
+        for attempt in range(1, _CONNECTION_ATTEMPTS):
+            try:
+                return await asyncio.wait_for(hook.aget_conn(), _CONNECTION_TIMEOUT)
+            except (TimeoutError, OSError) as error:
+                self.log.warning("Attempt %d to read the connection %s: %r", attempt, self.mps_conn_id, error)
+                await asyncio.sleep(attempt)
+        return await asyncio.wait_for(hook.aget_conn(), _CONNECTION_TIMEOUT)
+
+    def _until_deadline(self, seconds: float) -> float:
+        """So many seconds, but not past the deadline."""
+        return seconds if self.deadline is None else max(min(seconds, self.deadline - time.time()), 0.0)
