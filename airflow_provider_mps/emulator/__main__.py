@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 
 from aiohttp import web
 
@@ -20,7 +21,7 @@ def _arguments() -> argparse.Namespace:
         epilog="The file name of an input chooses its outcome: " + ", ".join(Outcome) + " (talk.partial-failure.mp4).",
     )
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address (default %(default)s)")
-    parser.add_argument("--port", type=int, default=8089, help="default %(default)s")
+    parser.add_argument("--port", type=int, default=8089, help="default %(default)s; 0 takes a free one")
     parser.add_argument("--secret-id", default=SECRET_ID, help="SecretId to accept (default %(default)s)")
     parser.add_argument(
         "--secret-key",
@@ -53,12 +54,15 @@ def main() -> None:
     )
     if arguments.rate is not None:
         backend.settings.rates = dict.fromkeys(backend.actions, arguments.rate)
-    print(
-        f"Local MPS on http://{arguments.host}:{arguments.port} (open it in a browser), "
-        f"SecretId {arguments.secret_id}. Stop with Ctrl-C.",
-        flush=True,
-    )
-    web.run_app(application(backend), host=arguments.host, port=arguments.port, print=None, access_log=None)
+    family = socket.AF_INET6 if ":" in arguments.host else socket.AF_INET
+    with socket.create_server((arguments.host, arguments.port), family=family) as listener:
+        host = f"[{arguments.host}]" if family == socket.AF_INET6 else arguments.host
+        print(
+            f"Local MPS on http://{host}:{listener.getsockname()[1]} (open it in a browser), "
+            f"SecretId {arguments.secret_id}. Stop with Ctrl-C.",
+            flush=True,
+        )
+        web.run_app(application(backend), sock=listener, print=None, access_log=None)
 
 
 if __name__ == "__main__":

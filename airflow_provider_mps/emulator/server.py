@@ -8,7 +8,7 @@ import json
 import re
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from types import TracebackType
 from typing import Any, Self
@@ -231,9 +231,9 @@ class LocalMps:
     ) -> None:
         self.backend = LocalMpsBackend(accounts or default_accounts(), settings)
         self.port = port
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._serve, name="local-mps", daemon=True)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="local-mps", daemon=True)
         self._ready = threading.Event()
+        self._stop: Callable[[], object] = lambda: None
 
     @property
     def host(self) -> str:
@@ -249,23 +249,19 @@ class LocalMps:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._stop()
         self._thread.join(10)
 
-    def _serve(self) -> None:
+    async def _serve(self) -> None:
+        stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        self._stop = lambda: loop.call_soon_threadsafe(stopped.set)
         runner = web.AppRunner(application(self.backend), access_log=None, shutdown_timeout=0.1)
-        loop = self._loop
-        loop.run_until_complete(runner.setup())
-        site = web.TCPSite(runner, "127.0.0.1", self.port)
-        loop.run_until_complete(site.start())
-        self.port = runner.addresses[0][1]
-        self._ready.set()
+        await runner.setup()
         try:
-            loop.run_forever()
+            await web.TCPSite(runner, "127.0.0.1", self.port).start()
+            self.port = runner.addresses[0][1]
+            self._ready.set()
+            await stopped.wait()
         finally:
-            loop.run_until_complete(runner.cleanup())
-            pending = asyncio.all_tasks(loop)  # requests that hang on purpose
-            for task in pending:
-                task.cancel()
-            loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
-            loop.close()
+            await runner.cleanup()  # asyncio.run then cancels requests that hang on purpose

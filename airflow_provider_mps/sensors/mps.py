@@ -237,7 +237,6 @@ class MpsTaskSensor(BaseSensorOperator):
         detail.raise_for_failure(self.mps_task_id, allow_partial=self.allow_partial)
         for failure in detail.failures:
             self.log.warning("MPS task %s: a part failed and is allowed to: %s", self.mps_task_id, failure)
-        self.log.info("MPS task %s has ended: %s", self.mps_task_id, detail.summary)
         return self.mps_task_id
 
     def _check_arguments(self) -> None:

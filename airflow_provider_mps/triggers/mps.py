@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk.exceptions import AirflowException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from airflow_provider_mps.client.aio import AsyncMpsClient
     from airflow_provider_mps.client.patience import Patience
 
-# A trigger that fires while its worker is still winding up gets its task failed by the scheduler.
-_EARLIEST_EVENT = 5.0
 _CONNECTION_TIMEOUT = 30.0
 _CONNECTION_ATTEMPTS = 4
 
@@ -36,6 +34,9 @@ class MpsTaskTrigger(BaseTrigger):
     :param deadline: Unix seconds at which to stop; None waits for ever.
     :param patience: what the wait puts up with, as :meth:`Patience.as_dict` gives it.
     """
+
+    # A trigger that fires while its worker is still winding up gets its task failed by the scheduler.
+    earliest_event: ClassVar[float] = 5.0
 
     def __init__(
         self,
@@ -84,11 +85,11 @@ class MpsTaskTrigger(BaseTrigger):
         try:
             client = await self._connect()
         except (AirflowException, MpsError, TimeoutError, OSError) as error:
-            await asyncio.sleep(_EARLIEST_EVENT)
+            await asyncio.sleep(self.earliest_event)
             return "error", f"{type(error).__name__}: {error}"
         async with client:
             # Spread, so that a restarted triggerer does not send all its first looks at once.
-            await asyncio.sleep(max(_EARLIEST_EVENT, self._until_deadline(random.uniform(0, self.poll_interval))))
+            await asyncio.sleep(max(self.earliest_event, self._until_deadline(random.uniform(0, self.poll_interval))))
             seen = self.patience or {"mps_task_id": self.mps_task_id, "started": started}
             # Nobody asked while the task was handed over: an outage is counted from here.
             return await self._look_until_over(client, Patience(**{**seen, "answered": time.time()}))

@@ -1,0 +1,33 @@
+# make demo    the main job end to end, in a real Airflow against the local MPS
+# make test    the whole test suite
+# make airflow a local Airflow with UI, example DAGs and local MPS, until Ctrl-C
+PYTHON ?= python3
+VENV   ?= .venv
+RUN     = $(VENV)/bin/python
+
+.PHONY: demo test airflow lint check clean
+
+demo: $(VENV)/ready
+	$(RUN) -m dev.demo
+
+test: $(VENV)/ready
+	$(RUN) -m pytest $(ARGS)
+
+airflow: $(VENV)/ready
+	$(RUN) -m dev.playground $(ARGS)
+
+lint: $(VENV)/ready
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+check: lint test demo
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist

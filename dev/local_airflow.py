@@ -1,0 +1,303 @@
+"""
+A whole Airflow on loopback: api-server, scheduler with LocalExecutor, dag-processor and triggerers, each a process.
+
+Used by ``make demo``, ``make airflow`` and the end-to-end tests. ``dag.test()`` shows none of what deferral does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import requests
+
+COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+_HEALTH_NAMES = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+_ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
+
+
+def free_port() -> int:
+    """A port on loopback that is free right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Process:
+    """A child in a process group of its own, stopped by its id."""
+
+    def __init__(self, command: list[str], env: Mapping[str, str], log: Path) -> None:
+        self.command = command
+        self.log = log
+        with log.open("ab") as output:
+            self._popen = subprocess.Popen(
+                command,
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Process id, and id of the process group."""
+        return self._popen.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit code, None while it runs."""
+        return self._popen.poll()
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the whole group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+    def stop(self, patience: float = 8.0) -> None:
+        """SIGTERM, and SIGKILL for what is still there after ``patience`` seconds."""
+        self.signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(patience)
+        self.signal(signal.SIGKILL)
+        self._popen.wait(10)
+
+
+class LocalAirflow:
+    """
+    An Airflow with a home of its own; use it in a ``with``.
+
+    :param home: where its database and logs go; it is created.
+    :param dags: folder with DAG files.
+    :param port: of the API and UI; 0 takes a free one.
+    :param config: more settings, as ``AIRFLOW__SECTION__KEY``.
+    """
+
+    def __init__(self, home: Path, dags: Path, *, port: int = 0, config: Mapping[str, str] | None = None) -> None:
+        self.home = home
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.processes: dict[str, Process] = {}
+        self._http = requests.Session()
+        self._http.trust_env = False
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW")}
+        self.env = {
+            **clean,
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__CORE__FERNET_KEY": _fernet_key(),
+            "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(self.port),
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__API__SECRET_KEY": secrets.token_hex(32),
+            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
+            "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "3",
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+            **(config or {}),
+        }
+
+    def __enter__(self) -> Self:
+        self.home.mkdir(parents=True, exist_ok=True)
+        try:
+            self._run("db", "migrate")
+            for component in COMPONENTS:
+                self.start(component)
+            self._wait_until_healthy(120)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self, component: str, name: str | None = None, **env: str) -> Process:
+        """Start one component; ``name`` sets a second one of a kind apart."""
+        name = name or component
+        process = Process(self._command(component), {**self.env, **env}, self.home / f"{name}.log")
+        self.processes[name] = process
+        return process
+
+    def stop(self) -> None:
+        """Stop every process that was started here."""
+        for process in self.processes.values():
+            process.signal(signal.SIGTERM)
+        for process in self.processes.values():
+            process.stop()
+        self._http.close()
+
+    def api(self, method: str, path: str, *, expect: int | None = None, **arguments: Any) -> Any:
+        """Call the public REST API below ``/api/v2`` and return its JSON."""
+        if "Authorization" not in self._http.headers:
+            token = self._http.get(f"{self.url}/auth/token", timeout=30).json()["access_token"]
+            self._http.headers["Authorization"] = f"Bearer {token}"
+        answer = self._http.request(method, f"{self.url}/api/v2/{path}", timeout=30, **arguments)
+        if answer.status_code >= 400 and answer.status_code != expect:
+            raise RuntimeError(f"{method} {path}: HTTP {answer.status_code} {answer.text[:500]}")
+        return answer.json() if answer.content else None
+
+    def add_connection(self, connection_id: str, **fields: Any) -> None:
+        """Store a connection in the database, as the UI does."""
+        self.api("POST", "connections", json={"connection_id": connection_id, **fields})
+
+    def wait_for_dags(self, *dag_ids: str, timeout: float = 90) -> None:
+        """Return when the DAG processor has read these DAGs; import errors are raised."""
+        for _ in _ticks(timeout):
+            if errors := self.api("GET", "importErrors")["import_errors"]:
+                raise RuntimeError(errors[0]["stack_trace"])
+            known = {dag["dag_id"] for dag in self.api("GET", "dags?limit=200")["dags"]}
+            if set(dag_ids) <= known:
+                return
+        raise TimeoutError(f"The DAGs {dag_ids} did not appear; {self.home}/dag-processor.log tells more.")
+
+    def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any] | None = None) -> None:
+        """Start a run."""
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf or {})}
+        self.api("POST", f"dags/{dag_id}/dagRuns", json=body)
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """The task instances of a run."""
+        found: list[dict[str, Any]] = self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
+        return found
+
+    def states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
+        """Task id to state."""
+        return {ti["task_id"]: ti["state"] for ti in self.task_instances(dag_id, run_id)}
+
+    def wait_for_run(self, dag_id: str, run_id: str, timeout: float = 120) -> Iterator[dict[str, str | None]]:
+        """Yield the states of the tasks at each change, until the run has ended."""
+        last: dict[str, str | None] = {}
+        for _ in _ticks(timeout):
+            states = self.states(dag_id, run_id)
+            if states != last:
+                last = states
+                yield states
+            run = self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}")
+            if run["state"] in {"success", "failed"} and all(state in _ENDED for state in states.values()):
+                return
+        raise TimeoutError(f"Run {run_id} of {dag_id} did not end within {timeout:g} s: {last}")
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
+        """A value that a task pushed."""
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
+        return self.api("GET", f"{path}?deserialize=false&stringify=false")["value"]
+
+    def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> str:
+        """The log of one try, the triggerer's part included."""
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
+        content = self.api("GET", path, headers={"Accept": "application/json"})["content"]
+        return "\n".join(str(line.get("event", line)) if isinstance(line, dict) else str(line) for line in content)
+
+    def _run(self, *arguments: str) -> None:
+        done = subprocess.run(
+            self._command(*arguments), env=self.env, capture_output=True, text=True, timeout=180, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(f"airflow {' '.join(arguments)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+
+    def _command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "airflow", *arguments]
+
+    def _wait_until_healthy(self, timeout: float) -> None:
+        for _ in _ticks(timeout):
+            for name, process in self.processes.items():
+                if process.returncode is not None:
+                    tail = process.log.read_text(errors="replace")[-3000:]
+                    raise RuntimeError(f"airflow {name} ended with {process.returncode}:\n{tail}")
+            with contextlib.suppress(requests.RequestException):
+                health = self._http.get(f"{self.url}/api/v2/monitor/health", timeout=5).json()
+                if all((health.get(name) or {}).get("status") == "healthy" for name in _HEALTH_NAMES):
+                    return
+        raise TimeoutError(f"Airflow is not healthy after {timeout:g} s; its logs are in {self.home}.")
+
+
+class LocalMpsProcess:
+    """``python -m airflow_provider_mps.emulator`` in a process of its own; use it in a ``with``."""
+
+    def __init__(self, log: Path, *arguments: str, port: int = 0) -> None:
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log = log
+        self._arguments = arguments
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", "airflow_provider_mps.emulator", "--port", str(self.port), *self._arguments]
+        self._process = Process(command, os.environ, self._log)
+        try:
+            for _ in _ticks(30):
+                if self._process.returncode is not None:
+                    raise RuntimeError(f"The local MPS did not start:\n{self._log.read_text()[-2000:]}")
+                with contextlib.suppress(requests.RequestException):
+                    self.state()
+                    return self
+            raise TimeoutError("The local MPS did not start within 30 s.")
+        except BaseException:
+            self._process.stop()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.stop()
+
+    def state(self) -> dict[str, Any]:
+        """Jobs, aborts and calls so far."""
+        state: dict[str, Any] = requests.get(f"{self.url}/control/state", timeout=5).json()
+        return state
+
+    def control(self, path: str, **body: Any) -> dict[str, Any]:
+        """Script a fault, a task or the clock."""
+        answer = requests.post(f"{self.url}/control/{path}", json=body, timeout=5)
+        answer.raise_for_status()
+        done: dict[str, Any] = answer.json()
+        return done
+
+
+def connection_to(mps: LocalMpsProcess) -> dict[str, Any]:
+    """Fields of a connection to the local MPS."""
+    from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY
+
+    return {
+        "conn_type": "tencentcloud_mps",
+        "login": SECRET_ID,
+        "password": SECRET_KEY,
+        "host": mps.url,
+        "extra": '{"region": "ap-guangzhou"}',
+    }
+
+
+def _fernet_key() -> str:
+    from cryptography.fernet import Fernet
+
+    return Fernet.generate_key().decode()
+
+
+def _ticks(timeout: float, interval: float = 0.5) -> Iterator[None]:
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        yield
+        time.sleep(interval)
