@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from airflow_provider_mps.errors import (
@@ -17,6 +18,7 @@ from airflow_provider_mps.errors import (
 from airflow_provider_mps.results.task import TaskDetail
 
 QUERY_WINDOW = "MPS answers for a task for 7 days after its submission (international accounts: 3 days)"
+_MEMORY = ("started", "answered", "found", "unsettled_since", "calm")
 
 
 @dataclass(slots=True)
@@ -53,8 +55,15 @@ class Patience:
                 raise MpsConfigError(f"{name} is {seconds!r:.40}, not a number of seconds")
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON; ``Patience(**patience.as_dict())`` is its like."""
+        """Plain JSON, for :meth:`resumed`."""
         return asdict(self)
+
+    def resumed(self, stored: object) -> Patience:
+        """This patience with the memory of ``stored``, whatever that is: another release's, another task's, none."""
+        if not isinstance(stored, Mapping) or stored.get("mps_task_id") != self.mps_task_id:
+            return self
+        memory = {name: stored[name] for name in _MEMORY if name in stored}
+        return replace(self, **memory)
 
     def judge(self, outcome: TaskDetail | MpsError, now: float) -> TaskDetail | None:
         """

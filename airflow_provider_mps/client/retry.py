@@ -13,6 +13,7 @@ from airflow_provider_mps.errors import MpsApiError, MpsError, MpsTransportError
 log = logging.getLogger(__name__)
 
 DEFAULT_ATTEMPTS = 4
+PAUSES: tenacity.wait.wait_base = tenacity.wait_random_exponential(multiplier=0.5, max=8)
 # A request signed with a clock that is off by less than this was not refused for it.
 _SKEW_WORTH_CORRECTING = 60
 
@@ -22,7 +23,7 @@ class Policy(TypedDict):
 
     retry: tenacity.retry_if_exception
     stop: tenacity.stop_after_attempt
-    wait: tenacity.wait_random_exponential
+    wait: tenacity.wait.wait_base
     before_sleep: Any
     reraise: bool
 
@@ -52,7 +53,7 @@ def policy(action: Action[Any], attempts: int) -> Policy:
     return Policy(
         retry=tenacity.retry_if_exception(lambda error: should_retry(action, error)),
         stop=tenacity.stop_after_attempt(attempts),
-        wait=tenacity.wait_random_exponential(multiplier=0.5, max=8),
+        wait=PAUSES,
         before_sleep=_say,
         reraise=True,
     )

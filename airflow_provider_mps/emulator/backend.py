@@ -312,8 +312,9 @@ def _checked(model: type[api.Action[Any]], parameters: dict[str, Any]) -> dict[s
     fields = {field.alias or name: field for name, field in model.model_fields.items()}
     if unknown := sorted(set(parameters) - set(fields)):
         raise Refusal("UnknownParameter", f"The parameter `{unknown[0]}` is not recognized.")
-    missing = [name for name, field in fields.items() if field.is_required() and parameters.get(name) is None]
-    if missing:
+    # MPS also requires what the action fills in by itself: another client may leave it out.
+    required = [name for name, field in fields.items() if field.is_required() or field.default is not None]
+    if missing := [name for name in required if parameters.get(name) is None]:
         raise Refusal("MissingParameter", f"The request is missing a required parameter `{missing[0]}`.")
     for name, longest in (("SessionId", 50), ("SessionContext", 1000)):
         if len(str(parameters.get(name) or "")) > longest:

@@ -129,17 +129,13 @@ class MpsTaskSensor(BaseSensorOperator):
         return True
 
     def _load_patience(self, context: Context) -> Patience:
-        from airflow_provider_mps.client.patience import Patience
-
         patience = self._new_patience()
         if not self.reschedule:
             return patience
         store = context.get("task_state_store")
         stored: Any = store.get(_STORE_KEY) if store is not None else None
         if stored and stored["try"] == context["ti"].try_number:
-            seen = Patience(**stored["patience"])
-            if seen.mps_task_id == self.mps_task_id:
-                return seen
+            return patience.resumed(stored["patience"])
         if first_look := context["ti"].get_first_reschedule_date(context):
             patience.started = first_look.timestamp()
         return patience
@@ -182,13 +178,12 @@ class MpsTaskSensor(BaseSensorOperator):
         patience: dict[str, Any] | None = None,
     ) -> str:
         """Look once more, whatever the event says, and decide. A lost or strange event costs one look."""
-        from airflow_provider_mps.client.patience import Patience
         from airflow_provider_mps.errors import MpsConfigError
 
-        status, message = ((event or {}).get(key) for key in ("status", "message"))
-        waited = Patience(**patience) if patience else self._new_patience()
-        if status != "silent":
-            waited.answered = time.time()  # the trigger had answers, the last one just now
+        status, message, seen = ((event or {}).get(key) for key in ("status", "message", "patience"))
+        waited = self._new_patience().resumed(patience)
+        waited.answered = time.time()  # as far as is known without the trigger's memory
+        waited = waited.resumed(seen)
         if status == "error":
             if (ended := self._look(waited)) is not None:
                 return self._conclude(ended)

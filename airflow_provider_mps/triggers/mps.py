@@ -23,8 +23,9 @@ class MpsTaskTrigger(BaseTrigger):
     """
     Look at an MPS task until it ends, cannot be waited for any longer, or the deadline has come.
 
-    The event says which of these it was (``look``, ``silent``, ``error``, ``timeout``) and carries no verdict. All
-    arguments are plain JSON without secrets: Airflow stores them in clear text.
+    The event says whether there is something to look at (``look``), the deadline has come (``timeout``) or the
+    triggerer cannot ask (``error``). It carries no verdict, only what the wait has seen so far. All arguments are
+    plain JSON without secrets: Airflow stores them in clear text.
 
     :param mps_task_id: the task.
     :param mps_conn_id: connection of type ``tencentcloud_mps``.
@@ -73,15 +74,26 @@ class MpsTaskTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        status, message = await self._watch()
-        payload = {"status": status, "mps_task_id": self.mps_task_id, "message": message[:1000]}
+        patience = self._resumed_patience()
+        status, message = await self._watch(patience)
+        payload = {
+            "status": status,
+            "mps_task_id": self.mps_task_id,
+            "message": message[:1000],
+            "patience": patience.as_dict(),
+        }
         yield TriggerEvent(payload)  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
 
-    async def _watch(self) -> tuple[str, str]:
+    def _resumed_patience(self) -> Patience:
         from airflow_provider_mps.client.patience import Patience
+
+        limits = self.patience or {"mps_task_id": self.mps_task_id, "started": time.time()}
+        # Nobody asked while the task was handed over: an outage is counted from here.
+        return Patience(**{**limits, "answered": time.time()})
+
+    async def _watch(self, patience: Patience) -> tuple[str, str]:
         from airflow_provider_mps.errors import MpsError
 
-        started = time.time()
         try:
             client = await self._connect()
         except (AirflowException, MpsError, TimeoutError, OSError) as error:
@@ -90,14 +102,12 @@ class MpsTaskTrigger(BaseTrigger):
         async with client:
             # Spread, so that a restarted triggerer does not send all its first looks at once.
             await asyncio.sleep(max(self.earliest_event, self._until_deadline(random.uniform(0, self.poll_interval))))
-            seen = self.patience or {"mps_task_id": self.mps_task_id, "started": started}
-            # Nobody asked while the task was handed over: an outage is counted from here.
-            return await self._look_until_over(client, Patience(**{**seen, "answered": time.time()}))
+            return await self._look_until_over(client, patience)
 
     async def _look_until_over(self, client: AsyncMpsClient, patience: Patience) -> tuple[str, str]:
         from airflow_provider_mps.client.actions import describe
         from airflow_provider_mps.client.progress import Progress
-        from airflow_provider_mps.errors import MpsError, MpsStateUnknown
+        from airflow_provider_mps.errors import MpsError
         from airflow_provider_mps.results.task import TaskDetail
 
         progress = Progress(self.log, self.mps_task_id)
@@ -110,8 +120,6 @@ class MpsTaskTrigger(BaseTrigger):
             progress.report(outcome)
             try:
                 ended = patience.judge(outcome, time.time())
-            except MpsStateUnknown as error:
-                return "silent", str(error)
             except MpsError as error:
                 return "look", str(error)
             if ended is not None:

@@ -1,0 +1,165 @@
+"""
+Runs our operators as Airflow does, without Airflow's processes: every start is a new instance, and what crosses
+from one start to the next crosses as JSON. The end-to-end tests show that the real processes do the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import pytest
+import tenacity
+from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferred
+from airflow.sdk.module_loading import import_string
+
+from airflow_provider_mps.client import retry
+from airflow_provider_mps.emulator.server import LocalMps
+from airflow_provider_mps.sensors.mps import MpsTaskSensor
+from airflow_provider_mps.triggers.mps import MpsTaskTrigger
+
+_MOST_STARTS = 200
+
+
+class Mode(StrEnum):
+    """How a sensor waits."""
+
+    POKE = "poke"
+    RESCHEDULE = "reschedule"
+    RESCHEDULE_WITH_STORE = "reschedule with a task state store"
+    DEFERRABLE = "deferrable"
+
+
+ALL_MODES = pytest.mark.parametrize("mode", list(Mode))
+
+
+class StateStore:
+    """Airflow's task state store, as far as we use it: JSON in, JSON out."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, str] = {}
+
+    def get(self, key: str) -> Any:
+        return json.loads(self._values[key]) if key in self._values else None
+
+    def set(self, key: str, value: Any) -> None:
+        self._values[key] = json.dumps(value)
+
+
+class TaskInstance:
+    """What our operators ask of a task instance."""
+
+    def __init__(self) -> None:
+        self.try_number = 1
+        self.first_reschedule: datetime | None = None
+        self.xcoms: dict[str, Any] = {}
+
+    def get_first_reschedule_date(self, context: Any) -> datetime | None:
+        return self.first_reschedule
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.xcoms[key] = json.loads(json.dumps(value))
+
+
+def new_context(*, store: bool = False) -> dict[str, Any]:
+    context: dict[str, Any] = {"ti": TaskInstance()}
+    return context | ({"task_state_store": StateStore()} if store else {})
+
+
+def run_sensor(mode: Mode, *, context: dict[str, Any] | None = None, **arguments: Any) -> Any:
+    """Run a MpsTaskSensor to its end; returns what it returns, raises what it raises."""
+    context = context or new_context(store=mode is Mode.RESCHEDULE_WITH_STORE)
+
+    def new() -> MpsTaskSensor:
+        return MpsTaskSensor(
+            task_id="wait",
+            mode="poke" if mode in {Mode.POKE, Mode.DEFERRABLE} else "reschedule",
+            deferrable=mode is Mode.DEFERRABLE,
+            **{"poke_interval": 0.02, "timeout": 20, **arguments},
+        )
+
+    resume: tuple[str, dict[str, Any]] | None = None
+    for _ in range(_MOST_STARTS):
+        try:
+            if resume is None:
+                return new().execute(context)
+            return new().resume_execution(*resume, context)
+        except AirflowRescheduleException:
+            ti = context["ti"]
+            ti.first_reschedule = ti.first_reschedule or datetime.now(UTC)
+            time.sleep(new().poke_interval)
+        except TaskDeferred as deferred:
+            resume = (deferred.method_name, as_json({**deferred.kwargs, "event": first_event(deferred.trigger)}))
+    raise AssertionError(f"The sensor did not end within {_MOST_STARTS} starts.")
+
+
+def as_json(value: Any) -> Any:
+    return json.loads(json.dumps(value, allow_nan=False))
+
+
+def revive(trigger: Any) -> Any:
+    """The trigger as the triggerer builds it: from its path and JSON arguments."""
+    path, arguments = trigger.serialize()
+    return import_string(path)(**as_json(arguments))
+
+
+def first_event(trigger: Any, timeout: float = 30) -> dict[str, Any]:
+    """Run a revived trigger to its event; it must send one, and then end."""
+
+    async def run() -> list[Any]:
+        return [event.payload async for event in revive(trigger).run()]
+
+    payloads = asyncio.run(asyncio.wait_for(run(), timeout))
+    assert len(payloads) == 1
+    payload: dict[str, Any] = as_json(payloads[0])
+    return payload
+
+
+@pytest.fixture
+def airflow_mps(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalMps]:
+    """A local MPS, Airflow connections to it (``mps_default``, ``wrong_key``, ``nobody_there``), and no idle pauses."""
+    with LocalMps() as mps:
+        good = {"conn_type": "tencentcloud_mps", "login": mps.secret_id, "password": mps.secret_key, "host": mps.host}
+        good["extra"] = {"region": "ap-guangzhou", "timeout": 1}
+        others = {
+            "mps_default": good,
+            "wrong_key": {**good, "password": "not-the-key"},
+            "unknown_id": {**good, "login": "AKIDunknown"},
+            "nobody_there": {**good, "host": "http://127.0.0.1:1"},
+            "no_such_host": {**good, "host": "mps.invalid"},
+            "empty_key": {**good, "password": ""},
+            "plain_http": {**good, "host": "http://mps.example.com"},
+            "bad_region": {**good, "extra": {"region": "Guangzhou!"}},
+        }
+        for name, fields in others.items():
+            monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(fields))
+        monkeypatch.setattr(retry, "PAUSES", tenacity.wait_none())
+        monkeypatch.setattr(MpsTaskTrigger, "earliest_event", 0.0)
+        yield mps
+
+
+def part(**fields: Any) -> dict[str, Any]:
+    """A transcode part that succeeded, changed by ``fields``."""
+    done = {"Status": "SUCCESS", "ErrCodeExt": "", "ErrCode": 0, "Message": "SUCCESS", "Output": {"Path": "/a.mp4"}}
+    return {"Type": "Transcode", "TranscodeTask": {**done, **fields}}
+
+
+def answer(*parts: dict[str, Any], status: str = "FINISH", **task: Any) -> dict[str, Any]:
+    """The content of ``Response`` for a WorkflowTask with these parts."""
+    body = {"Status": "FINISH", "ErrCode": 0, "Message": "", "MediaProcessResultSet": list(parts), **task}
+    return {"TaskType": "WorkflowTask", "Status": status, "WorkflowTask": body}
+
+
+RUNNING = answer(part(Status="PROCESSING", Output=None), status="PROCESSING", Status="PROCESSING")
+DONE = answer(part())
+FAILED = answer(part(), part(Status="FAIL", ErrCode=30010, Message="broken", Output=None))
+
+
+def refusal(code: str) -> dict[str, Any]:
+    """An error answer."""
+    return {"Error": {"Code": code, "Message": "scripted"}}
