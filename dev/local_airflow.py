@@ -285,7 +285,8 @@ def connection_to(mps: LocalMpsProcess) -> dict[str, Any]:
         "conn_type": "tencentcloud_mps",
         "login": SECRET_ID,
         "password": SECRET_KEY,
-        "host": mps.url,
+        "host": "http://127.0.0.1",
+        "port": mps.port,
         "extra": '{"region": "ap-guangzhou"}',
     }
 

@@ -1,7 +1,5 @@
 """Have MPS write subtitles for a video, wait without holding a worker, and save them as SRT."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from airflow.sdk import ObjectStoragePath, dag, task
@@ -15,8 +13,6 @@ SUBTITLES = {"SubtitleType": 2, "VideoSrcLanguage": "zh", "TranslateSwitch": "ON
 
 @dag(schedule=None, tags=["mps"], params={"output_path": "file:///tmp/mps-subtitles"})
 def example_mps_subtitles() -> None:
-    """BatchProcessMedia -> MpsTaskSensor -> MpsTaskResultOperator -> an SRT file."""
-
     @task(retries=0)  # MPS cannot tell a repeated batch job from a new one: run it twice and pay twice
     def submit() -> str:
         from airflow_provider_mps.client.actions import BatchProcessMedia

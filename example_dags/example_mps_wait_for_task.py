@@ -1,7 +1,5 @@
 """Wait for an MPS task that something else started, then use its result."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from airflow.sdk import Param, dag, task
@@ -12,7 +10,6 @@ from airflow_provider_mps.sensors.mps import MpsTaskSensor
 
 @dag(schedule=None, tags=["mps"], params={"mps_task_id": Param(type="string", title="MPS TaskId")})
 def example_mps_wait_for_task() -> None:
-    """Takes the TaskId as a parameter of the run."""
     wait = MpsTaskSensor(
         task_id="wait",
         mps_task_id="{{ params.mps_task_id }}",
@@ -23,12 +20,12 @@ def example_mps_wait_for_task() -> None:
     result = MpsTaskResultOperator(task_id="result", mps_task_id=wait.output)
 
     @task
-    def report(result: dict[str, Any]) -> list[str]:
+    def use(result: dict[str, Any]) -> list[str]:
         for media in result["metadata"]:
             print(f"{media['duration']} s, {media['width']}x{media['height']}, {media['container']}")
         return [output["uri"] for output in result["outputs"] if output["kind"] == "transcode"]
 
-    report(result.output)
+    use(result.output)
 
 
 example_mps_wait_for_task()

@@ -1,200 +1,142 @@
-"""One table of MPS answers and what each means, for every way of waiting and for the result operator."""
+"""Answers built from Tencent's own API model: everything that a task can hold, in success, to break it at one place."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from airflow.sdk.exceptions import AirflowSensorTimeout
+from tests.official import api_model
 
-from airflow_provider_mps.errors import (
-    MpsApiError,
-    MpsError,
-    MpsStateUnknown,
-    MpsTaskFailed,
-    MpsTaskNotFinished,
-    MpsTaskNotFound,
-    MpsTaskUnsettled,
-    MpsTransportError,
-)
-from tests.harness import DONE, RUNNING, answer, part, refusal
-
-Ending = type[BaseException] | None
-
-
-@dataclass(frozen=True)
-class Case:
-    """
-    One row.
-
-    :param last: the answer that stays; ``before`` are the answers on the way to it, as a sensor sees them.
-    :param sensor: how a sensor ends, None for success; ``operator`` the same for the result operator.
-    :param failed: paths of the failed parts.
-    :param fault: a transport fault that strikes every call.
-    """
-
-    name: str
-    last: dict[str, Any]
-    sensor: Ending
-    operator: Ending
-    failed: tuple[str, ...] = ()
-    before: tuple[dict[str, Any], ...] = (RUNNING,)
-    task_id: str | None = None
-    fault: str | None = None
-    arguments: dict[str, Any] = field(default_factory=dict)
+DATA = Path(__file__).parent / "data"
+ECHOES = {"Input", "InputInfo", "InputInfos", "TaskNotifyConfig", "ImageTask"}
+VERDICT_FIELDS = {"Status", "ErrCode", "ErrCodeExt", "ErrMsg"}
+TASK_OBJECTS = {
+    "EditMediaTask",
+    "WorkflowTask",
+    "LiveStreamProcessTask",
+    "ExtractBlindWatermarkTask",
+    "ScheduleTask",
+    "LiveScheduleTask",
+}
+LANGUAGES = {"SubtitleResult", "SubtitleTransResultItem"}
 
 
-def _success(name: str, last: dict[str, Any], **more: Any) -> Case:
-    return Case(name, last, None, None, **more)
+class Place(NamedTuple):
+    """An object of an answer that has a status or an error code of its own."""
+
+    path: str
+    class_name: str
+    fields: frozenset[str]
 
 
-def _failure(name: str, last: dict[str, Any], *failed: str, **more: Any) -> Case:
-    return Case(name, last, MpsTaskFailed, MpsTaskFailed, failed, **more)
+def sample(name: str) -> dict[str, Any]:
+    """A published payload; its ``Response`` is unwrapped where it has one."""
+    data: dict[str, Any] = json.loads((DATA / f"{name}.json").read_text(encoding="utf-8"))
+    inner: dict[str, Any] = data.get("Response", data)
+    return inner
 
 
-def _unsettled(name: str, last: dict[str, Any], **more: Any) -> Case:
-    return Case(name, last, MpsTaskUnsettled, MpsTaskUnsettled, **more)
+def successes() -> dict[str, dict[str, Any]]:
+    """For each task object one answer that says FINISH and holds every kind of part, each in success."""
+    answers = {}
+    for name in TASK_OBJECTS:
+        head = {"TaskType": name, "Status": "FINISH", "RequestId": "r", "TaskNotifyConfig": _one("TaskNotifyConfig")}
+        answers[name] = head | {name: _one(name)}
+    answers["BatchTaskResult"] = _one("DescribeBatchTaskDetailResponse") | {"Status": "FINISH"}
+    return answers
 
 
-def _running(name: str, last: dict[str, Any]) -> Case:
-    return Case(name, last, AirflowSensorTimeout, MpsTaskNotFinished, arguments={"timeout": 0.15})
+def image_success() -> dict[str, Any]:
+    """An answer of DescribeImageTaskDetail."""
+    return _one("DescribeImageTaskDetailResponse") | {"Status": "FINISH"}
 
 
-def _trouble(name: str, last: dict[str, Any] | None = None, *, fault: str | None = None) -> Case:
-    operator: type[MpsError] = MpsTransportError if fault else MpsApiError
-    return Case(name, last or DONE, MpsStateUnknown, operator, before=(), fault=fault)
+def places(name: str, answer: dict[str, Any]) -> list[Place]:
+    """Every place of an answer of :func:`successes` that can hold a failure, by the API model alone."""
+    class_name = "BatchSubTaskResult" if name == "BatchTaskResult" else name
+    return list(_places(class_name, answer[name], name))
 
 
-def _permanent(code: str) -> Case:
-    return Case(f"{code} is permanent", refusal(code), MpsApiError, MpsApiError)
+def image_places(answer: dict[str, Any]) -> list[Place]:
+    """The same for :func:`image_success`."""
+    return list(_places("DescribeImageTaskDetailResponse", answer, "Response"))
 
 
-def _unknown(code: str, *before: dict[str, Any]) -> Case:
-    name = f"{code} {'after the task was known' if before else 'from the start'}"
-    return Case(name, refusal(code), MpsTaskNotFound, MpsTaskNotFound, before=before)
+def at(answer: dict[str, Any], path: str) -> dict[str, Any]:
+    """The object that ``path`` names, for example ``WorkflowTask.MediaProcessResultSet[1].TranscodeTask``."""
+    node: Any = answer
+    for step in path.replace("]", "").removeprefix("Response").lstrip(".").replace("[", ".").split("."):
+        if step:
+            node = node[int(step)] if step.isdecimal() else node[step]
+    found: dict[str, Any] = node
+    return found
 
 
-def _set(key: str, *items: dict[str, Any]) -> dict[str, Any]:
-    return answer(MediaProcessResultSet=[], **{key: list(items)})
+def changed(answer: dict[str, Any], path: str, **values: Any) -> dict[str, Any]:
+    """A copy of ``answer`` with other values at one place."""
+    answer = copy.deepcopy(answer)
+    at(answer, path).update(values)
+    return answer
 
 
-def _batch(*outputs: dict[str, Any], status: str = "FINISH") -> dict[str, Any]:
-    result = {"SmartSubtitlesTaskResult": {"Outputs": list(outputs)}}
-    return {"TaskType": "BatchTask", "Status": status, "BatchTaskResult": result}
+def _members(class_name: str) -> dict[str, dict[str, Any]]:
+    return {member["name"]: member for member in api_model()["objects"][class_name]["members"]}
 
 
-def _output(**fields: Any) -> dict[str, Any]:
-    return {"Status": "SUCCESS", "ErrCodeExt": "", "TransTextTask": {"SegmentSet": []}, "Progress": 100, **fields}
+def _one(class_name: str) -> dict[str, Any]:
+    return _variants(class_name)[0]
 
 
-def _subtitles(*results: dict[str, Any]) -> dict[str, Any]:
-    task = {"Status": "SUCCESS", "ErrCode": 0, "Output": {"SubtitleResults": list(results)}}
-    return _set("SmartSubtitlesTaskResult", {"Type": "TransTextRecognition", "TransTextTask": task})
+def _variants(class_name: str) -> list[dict[str, Any]]:
+    """The object in success; one for each alternative where only one of several ``*Task`` keys is ever filled."""
+    members = _members(class_name)
+    values = {name: _value(class_name, member) for name, member in members.items()}
+    alternatives = [name for name in members if name.endswith("Task") and not VERDICT_FIELDS & set(members)]
+    if alternatives:
+        return [values | {other: None for other in alternatives if other != name} for name in alternatives]
+    for name, member in members.items():
+        if member["type"] == "object" and len(several := _variants(member["member"])) > 1:
+            return [values | {name: one} for one in several]
+    return [values]
 
 
-def _other(key: str, **task: Any) -> dict[str, Any]:
-    return {"TaskType": key, "Status": "FINISH", key: {"Status": "FINISH", "ErrCode": 0, "Message": "", **task}}
+def _value(class_name: str, member: dict[str, Any]) -> Any:
+    name, inner = member["name"], member["member"]
+    if name in {"Status", "Message", "ErrCodeExt", "ErrMsg", "ErrCode", "Progress"}:
+        finished = "FINISH" if class_name in TASK_OBJECTS else "Success" if class_name in LANGUAGES else "SUCCESS"
+        told = {"Status": finished, "Message": "SUCCESS", "ErrCodeExt": "", "ErrMsg": "", "ErrCode": 0}
+        return told.get(name, 100)
+    if member["type"] == "object":
+        return _one(inner)
+    if member["type"] == "list":
+        return _variants(inner) if inner in api_model()["objects"] else [_scalar(name, inner)]
+    return _scalar(name, member["type"])
 
 
-def _schedule(**activity: Any) -> dict[str, Any]:
-    return _other("ScheduleTask", ActivityResultSet=[{"ActivityType": "x", "ActivityResItem": activity}])
+def _scalar(name: str, kind: str) -> Any:
+    if kind == "bool":
+        return True
+    if kind.startswith(("int", "uint")):
+        return 1
+    if kind in {"float", "double"}:
+        return 1.5
+    if name == "Type":
+        return "COS"
+    return "2026-01-02T03:04:05Z" if name.endswith("Time") else f"/{name}"
 
 
-_BATCH = "1250000000-BatchTask-0123456789abcdef0123456789abcdeft20"
-_MEDIA = "WorkflowTask.MediaProcessResultSet"
-_NESTED = {"Status": "SUCCESS", "ErrCode": 0, "Output": [{"Type": "x", "AsrFullTextTask": {}}]}
-_FAIL = {"Status": "FAIL", "ErrCode": 70000, "Output": None}
-_NULLS = dict.fromkeys(("EditMediaTask", "ScheduleTask", "LiveStreamProcessTask"))
-
-CASES: tuple[Case, ...] = (
-    _success("one part succeeded", DONE),
-    _success("finished at the first look", DONE, before=()),
-    _success("ErrCodeExt says SUCCESS", answer(part(ErrCodeExt="SUCCESS"))),
-    _success(
-        "ErrCodeExt and Progress are absent", answer({"TranscodeTask": {"Status": "SUCCESS", "Output": {"Path": "/a"}}})
-    ),
-    _success("the other task objects are null", DONE | _NULLS),
-    _success("unknown fields", DONE | {"Surprise": [1, 2]} | {"ExtInfo": "{}"}),
-    _success("ErrCode is null", answer(part(ErrCode=None))),
-    _success("a language succeeded", _subtitles({"Status": "Success", "TransDst": "en", "Path": "/en.vtt"})),
-    _success("a batch with two outputs", _batch(_output(), _output(Status="SUCCESS")), task_id=_BATCH, before=()),
-    _success("an edit", _other("EditMediaTask", Output={"Path": "/edit.mp4"})),
-    _success("a live stream", _other("LiveStreamProcessTask", Url="rtmp://live.invalid/a")),
-    _success("a watermark", _other("ExtractBlindWatermarkTask", Type="blind-ab", IsDetected=False)),
-    _success("a schedule", _schedule(TranscodeTask={"Status": "SUCCESS", "ErrCode": 0, "Output": {"Path": "/a.mp4"}})),
-    _success("FINISH without results, then with them", DONE, before=(RUNNING, answer(), answer(part(Output=None)))),
-    _success("unknown at first", DONE, before=(refusal("ResourceNotFound"), RUNNING)),
-    _success("an undocumented status in between", DONE, before=(RUNNING | {"Status": "PAUSED"}, RUNNING)),
-    _success("throttled in between", DONE, before=(refusal("RequestLimitExceeded.UinLimitExceeded"), RUNNING)),
-    _success("InternalError in between", DONE, before=(RUNNING, refusal("InternalError"))),
-    _failure("the source cannot be read", answer(ErrCode=60000, Message="source"), "WorkflowTask"),
-    _failure("one part of two says FAIL", answer(part(), part(**_FAIL)), f"{_MEDIA}[1].TranscodeTask"),
-    _failure("FAIL without any code", answer(part(Status="FAIL", Output=None)), f"{_MEDIA}[0].TranscodeTask"),
-    _failure("SUCCESS with an ErrCode", answer(part(ErrCode=30010)), f"{_MEDIA}[0].TranscodeTask"),
-    _failure("SUCCESS with an ErrCodeExt", answer(part(ErrCodeExt="SourceFileError")), f"{_MEDIA}[0].TranscodeTask"),
-    _failure(
-        "every part says FAIL",
-        answer(part(**_FAIL), part(**_FAIL)),
-        f"{_MEDIA}[0].TranscodeTask",
-        f"{_MEDIA}[1].TranscodeTask",
-    ),
-    _failure(
-        "a language failed inside a part that says SUCCESS",
-        _subtitles({"Status": "Success", "Path": "/en.vtt"}, {"Status": "Error", "TransDst": "ja"}),
-        "WorkflowTask.SmartSubtitlesTaskResult[0].TransTextTask.Output.SubtitleResults[1]",
-    ),
-    _failure(
-        "a batch output failed",
-        _batch(_output(), {"Status": "FAIL", "ErrCodeExt": "InvalidInput"}),
-        "BatchTaskResult.SmartSubtitlesTaskResult.Outputs[1]",
-        task_id=_BATCH,
-        before=(_batch(_output(Status="PROCESSING"), status="PROCESSING"),),
-    ),
-    _failure("an edit failed", _other("EditMediaTask", ErrCode=40000, Output=None), "EditMediaTask"),
-    _failure(
-        "a nested result of a schedule failed",
-        _schedule(SmartSubtitlesTask={**_NESTED, "Output": [{"AsrFullTextTask": _FAIL}]}),
-        "ScheduleTask.ActivityResultSet[0].ActivityResItem.SmartSubtitlesTask.Output[0].AsrFullTextTask",
-    ),
-    _failure(
-        "erasing failed, which has no ErrCode",
-        answer(SmartEraseTaskResult={"Status": "FAIL", "ErrCodeExt": "InternalError"}),
-        "WorkflowTask.SmartEraseTaskResult",
-    ),
-    _unsettled("FINISH without any result", answer()),
-    _unsettled("FINISH with a part that runs", answer(part(), part(Status="PROCESSING", Output=None))),
-    _unsettled("FINISH with a part of unknown status", answer(part(Status="ABORTED", Output=None))),
-    _unsettled("SUCCESS without an output", answer(part(Output=None))),
-    _unsettled("FINISH without a task object", {"TaskType": "EvaluationTask", "Status": "FINISH"}),
-    _unsettled(
-        "FINISH with a null task object", {"TaskType": "WorkflowTask", "Status": "FINISH", "WorkflowTask": None}
-    ),
-    _unsettled("a batch without outputs", _batch(), task_id=_BATCH, before=()),
-    _unsettled("an edit without an output", _other("EditMediaTask", Output=None)),
-    _running("it runs on", RUNNING),
-    _running("it waits on", RUNNING | {"Status": "WAITING"}),
-    _running("all parts are done but the task runs", DONE | {"Status": "PROCESSING"}),
-    Case("an undocumented status for good", DONE | {"Status": "PAUSED"}, MpsTaskUnsettled, MpsTaskNotFinished),
-    Case("no status at all", {"TaskType": "WorkflowTask"}, MpsTaskUnsettled, MpsTaskNotFinished),
-    _unknown("ResourceNotFound"),
-    _unknown("ResourceNotFound.TaskNotFound", RUNNING),
-    _unknown("InvalidParameterValue"),
-    _unknown("FailedOperation.TaskNotFound", RUNNING),
-    *map(
-        _permanent,
-        (
-            "AuthFailure.SignatureFailure",
-            "AuthFailure.SecretIdNotFound",
-            "AuthFailure.TokenFailure",
-            "AuthFailure.UnauthorizedOperation",
-            "UnauthorizedOperation",
-            "InvalidParameter",
-            "FailedOperation.InvalidMpsUser",
-            "FailedOperation.UserArrears",
-            "SomethingNew",
-        ),
-    ),
-    _trouble("InternalError for good", refusal("InternalError.SystemError")),
-    _trouble("throttled for good", refusal("RequestLimitExceeded")),
-    *(_trouble(f"{kind} for good", fault=kind) for kind in ("reset", "status", "html", "cut", "broken")),
-)
+def _places(class_name: str, node: dict[str, Any], path: str) -> Iterator[Place]:
+    members = _members(class_name)
+    if fields := VERDICT_FIELDS & set(members):
+        yield Place(path, class_name, frozenset(fields))
+    for name, member in members.items():
+        if name in ECHOES or member["member"] not in api_model()["objects"] or not node.get(name):
+            continue
+        if member["type"] == "list":
+            for index, item in enumerate(node[name]):
+                yield from _places(member["member"], item, f"{path}.{name}[{index}]")
+        else:
+            yield from _places(member["member"], node[name], f"{path}.{name}")

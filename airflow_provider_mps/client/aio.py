@@ -121,4 +121,10 @@ def _transport_error(action: str, error: Exception) -> MpsTransportError:
     never_sent = isinstance(
         error, (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.ConnectionTimeoutError)
     )
-    return no_answer(action, error, never_sent=never_sent, timed_out=isinstance(error, TimeoutError))
+    return no_answer(
+        action,
+        error,
+        never_sent=never_sent,
+        timed_out=isinstance(error, TimeoutError),
+        wants_login=isinstance(error, aiohttp.ClientHttpProxyError) and error.status == 407,
+    )

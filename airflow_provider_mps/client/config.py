@@ -17,6 +17,7 @@ from airflow_provider_mps.errors import MpsConfigError
 
 DEFAULT_HOST = "mps.tencentcloudapi.com"
 _REGION = re.compile(r"[a-z]{2,3}(-[a-z0-9]+){1,3}")
+_ENDPOINT = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+])(:\d+)?", re.IGNORECASE)
 _LANGUAGES = ("en-US", "zh-CN")
 
 
@@ -128,13 +129,12 @@ def _check_endpoint(endpoint: str) -> None:
         parts = urlsplit(endpoint)
         hostname, port = parts.hostname or "", parts.port
     except ValueError:
-        hostname, port, parts = "", None, urlsplit("")
-    standard = {"https": 443, "http": 80}.get(parts.scheme)
-    if standard is None or not hostname or parts.path or parts.query or parts.fragment or parts.username is not None:
+        endpoint = ""
+    if not _ENDPOINT.fullmatch(endpoint):
         raise MpsConfigError(
             f"The API endpoint of the MPS connection is not a host name such as {DEFAULT_HOST} (a port may follow)."
         )
-    if port == standard:
+    if port == {"https": 443, "http": 80}[parts.scheme]:
         # A client leaves the standard port out of the Host header, and the signature covers that header.
         raise MpsConfigError(f"Leave :{port} out of the API endpoint: it is the standard port.")
     if parts.scheme == "http" and not is_loopback(hostname):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -93,6 +94,7 @@ def _new_session(config: ClientConfig) -> requests.Session:
     session = requests.Session()
     # Otherwise a .netrc entry replaces our Authorization header; the proxy is resolved in one place for both clients.
     session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
     proxy = config.resolve_proxy()
     session.proxies = {"http": proxy, "https": proxy} if proxy else {}
     session.verify = config.ca_file or True
@@ -117,13 +119,17 @@ def _transport_error(action: str, error: Exception) -> MpsTransportError:
     reason: object = error
     if isinstance(error, requests.ConnectionError) and error.args:
         reason = getattr(error.args[0], "reason", None) or error
-    never_sent = isinstance(
-        reason,
-        (
-            urllib3.exceptions.ConnectTimeoutError,
-            urllib3.exceptions.NewConnectionError,
-            urllib3.exceptions.ProxyError,
-        ),
+    if isinstance(reason, urllib3.exceptions.ProxyError):
+        # So urllib3 also calls a connection that broke after the request went through the proxy.
+        reason = reason.original_error
+    refused_tunnel = str(reason).startswith("Tunnel connection failed")
+    never_sent = refused_tunnel or isinstance(
+        reason, (urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.NewConnectionError)
     )
-    timed_out = isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError))
-    return no_answer(action, reason, never_sent=never_sent, timed_out=timed_out)
+    return no_answer(
+        action,
+        reason,
+        never_sent=never_sent,
+        timed_out=isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)),
+        wants_login=refused_tunnel and " 407 " in f"{reason} ",
+    )

@@ -93,7 +93,8 @@ def decode(action: Action[ResultT], response: Response, timestamp: int) -> Resul
         )
     body = _parse(action, response)
     error = body.get("Error")
-    if isinstance(error, Mapping):
+    if error is not None:
+        error = error if isinstance(error, Mapping) else {"Message": error}
         raise MpsApiError(
             action=action.name,
             code=str(error.get("Code") or "unknown"),
@@ -126,12 +127,19 @@ def _unusable(action: Action[Any], why: str) -> MpsTransportError:
     return MpsTransportError(f"the answer is not one of MPS: {why}", action=action.name, may_have_run=True)
 
 
-def no_answer(action: str, reason: object, *, never_sent: bool, timed_out: bool) -> MpsTransportError:
+def no_answer(
+    action: str, reason: object, *, never_sent: bool, timed_out: bool, wants_login: bool = False
+) -> MpsTransportError:
     """
     What a transport makes of its library's exception.
 
     :param never_sent: no connection came about, so MPS cannot have seen the request.
+    :param wants_login: a proxy refused to connect for want of a user name and a password.
     """
+    if wants_login:
+        return MpsTransportError(
+            "the proxy wants a user name and a password (HTTP 407)", action=action, may_have_run=False, retryable=False
+        )
     text = mask_urls(str(reason))  # it may name a proxy with its password
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return MpsTransportError(

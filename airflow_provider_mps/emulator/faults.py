@@ -20,7 +20,8 @@ class Fault:
         announces more bytes than it sends; ``slow`` sends ``bytes_per_second``; ``charset`` adds a charset to the
         content type; ``throttle`` answers RequestLimitExceeded; ``error`` answers ``code`` and ``message``.
     :param action: which action it strikes, ``*`` for all.
-    :param when: ``before`` the action takes effect, or ``after`` it, so that only the answer is lost.
+    :param when: ``before`` the action takes effect, or ``after`` it, so that only the answer is lost. ``slow`` and
+        ``charset`` bring the real answer, so they always come after.
     :param times: how many calls it strikes; None for all.
     """
 
@@ -37,6 +38,8 @@ class Fault:
     def __post_init__(self) -> None:
         if self.kind not in KINDS or self.when not in {"before", "after"}:
             raise ValueError(f"kind can be {', '.join(KINDS)}; when can be before or after")
+        if self.kind in {"slow", "charset"}:
+            self.when = "after"
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Fault:

@@ -111,7 +111,7 @@ class MpsTaskResultOperator(BaseOperator):
         for key in ("metadata", "subtitles", "outputs"):
             context["ti"].xcom_push(key=key, value=value[key])
         self.log.info(
-            "MPS task %s: %d metadata, %d subtitles with %d segments, %d files, %d failed parts (RequestId %s)",
+            "MPS task %s: metadata of %d files, %d subtitles with %d segments, %d output files, %d failed parts (RequestId %s)",
             self.mps_task_id,
             len(result.metadata),
             len(result.subtitles),
@@ -140,7 +140,7 @@ class MpsTaskResultOperator(BaseOperator):
             if not detail.is_finished or patience.judge(detail, time.time()) is not None:
                 return detail
             self.log.info("MPS task %s says FINISH but lacks results; looking again.", self.mps_task_id)
-            time.sleep(min(_SETTLE_INTERVAL, self.settle_grace))
+            time.sleep(min(_SETTLE_INTERVAL, self.settle_grace / 10))
 
     def _export(self, result: MpsTaskResult, output_path: str) -> MpsTaskResult:
         """Write the segments of each subtitle to files."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import random
 import time
 from collections.abc import AsyncIterator
@@ -74,6 +75,8 @@ class MpsTaskTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        # The first trigger of a process loads aiohttp and the models, for longer than the loop may be held.
+        await asyncio.to_thread(importlib.import_module, "airflow_provider_mps.client.aio")
         patience = self._resumed_patience()
         status, message = await self._watch(patience)
         payload = {

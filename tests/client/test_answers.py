@@ -1,0 +1,236 @@
+"""Reading an answer: MPS's own, MPS's errors, and what gateways and proxies put in their place. No network."""
+
+from __future__ import annotations
+
+import json
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_mps.client.actions import DescribeTaskDetail, ManageTask, ProcessMedia, RawAction
+from airflow_provider_mps.client.wire import Response, decode, no_answer
+from airflow_provider_mps.errors import MpsApiError, MpsError, MpsTransportError
+
+NOW = 1_551_113_065
+DESCRIBE = DescribeTaskDetail(task_id="1250000000-WorkflowTask-1")
+RAW = RawAction(action="DescribeMediaMetaData")
+SUBMIT = ProcessMedia(input_info={"Type": "URL"})
+
+
+def _response(body: Any, *, status: int = 200, **headers: str) -> Response:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Response(status, {"content-type": "application/json"} | headers, data)
+
+
+def _error(code: str, **headers: str) -> Response:
+    answer = {"Error": {"Code": code, "Message": "text"}, "RequestId": "r-1"}
+    return _response({"Response": answer}, **headers)
+
+
+def test_a_success_becomes_the_result_of_the_action() -> None:
+    """The content of Response is handed to the action, whatever the content type says of its charset."""
+    plain = _response({"Response": {"Status": "FINISH", "RequestId": "r-1", "New": {"Field": 1}}})
+    charset = plain._replace(headers={"content-type": "application/json; charset=utf-8"})
+    for response in (plain, charset):
+        detail = decode(DESCRIBE, response, NOW)
+        assert (detail.status, detail.request_id, detail.body["New"]) == ("FINISH", "r-1", {"Field": 1})
+
+
+def test_a_warning_beside_a_result_is_no_error() -> None:
+    """A deprecated action answers as ever, with one more key."""
+    body = {"DeprecatedWarning": "use another", "RequestId": "r-1"}
+    assert decode(ManageTask(task_id="t"), _response({"Response": body}), NOW).request_id == "r-1"
+
+
+@pytest.mark.parametrize("headers", [{}, {"content-type": "application/json; charset=utf-8"}, {"content-type": ""}])
+def test_an_error_is_an_error_in_any_content_type(headers: dict[str, str]) -> None:
+    """The official SDK takes an error with a charset for a success; here the body decides."""
+    with pytest.raises(MpsApiError) as caught:
+        decode(RAW, _error("InvalidParameter")._replace(headers=headers), NOW)
+    error = caught.value
+    assert (error.action, error.code, error.message, error.request_id) == (
+        "DescribeMediaMetaData",
+        "InvalidParameter",
+        "text",
+        "r-1",
+    )
+    assert str(error) == "MPS refused DescribeMediaMetaData: InvalidParameter: text (RequestId r-1)"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "request_id"),
+    [
+        ({}, "unknown", "unknown"),
+        ({"Code": None, "Message": None}, "unknown", "unknown"),
+        ({"Code": 5, "Message": ["x"]}, "5", "unknown"),
+        ("out of order", "unknown", "unknown"),
+        ([], "unknown", "unknown"),
+    ],
+)
+def test_a_crippled_error_is_still_an_error(error: Any, code: str, request_id: str) -> None:
+    """An Error object without its fields does not pass for a result."""
+    with pytest.raises(MpsApiError) as caught:
+        decode(RAW, _response({"Response": {"Error": error}}), NOW)
+    assert (caught.value.code, caught.value.request_id) == (code, request_id)
+
+
+def test_addresses_in_an_error_text_lose_their_query() -> None:
+    """MPS may repeat a signed input address in its message; the signature must not reach a log."""
+    message = "download of https://user:CANARY@host/a.mp4?sign=CANARY failed"
+    body = {"Response": {"Error": {"Code": "FailedOperation", "Message": message}, "RequestId": "r"}}
+    with pytest.raises(MpsApiError) as caught:
+        decode(RAW, _response(body), NOW)
+    assert "CANARY" not in f"{caught.value} {caught.value.message}"
+    assert "https://host/a.mp4 failed" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("status", "retryable"),
+    [
+        (204, False),
+        (301, False),
+        (302, False),
+        (307, False),
+        (400, False),
+        (401, False),
+        (403, False),
+        (404, False),
+        (407, False),
+        (413, False),
+        (408, True),
+        (425, True),
+        (429, True),
+        (500, True),
+        (502, True),
+        (503, True),
+        (504, True),
+    ],
+)
+def test_another_http_status_is_not_an_answer_of_mps(status: int, retryable: bool) -> None:
+    """MPS says 200 also for errors: anything else is a gateway's word, even with a perfect body, and may have run."""
+    response = _response({"Response": {"TaskId": "t", "RequestId": "r"}}, status=status)
+    with pytest.raises(MpsTransportError, match=f"HTTP {status} from a gateway or proxy") as caught:
+        decode(SUBMIT, response, NOW)
+    assert (caught.value.action, caught.value.may_have_run, caught.value.retryable) == (
+        "ProcessMedia",
+        True,
+        retryable,
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>Bad Gateway</html>",
+        b'{"Response": {"TaskId": "t", "Requ',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b"null",
+        b"[]",
+        b'"text"',
+        b"{}",
+        b'{"Response": null}',
+        b'{"Response": []}',
+        b'{"Response": "text"}',
+        b'{"response": {"TaskId": "t"}}',
+    ],
+    ids=lambda body: repr(body[:30]),
+)
+def test_a_body_that_is_not_mps_is_no_result(body: bytes) -> None:
+    """HTML, half an answer or foreign JSON behind a 200 is a transport error that may have run."""
+    with pytest.raises(MpsTransportError, match="the answer is not one of MPS") as caught:
+        decode(SUBMIT, _response(body), NOW)
+    assert (caught.value.may_have_run, caught.value.retryable) == (True, True)
+
+
+def test_a_submission_without_a_task_id_is_not_accepted_in_silence() -> None:
+    """An answer that names no job leaves open whether one runs."""
+    for answer in ({"RequestId": "r"}, {"TaskId": "", "RequestId": "r"}, {"TaskId": None}, {"TaskId": ["t"]}):
+        with pytest.raises(MpsTransportError, match="names no TaskId") as caught:
+            decode(SUBMIT, _response({"Response": answer}), NOW)
+        assert caught.value.may_have_run
+
+
+def test_half_a_surrogate_pair_is_read() -> None:
+    """Recognised text may hold what a strict JSON parser refuses; the answer is not lost for it."""
+    response = _response(rb'{"Response": {"Text": "\ud83d", "RequestId": "r"}}')
+    assert decode(RAW, response, NOW)["Text"] == "\ud83d"
+
+
+@given(body=st.binary(max_size=200))
+def test_no_body_gives_a_foreign_exception(body: bytes) -> None:
+    """Whatever bytes come back, the caller sees a result or an error of this package."""
+    try:
+        result = decode(RAW, _response(body), NOW)
+    except MpsError:
+        return
+    assert isinstance(result, dict)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(error=json_values, request_id=json_values)
+def test_no_error_object_gives_a_foreign_exception(error: Any, request_id: Any) -> None:
+    """An Error of any shape is an error of this package; only null is none."""
+    try:
+        decode(RAW, _response({"Response": {"Error": error, "RequestId": request_id}}), NOW)
+    except MpsError:
+        assert error is not None
+    else:
+        assert error is None
+
+
+@pytest.mark.parametrize(
+    ("date", "skew"),
+    [
+        (formatdate(NOW, usegmt=True), 0),
+        (formatdate(NOW - 600, usegmt=True), 600),
+        (formatdate(NOW + 600, usegmt=True), -600),
+        ("yesterday", None),
+        ("", None),
+    ],
+)
+def test_an_error_tells_how_far_the_clock_is_off(date: str, skew: float | None) -> None:
+    """The Date header against the time that was signed; positive when this machine is ahead."""
+    with pytest.raises(MpsApiError) as caught:
+        decode(RAW, _error("AuthFailure.SignatureExpire", date=date), NOW)
+    assert caught.value.clock_skew == skew
+
+
+def test_without_a_date_header_the_clock_is_unknown() -> None:
+    """Nothing is corrected on a guess."""
+    with pytest.raises(MpsApiError) as caught:
+        decode(RAW, _error("AuthFailure.SignatureExpire"), NOW)
+    assert caught.value.clock_skew is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "never_sent", "timed_out", "text", "may_have_run", "retryable"),
+    [
+        (OSError("Connection refused"), True, False, "no answer: Connection refused", False, True),
+        (OSError("Connection reset by peer"), False, False, "no answer: Connection reset by peer", True, True),
+        (TimeoutError(), False, True, "no answer: timed out", True, True),
+        (TimeoutError(), True, True, "no answer: timed out while connecting", False, True),
+        (OSError(), False, False, "no answer: OSError", True, True),
+        (OSError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed"), True, False, "not trusted", False, False),
+        (OSError("proxy http://u:CANARY@proxy:3128 failed"), True, False, "proxy http://proxy:3128", False, True),
+    ],
+)
+def test_a_library_exception_becomes_one_of_ours(
+    reason: Exception, never_sent: bool, timed_out: bool, text: str, may_have_run: bool, retryable: bool
+) -> None:
+    """It says what is known: whether MPS can have seen the request, whether asking again can help, and no password."""
+    error = no_answer("ProcessMedia", reason, never_sent=never_sent, timed_out=timed_out)
+    assert str(error).startswith("ProcessMedia: ")
+    assert text in str(error)
+    assert "CANARY" not in str(error)
+    assert (error.may_have_run, error.retryable) == (may_have_run, retryable)

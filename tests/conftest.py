@@ -1,0 +1,76 @@
+"""Fixtures for tests that talk to the local MPS. Nothing here imports Airflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import settings
+
+from airflow_provider_mps.client.config import ClientConfig
+from airflow_provider_mps.client.credentials import Credentials
+from airflow_provider_mps.emulator.backend import Settings
+from airflow_provider_mps.emulator.server import LocalMps
+from tests.recorder import Recorder
+from tests.transports import Caller, OverAiohttp, OverRequests
+
+# A property that is slow on a busy machine is not a failed one.
+settings.register_profile("mps", deadline=None)
+settings.load_profile("mps")
+
+Connect = Callable[..., Caller]
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may sit behind a proxy; the tests talk to this machine only."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def mps() -> Iterator[LocalMps]:
+    """A local MPS with short subtitles; a job leaves a state with each look."""
+    with LocalMps(Settings(segment_count=3)) as server:
+        yield server
+
+
+@pytest.fixture
+def config(mps: LocalMps) -> ClientConfig:
+    """What signs in at the local MPS."""
+    return ClientConfig(Credentials(mps.secret_id, mps.secret_key), endpoint=mps.host, timeout=10)
+
+
+@pytest.fixture(params=[OverRequests, OverAiohttp], ids=["requests", "aiohttp"])
+def transport(request: pytest.FixtureRequest) -> type[OverRequests] | type[OverAiohttp]:
+    """Both transports in turn."""
+    chosen: type[OverRequests] | type[OverAiohttp] = request.param
+    return chosen
+
+
+@pytest.fixture
+def connect(transport: type[OverRequests] | type[OverAiohttp]) -> Iterator[Connect]:
+    """Open clients over one transport; the end of the test closes them."""
+    opened: list[Caller] = []
+
+    def connect(config: ClientConfig, attempts: int = 1) -> Caller:
+        opened.append(transport(config, attempts=attempts))
+        return opened[-1]
+
+    yield connect
+    for caller in opened:
+        caller.close()
+
+
+@pytest.fixture
+def client(connect: Connect, config: ClientConfig) -> Caller:
+    """A client of the local MPS that asks again where it may."""
+    return connect(config, attempts=4)
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    """A server that keeps what it was sent."""
+    with Recorder() as server:
+        yield server

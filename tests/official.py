@@ -1,0 +1,56 @@
+"""The official SDK and the API model that its command line ships: the witnesses that our code is checked against."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tencentcloud.common.credential import Credential  # noqa: TID251 - a witness, in tests only
+from tencentcloud.common.exception import TencentCloudSDKException  # noqa: TID251 - as above
+from tencentcloud.common.http.request import RequestInternal  # noqa: TID251 - as above
+from tencentcloud.common.profile.client_profile import ClientProfile  # noqa: TID251 - as above
+from tencentcloud.common.profile.http_profile import HttpProfile  # noqa: TID251 - as above
+from tencentcloud.mps.v20190612 import models  # noqa: TID251 - as above
+from tencentcloud.mps.v20190612.mps_client import MpsClient as OfficialClient  # noqa: TID251 - as above
+from tencentcloud.mps.v20190612.mps_client_async import MpsClient as OfficialAsyncClient  # noqa: TID251 - as above
+
+__all__ = [
+    "Credential",
+    "OfficialAsyncClient",
+    "OfficialClient",
+    "RequestInternal",
+    "TencentCloudSDKException",
+    "api_model",
+    "examples",
+    "models",
+    "profile",
+]
+
+
+def profile(netloc: str, method: str = "POST") -> ClientProfile:
+    """What points the SDK at ``netloc`` on this machine."""
+    return ClientProfile(httpProfile=HttpProfile(protocol="http", endpoint=netloc, reqMethod=method, reqTimeout=10))
+
+
+@cache
+def api_model() -> dict[str, Any]:
+    """Tencent's own description of the API: actions, and the members of every object."""
+    return _shipped_with_tccli("api.json")
+
+
+@cache
+def examples() -> dict[str, list[Any]]:
+    """The example answers of Tencent's documentation, by action: contents of ``Response``."""
+    actions = _shipped_with_tccli("examples.json")["actions"]
+    return {name: [json.loads(item["output"])["Response"] for item in items] for name, items in actions.items()}
+
+
+def _shipped_with_tccli(name: str) -> Any:
+    spec = importlib.util.find_spec("tccli")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    folder = Path(spec.submodule_search_locations[0], "services", "mps", "v20190612")
+    return json.loads((folder / name).read_text(encoding="utf-8"))

@@ -1,0 +1,128 @@
+"""How a wait ends when Airflow's own options are in play: the same in every mode."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException, TaskDeferralError
+
+from airflow_provider_mps.emulator.server import LocalMps
+from airflow_provider_mps.errors import MpsApiError, MpsConfigError, MpsTaskFailed
+from airflow_provider_mps.sensors.mps import MpsTaskSensor
+from tests.harness import ALL_MODES, DONE, FAILED, RUNNING, Mode, new_context, refusal, run_sensor
+
+_WAYS = pytest.mark.parametrize("option", ["soft_fail", "never_fail"])
+
+
+@ALL_MODES
+def test_timeout_names_task_and_state(airflow_mps: LocalMps, mode: Mode) -> None:
+    """A wait that takes too long ends in AirflowSensorTimeout, which Airflow does not retry; its text helps."""
+    task_id = airflow_mps.backend.script([RUNNING])
+    with pytest.raises(AirflowSensorTimeout, match=f"(?s){task_id}.*PROCESSING.*goes on at MPS"):
+        run_sensor(mode, mps_task_id=task_id, timeout=0.1)
+    assert airflow_mps.backend.aborts == []
+
+
+@ALL_MODES
+@_WAYS
+def test_timeout_skips_when_asked(airflow_mps: LocalMps, mode: Mode, option: str) -> None:
+    """soft_fail and never_fail turn a timeout into a skip."""
+    task_id = airflow_mps.backend.script([RUNNING])
+    with pytest.raises(AirflowSkipException):
+        run_sensor(mode, mps_task_id=task_id, timeout=0.1, **{option: True})
+
+
+@ALL_MODES
+@pytest.mark.parametrize(
+    ("answer", "connection", "error"),
+    [(FAILED, "mps_default", MpsTaskFailed), (DONE, "wrong_key", MpsApiError), (DONE, "empty_key", MpsConfigError)],
+    ids=["failed job", "wrong key", "empty key"],
+)
+def test_soft_fail_hides_no_failure(
+    airflow_mps: LocalMps, mode: Mode, answer: dict[str, object], connection: str, error: type[Exception]
+) -> None:
+    """soft_fail skips on a timeout only: a failed job and a wrong connection stay failures."""
+    task_id = airflow_mps.backend.script([RUNNING, answer])
+    with pytest.raises(error) as caught:
+        run_sensor(mode, mps_task_id=task_id, mps_conn_id=connection, soft_fail=True)
+    assert type(caught.value) is error
+
+
+@ALL_MODES
+@pytest.mark.parametrize("connection", ["mps_default", "wrong_key", "empty_key"])
+def test_never_fail_skips_whatever_happens(airflow_mps: LocalMps, mode: Mode, connection: str) -> None:
+    """never_fail skips on a failed job and a wrong connection as well."""
+    task_id = airflow_mps.backend.script([RUNNING, FAILED])
+    with pytest.raises(AirflowSkipException):
+        run_sensor(mode, mps_task_id=task_id, mps_conn_id=connection, never_fail=True)
+
+
+@ALL_MODES
+def test_silent_fail_goes_on_after_an_error(airflow_mps: LocalMps, mode: Mode) -> None:
+    """silent_fail logs a failed look and waits on."""
+    task_id = airflow_mps.backend.script([refusal("UnauthorizedOperation"), RUNNING, DONE])
+    assert run_sensor(mode, mps_task_id=task_id, silent_fail=True) == task_id
+
+
+@ALL_MODES
+def test_partial_success_is_opt_in(airflow_mps: LocalMps, mode: Mode) -> None:
+    """allow_partial accepts failed parts as long as one part succeeded."""
+    partly = airflow_mps.backend.script([RUNNING, FAILED])
+    assert run_sensor(mode, mps_task_id=partly, allow_partial=True) == partly
+    alone = {**FAILED["WorkflowTask"], "MediaProcessResultSet": FAILED["WorkflowTask"]["MediaProcessResultSet"][1:]}
+    wholly = airflow_mps.backend.script([RUNNING, FAILED | {"WorkflowTask": alone}])
+    with pytest.raises(MpsTaskFailed):
+        run_sensor(mode, mps_task_id=wholly, allow_partial=True)
+
+
+@ALL_MODES
+def test_a_retry_looks_afresh(airflow_mps: LocalMps, mode: Mode) -> None:
+    """The next try of a sensor that failed starts with a new look, a new clock and no memory."""
+    context = new_context(store=mode is Mode.RESCHEDULE_WITH_STORE)
+    task_id = airflow_mps.backend.script([RUNNING, refusal("UnauthorizedOperation")])
+    with pytest.raises(MpsApiError):
+        run_sensor(mode, mps_task_id=task_id, context=context)
+    airflow_mps.backend.script([RUNNING, DONE], task_id)
+    context["ti"].try_number, context["ti"].first_reschedule = 2, None
+    assert run_sensor(mode, mps_task_id=task_id, context=context) == task_id
+
+
+@pytest.mark.parametrize("mode", [Mode.POKE, Mode.RESCHEDULE, Mode.DEFERRABLE])
+def test_an_outage_is_sat_out(airflow_mps: LocalMps, mode: Mode) -> None:
+    """Ten bad looks in a row do not end a wait, not even in reschedule mode without a state store."""
+    trouble = [refusal("InternalError")] * 40  # each look asks four times
+    task_id = airflow_mps.backend.script([RUNNING, *trouble, RUNNING, DONE])
+    assert run_sensor(mode, mps_task_id=task_id) == task_id
+
+
+def test_a_crashed_trigger_fails_even_with_soft_fail(airflow_mps: LocalMps) -> None:
+    """Airflow skips a sensor whose trigger crashed; a crash is not a timeout, so ours fails."""
+    task_id = airflow_mps.backend.script([DONE])
+    sensor = MpsTaskSensor(task_id="wait", mps_task_id=task_id, deferrable=True, soft_fail=True)
+    with pytest.raises(TaskDeferralError):
+        sensor.resume_execution("__fail__", {"error": "Trigger failure", "traceback": ["boom"]}, new_context())
+
+
+@pytest.mark.parametrize(("answer", "ends_well"), [(DONE, True), (RUNNING, False)], ids=["done", "still running"])
+def test_the_framework_timeout_gets_a_last_look(
+    airflow_mps: LocalMps, answer: dict[str, object], ends_well: bool
+) -> None:
+    """Airflow's own defer timeout loses our arguments; a job that is done by then still counts as a success."""
+    task_id = airflow_mps.backend.script([answer])
+    sensor = MpsTaskSensor(task_id="wait", mps_task_id=task_id, deferrable=True)
+    if ends_well:
+        assert sensor.resume_execution("__fail__", {"error": "Trigger timeout"}, new_context()) == task_id
+    else:
+        with pytest.raises(AirflowSensorTimeout):
+            sensor.resume_execution("__fail__", {"error": "Trigger timeout"}, new_context())
+
+
+def test_the_deadline_survives_a_second_deferral(airflow_mps: LocalMps) -> None:
+    """The deadline is absolute: an event that comes to nothing does not restart the clock."""
+    task_id = airflow_mps.backend.script([RUNNING])
+    sensor = MpsTaskSensor(task_id="wait", mps_task_id=task_id, deferrable=True, timeout=1000)
+    with pytest.raises(AirflowSensorTimeout):
+        sensor.resume_execution(
+            "execute_complete", {"event": {"status": "look"}, "deadline": time.time() - 1}, new_context()
+        )

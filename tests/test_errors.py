@@ -1,0 +1,179 @@
+"""Errors carry what their catcher needs, survive every journey, and show no secret."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import re
+
+import pytest
+
+import airflow_provider_mps.errors as errors
+from airflow_provider_mps.errors import (
+    MpsApiError,
+    MpsConfigError,
+    MpsError,
+    MpsResultTooLarge,
+    MpsStateUnknown,
+    MpsTaskError,
+    MpsTaskFailed,
+    MpsTaskNotFinished,
+    MpsTaskNotFound,
+    MpsTaskUnsettled,
+    MpsTransportError,
+)
+from airflow_provider_mps.results.verdict import Finding
+
+TASK_ID = "1250000000-WorkflowTask-1"
+FINDINGS = (
+    Finding("WorkflowTask.MediaProcessResultSet[1].TranscodeTask", "FAIL", "30010", "codec"),
+    Finding("WorkflowTask", "FINISH", "60000", ""),
+)
+ONE_OF_EACH: list[MpsError] = [
+    MpsError("any"),
+    MpsConfigError("The region is wrong."),
+    MpsTransportError("timed out", action="DescribeTaskDetail", may_have_run=True),
+    MpsTransportError("no certificate", action="DescribeTaskDetail", may_have_run=False, retryable=False),
+    MpsApiError(action="ProcessMedia", code="InternalError", message="m", request_id="r-1"),
+    MpsApiError(
+        action="ProcessMedia", code="AuthFailure.SignatureExpire", message="m", request_id="r", clock_skew=-90.5
+    ),
+    MpsTaskError("is odd", mps_task_id=TASK_ID),
+    MpsTaskFailed(mps_task_id=TASK_ID, failures=FINDINGS, succeeded=3, request_id="r-2"),
+    MpsTaskNotFound("is unknown", mps_task_id=TASK_ID),
+    MpsTaskNotFinished("still runs", mps_task_id=TASK_ID),
+    MpsTaskUnsettled("is unclear:", mps_task_id=TASK_ID, findings=FINDINGS),
+    MpsStateUnknown("is silent", mps_task_id=TASK_ID),
+    MpsResultTooLarge("2 MB"),
+]
+each_error = pytest.mark.parametrize("error", ONE_OF_EACH, ids=lambda error: type(error).__name__)
+
+
+def test_the_list_has_every_error() -> None:
+    """An error class that is added is tested here and drawn in the tree at the top of its module."""
+    classes = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, MpsError)}
+    assert {type(error).__name__ for error in ONE_OF_EACH} == classes
+    assert set(re.findall(r"\bMps\w+", errors.__doc__ or "")) >= classes
+
+
+@each_error
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_an_error_survives_pickling(error: MpsError, protocol: int) -> None:
+    """Airflow may carry it to another process: class, text and all attributes arrive."""
+    arrived = pickle.loads(pickle.dumps(error, protocol))
+    assert type(arrived) is type(error)
+    assert str(arrived) == str(error)
+    assert vars(arrived) == vars(error)
+    assert arrived.args == error.args
+
+
+@each_error
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
+def test_an_error_survives_copying(error: MpsError, duplicate: type) -> None:
+    """So do copies, which log handlers and error trackers make."""
+    arrived = duplicate(error)
+    assert type(arrived) is type(error)
+    assert (str(arrived), vars(arrived)) == (str(error), vars(error))
+
+
+def test_a_note_travels_with_its_error() -> None:
+    """What a catcher added with add_note is not lost on the way."""
+    error = MpsStateUnknown("is silent", mps_task_id=TASK_ID)
+    error.add_note("while waiting")
+    assert pickle.loads(pickle.dumps(error)).__notes__ == ["while waiting"]
+
+
+@each_error
+def test_no_error_is_one_of_airflow(error: MpsError) -> None:
+    """An AirflowException would be skipped by soft_fail in one mode and fail in another."""
+    assert isinstance(error, MpsError)
+    assert {base.__module__.partition(".")[0] for base in type(error).__mro__} == {"airflow_provider_mps", "builtins"}
+
+
+def test_a_wrong_argument_is_also_a_value_error() -> None:
+    """Whoever catches ValueError for bad input gets ours as well."""
+    assert isinstance(MpsConfigError("wrong"), ValueError)
+
+
+def test_a_task_error_names_its_task() -> None:
+    """The TaskId is an attribute and stands in the text."""
+    for error in ONE_OF_EACH:
+        if isinstance(error, MpsTaskError):
+            assert error.mps_task_id == TASK_ID
+            assert str(error).startswith(f"MPS task {TASK_ID} ")
+
+
+def test_a_failed_task_lists_every_failed_part() -> None:
+    """The text has each part with path, code and message, how many succeeded, and the RequestId for support."""
+    error = MpsTaskFailed(mps_task_id=TASK_ID, failures=FINDINGS, succeeded=3, request_id="r-2")
+    assert str(error) == (
+        f"MPS task {TASK_ID} failed: 2 of 5 parts (RequestId r-2)\n"
+        "  WorkflowTask.MediaProcessResultSet[1].TranscodeTask: FAIL 30010 codec\n"
+        "  WorkflowTask: FINISH 60000"
+    )
+    assert (error.failures, error.succeeded, error.request_id) == (FINDINGS, 3, "r-2")
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        ("AuthFailure.SecretIdNotFound", "the SecretId (connection login) does not exist"),
+        ("AuthFailure.SignatureFailure", "the SecretKey (connection password) does not belong to the SecretId"),
+        ("AuthFailure.TokenFailure", "the session token of the connection is wrong or has expired"),
+        ("AuthFailure.UnauthorizedOperation", "the CAM policy of this key does not allow the action"),
+        ("UnauthorizedOperation.SubUser", "the CAM policy of this key does not allow the action"),
+        ("FailedOperation.InvalidMpsUser", "MPS is not activated for this account"),
+        ("FailedOperation.UserArrears", "the account is in arrears"),
+        ("RequestLimitExceeded.UinLimitExceeded", "more requests per second than MPS allows"),
+        ("UnsupportedRegion", "not offered in the region of the connection"),
+    ],
+)
+def test_a_refusal_says_what_to_look_at(code: str, advice: str) -> None:
+    """The commonest codes come with the next step for a person, their sub-codes too."""
+    error = MpsApiError(action="X", code=code, message="m", request_id="r")
+    assert advice in str(error)
+    assert str(error).startswith(f"MPS refused X: {code}: m (RequestId r) What to look at: ")
+
+
+def test_an_unknown_code_gets_no_advice() -> None:
+    """No guess is better than a wrong one."""
+    error = MpsApiError(action="X", code="FailedOperation.Something", message="m", request_id="r")
+    assert error.next_step is None
+    assert str(error) == "MPS refused X: FailedOperation.Something: m (RequestId r)"
+
+
+@pytest.mark.parametrize(
+    ("skew", "text"),
+    [
+        (600.0, "the clock of this machine is 10.0 minutes ahead of Tencent Cloud's"),
+        (-330.0, "the clock of this machine is 5.5 minutes behind Tencent Cloud's"),
+        (None, "the clock of this machine differs from Tencent Cloud's by more than 5 minutes"),
+    ],
+)
+def test_an_expired_signature_says_which_clock(skew: float | None, text: str) -> None:
+    """Where the answer told the server's time, the text says by how much, and which way, the clock is off."""
+    error = MpsApiError(action="X", code="AuthFailure.SignatureExpire", message="m", request_id="r", clock_skew=skew)
+    assert error.next_step == text
+
+
+@pytest.mark.parametrize(
+    ("code", "unknown"),
+    [
+        ("ResourceNotFound", True),
+        ("ResourceNotFound.TaskNotFound", True),
+        ("ResourceNotFound.UserUnregister", True),
+        ("InvalidParameterValue", True),
+        ("InvalidParameterValue.TaskId", True),
+        ("FailedOperation.TaskNotFound", True),
+        ("InvalidParameterValue.SessionId", False),
+        ("InvalidParameterValue.Limit", False),
+        ("InvalidParameter", False),
+        ("ResourceNotFoundX", False),
+        ("FailedOperation", False),
+        ("ResourceUnavailable", False),
+        ("InternalError", False),
+    ],
+)
+def test_which_codes_mean_an_unknown_task(code: str, unknown: bool) -> None:
+    """The not-found family, matched by whole names; which of them means "expired" MPS does not document."""
+    assert MpsApiError(action="X", code=code, message="m", request_id="r").task_unknown is unknown

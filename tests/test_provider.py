@@ -1,0 +1,103 @@
+"""What Airflow sees of the package: provider info, form, examples, import cost."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from importlib.metadata import entry_points, requires
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from airflow.sdk.module_loading import import_string
+
+import airflow_provider_mps
+from airflow_provider_mps.client.config import ClientConfig
+
+ROOT = Path(__file__).resolve().parent.parent
+INFO = airflow_provider_mps.get_provider_info()
+EXAMPLES = sorted((ROOT / "example_dags").glob("*.py"))
+
+
+def test_provider_info_fits_airflows_schema() -> None:
+    """The dict passes the schema that Airflow checks it with."""
+    import airflow
+
+    schema = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
+    jsonschema.validate(INFO, schema)
+
+
+def test_entry_point_is_installed() -> None:
+    """Airflow finds the provider by its entry point."""
+    found = [point for point in entry_points(group="apache_airflow_provider") if point.module == "airflow_provider_mps"]
+    assert [point.load()() for point in found] == [INFO]
+
+
+def test_every_name_in_the_info_exists() -> None:
+    """Class and module paths can be imported."""
+    for connection in INFO["connection-types"]:
+        hook = import_string(connection["hook-class-name"])
+        assert hook.conn_type == connection["connection-type"]
+        assert hook.hook_name == connection["hook-name"]
+    for kind in ("hooks", "triggers", "sensors", "operators"):
+        for entry in INFO[kind]:
+            for module in entry["python-modules"]:
+                importlib.import_module(module)
+
+
+def test_every_form_field_does_something() -> None:
+    """A field of the form changes the client; a field that does nothing would be a lie."""
+    fields = INFO["connection-types"][0]["conn-fields"]
+    given: dict[str, Any] = {
+        "region": "ap-nanjing",
+        "token": "a-token",
+        "language": "zh-CN",
+        "timeout": 7,
+        "proxy": "http://proxy.invalid:3128",
+        "verify": __file__,
+    }
+    assert set(given) == set(fields)
+    plain = ClientConfig.from_connection(login="a", password="b", host=None, port=None, extra={})
+    for name, value in given.items():
+        changed = ClientConfig.from_connection(login="a", password="b", host=None, port=None, extra={name: value})
+        assert changed != plain, name
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_are_short_and_parse(path: Path) -> None:
+    """Each example is at most 40 lines, and parses without a connection or a network."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    assert len(path.read_text().splitlines()) <= 40
+    bag = DagBag(path)
+    assert bag.import_errors == {}
+    assert path.stem in bag.dags
+
+
+def test_importing_operators_stays_light() -> None:
+    """A DAG file loads no HTTP client, no subtitle library and no result model."""
+    code = (
+        "import sys, airflow_provider_mps.sensors.mps, airflow_provider_mps.operators.mps,"
+        " airflow_provider_mps.triggers.mps, airflow_provider_mps.hooks.mps;"
+        "print([name for name in ('requests', 'aiohttp', 'pysubs2', 'airflow_provider_mps.results.task',"
+        " 'airflow_provider_mps.client.actions') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+def test_the_official_sdk_is_a_test_dependency_only() -> None:
+    """Who installs the provider does not get a second client."""
+    plain = [need for need in requires("airflow-provider-mps") or [] if "extra ==" not in need]
+    assert not [need for need in plain if "tencentcloud" in need or "tccli" in need]
+
+
+def test_versions_agree() -> None:
+    """Metadata, provider info and changelog name the same version."""
+    from importlib.metadata import version
+
+    assert version("airflow-provider-mps") == airflow_provider_mps.__version__ == INFO["versions"][0]
+    assert f"## {airflow_provider_mps.__version__}" in (ROOT / "CHANGELOG.md").read_text()

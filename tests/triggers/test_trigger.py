@@ -1,0 +1,212 @@
+"""The trigger: plain arguments, one event, a free loop, a quick end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.serde import deserialize, serialize
+
+from airflow_provider_mps.emulator.bodies import segments
+from airflow_provider_mps.emulator.faults import Fault
+from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY, LocalMps
+from airflow_provider_mps.triggers.mps import MpsTaskTrigger
+from dev.local_airflow import LocalMpsProcess
+from tests.harness import DONE, RUNNING, answer, first_event, refusal, revive
+
+_UNKNOWN = "1250000000-WorkflowTask-0123456789abcdef0123456789abcdef"
+# The arguments of the first release, as they lie in a database; they have to load for ever.
+_RELEASED = {
+    "0.1.0": {
+        "mps_task_id": _UNKNOWN,
+        "mps_conn_id": "mps_default",
+        "region": None,
+        "describe_action": None,
+        "poll_interval": 30.0,
+        "deadline": 1795165419.13,
+        "patience": {
+            "mps_task_id": _UNKNOWN,
+            "started": 1795165369.13,
+            "outage_tolerance": 3600.0,
+            "not_found_grace": 90.0,
+            "settle_grace": 120.0,
+            "answered": 1795165369.13,
+            "found": True,
+            "unsettled_since": None,
+            "calm": True,
+        },
+    }
+}
+
+
+def _trigger(task_id: str, **arguments: Any) -> MpsTaskTrigger:
+    return MpsTaskTrigger(**{"mps_task_id": task_id, "poll_interval": 0.02, **arguments})
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"region": "ap-nanjing", "deadline": 1e9, "poll_interval": 5, "describe_action": "DescribeTaskDetail"}],
+    ids=["defaults", "all"],
+)
+def test_arguments_round_trip_as_plain_json(arguments: dict[str, Any]) -> None:
+    """What is stored is plain JSON, also for Airflow's own serialiser, and builds the same trigger again."""
+    trigger = _trigger(_UNKNOWN, **arguments)
+    path, stored = trigger.serialize()
+    assert json.loads(json.dumps(stored)) == stored
+    assert deserialize(serialize(stored)) == stored
+    assert revive(trigger).serialize() == (path, stored)
+
+
+@pytest.mark.parametrize("release", list(_RELEASED))
+def test_arguments_of_earlier_releases_load(airflow_mps: LocalMps, release: str) -> None:
+    """A deferral of an earlier release is carried on by this one."""
+    arguments = _RELEASED[release]
+    airflow_mps.backend.script([DONE], _UNKNOWN)
+    assert first_event(MpsTaskTrigger(**arguments))["status"] == "look"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("answers", "arguments", "status"),
+    [
+        ([RUNNING, DONE], {}, "look"),
+        ([RUNNING], {"deadline": 1.0}, "timeout"),
+        ([refusal("AuthFailure.SignatureFailure")], {}, "look"),
+        ([RUNNING, refusal("ResourceNotFound")], {}, "look"),
+        ([RUNNING], {"mps_conn_id": "not_there"}, "error"),
+        ([RUNNING], {"mps_conn_id": "empty_key"}, "error"),
+    ],
+    ids=["ended", "deadline", "wrong key", "gone", "no connection", "empty key"],
+)
+def test_one_small_event(
+    airflow_mps: LocalMps, answers: list[dict[str, Any]], arguments: dict[str, Any], status: str
+) -> None:
+    """It sends one event and ends; the event is small plain JSON and no verdict."""
+    event = first_event(_trigger(airflow_mps.backend.script(answers), **arguments))
+    assert event["status"] == status
+    assert set(event) == {"status", "mps_task_id", "message", "patience"}
+    assert len(json.dumps(event)) < 4096
+    assert airflow_mps.secret_key not in json.dumps(event)
+
+
+def test_no_event_in_the_first_seconds() -> None:
+    """Airflow fails a task whose trigger fires before its worker is gone: the first look comes after 5 seconds."""
+    assert MpsTaskTrigger.earliest_event >= 5
+
+
+def test_the_first_look_waits(airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also a task that ended long ago, a passed deadline and a missing connection wait for the earliest moment."""
+    monkeypatch.setattr(MpsTaskTrigger, "earliest_event", 0.3)
+    task_id = airflow_mps.backend.script([DONE])
+    for arguments in ({}, {"deadline": 1.0}, {"mps_conn_id": "not_there"}):
+        started = time.monotonic()
+        first_event(_trigger(task_id, **arguments))  # type: ignore[arg-type]
+        assert time.monotonic() - started >= 0.3
+
+
+def test_the_deadline_ends_a_long_interval(airflow_mps: LocalMps) -> None:
+    """A wait ends at its deadline, not at the next look after it."""
+    task_id = airflow_mps.backend.script([RUNNING])
+    started = time.monotonic()
+    event = first_event(_trigger(task_id, poll_interval=1000, deadline=time.time() + 0.3))
+    assert event["status"] == "timeout"
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("kind", ["reset", "status", "html", "cut", "broken", "throttle"])
+def test_trouble_is_waited_through(airflow_mps: LocalMps, kind: Any) -> None:
+    """Trouble on the way is no event: the trigger asks on until it has an answer."""
+    airflow_mps.backend.faults.add(Fault(kind, times=5))
+    event = first_event(_trigger(airflow_mps.backend.script([DONE])))
+    assert event["status"] == "look"
+    assert len(airflow_mps.backend.calls) == 6
+
+
+def test_the_log_holds_changes_not_looks(airflow_mps: LocalMps, capsys: pytest.CaptureFixture[str]) -> None:
+    """One INFO line for a state, however often it is seen, with TaskId and RequestId."""
+    task_id = airflow_mps.backend.script([RUNNING] * 8 + [DONE])
+    first_event(_trigger(task_id))
+    lines = [line for line in capsys.readouterr().out.splitlines() if task_id in line]
+    assert len(lines) == 2
+    assert "PROCESSING (0/1 parts done)" in lines[0]
+    assert "FINISH (1/1 parts done)" in lines[1]
+    assert all("info" in line and "RequestId" in line for line in lines)
+
+
+@pytest.mark.parametrize("where", ["first pause", "look", "slow answer", "pause"])
+def test_cancelling_ends_it_at_once(airflow_mps: LocalMps, where: str) -> None:
+    """Wherever it waits, a cancelled trigger ends within 100 ms and closes its session."""
+    faults = {"look": Fault("hang", seconds=30), "slow answer": Fault("slow", bytes_per_second=20)}
+    if where in faults:
+        airflow_mps.backend.faults.add(faults[where])
+    trigger = _trigger(airflow_mps.backend.script([RUNNING]), poll_interval=30)
+    trigger.earliest_event = 30 if where == "first pause" else 0.0  # type: ignore[misc]
+    trigger.deadline = None if where == "first pause" else time.time() + 0.05 if where in faults else None
+
+    async def cancel() -> float:
+        async def drain() -> None:
+            async for _ in trigger.run():
+                pass
+
+        run = asyncio.create_task(drain())
+        await asyncio.sleep(0.4)
+        started = time.monotonic()
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        return time.monotonic() - started
+
+    assert asyncio.run(cancel()) < 0.1
+
+
+def test_the_loop_stays_free(
+    airflow_mps: LocalMps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Fifty triggers, a server that is slow and then answers half a megabyte: no callback holds the loop for 50 ms."""
+    subtitles = {"SegmentSet": segments(2500, translated=True, words=False), "SubtitlePath": "/a.srt"}
+    part = {"Type": "TransTextRecognition", "TransTextTask": {"Status": "SUCCESS", "ErrCode": 0, "Output": subtitles}}
+    done = answer(SmartSubtitlesTaskResult=[part])
+
+    async def fifty(task_id: str) -> None:
+        async def drain(trigger: MpsTaskTrigger) -> None:
+            async for _ in trigger.run():
+                pass
+
+        asyncio.get_running_loop().slow_callback_duration = 0.05
+        await asyncio.gather(*(drain(_trigger(task_id, poll_interval=1.5)) for _ in range(50)))
+
+    def slow_callbacks(mps: LocalMpsProcess) -> list[str]:
+        task_id = mps.control("tasks", answers=[RUNNING] * 100 + [done])["TaskId"]
+        for kind in ("hang", "slow"):
+            mps.control("faults", kind=kind, times=10, seconds=0.5, bytes_per_second=200)
+        caplog.clear()
+        gc.freeze()  # or Python's full collections of all that Airflow has loaded would be counted as ours
+        asyncio.run(fifty(task_id), debug=True)
+        return [line for record in caplog.records if "Executing" in (line := record.getMessage())]
+
+    # In a process of its own, or its work would be counted as ours.
+    with LocalMpsProcess(tmp_path / "mps.log", "--rate", "0") as mps:
+        connection = {"conn_type": "tencentcloud_mps", "login": SECRET_ID, "password": SECRET_KEY, "host": mps.url}
+        monkeypatch.setenv("AIRFLOW_CONN_MPS_DEFAULT", json.dumps(connection))
+        # A machine that pauses us does so now and then; a blocking call does so every time.
+        assert any(not slow_callbacks(mps) for _ in range(3))
+
+
+def test_two_at_once_see_the_same(airflow_mps: LocalMps) -> None:
+    """A trigger only reads, so that the same one may run in two triggerers."""
+    task_id = airflow_mps.backend.script([RUNNING, DONE])
+
+    async def both() -> list[str]:
+        async def status() -> str:
+            async for event in _trigger(task_id).run():
+                return str(event.payload["status"])
+            return "none"
+
+        return list(await asyncio.gather(status(), status()))
+
+    assert asyncio.run(both()) == ["look", "look"]
+    assert {call.action for call in airflow_mps.backend.calls} == {"DescribeTaskDetail"}
