@@ -87,20 +87,30 @@ class MpsApiError(MpsError):
     """
     MPS answered with an error; decide on ``code``, its text may change.
 
+    :param mps_task_id: the task that was asked for, if the action names one.
     :param clock_skew: seconds by which this machine is ahead of the server, where the answer told.
 
     Source: https://www.tencentcloud.com/document/product/1041/33691
     """
 
     def __init__(
-        self, *, action: str, code: str, message: str, request_id: str, clock_skew: float | None = None
+        self,
+        *,
+        action: str,
+        code: str,
+        message: str,
+        request_id: str,
+        mps_task_id: str | None = None,
+        clock_skew: float | None = None,
     ) -> None:
         self.action = action
         self.code = code
         self.message = message
         self.request_id = request_id
+        self.mps_task_id = mps_task_id
         self.clock_skew = clock_skew
-        parts = [f"MPS refused {action}: {code}: {message} (RequestId {request_id})"]
+        subject = f"{action} of MPS task {mps_task_id}" if mps_task_id else action
+        parts = [f"MPS refused {subject}: {code}: {message} (RequestId {request_id})"]
         if next_step := self.next_step:
             parts.append(f"What to look at: {next_step}.")
         super().__init__(" ".join(parts))

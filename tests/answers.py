@@ -40,18 +40,23 @@ def sample(name: str) -> dict[str, Any]:
 
 
 def successes() -> dict[str, dict[str, Any]]:
-    """For each task object one answer that says FINISH and holds every kind of part, each in success."""
+    """
+    For each task object one answer that says FINISH and holds every kind of part, each in success.
+
+    Every path and address in it is its own place: ``/WorkflowTask.MediaProcessResultSet[0].TranscodeTask.Output.Path``.
+    """
     answers = {}
     for name in TASK_OBJECTS:
         head = {"TaskType": name, "Status": "FINISH", "RequestId": "r", "TaskNotifyConfig": _one("TaskNotifyConfig")}
         answers[name] = head | {name: _one(name)}
     answers["BatchTaskResult"] = _one("DescribeBatchTaskDetailResponse") | {"Status": "FINISH"}
-    return answers
+    return {name: _labelled(answer, "") for name, answer in answers.items()}
 
 
 def image_success() -> dict[str, Any]:
     """An answer of DescribeImageTaskDetail."""
-    return _one("DescribeImageTaskDetailResponse") | {"Status": "FINISH"}
+    answer: dict[str, Any] = _labelled(_one("DescribeImageTaskDetailResponse") | {"Status": "FINISH"}, "")
+    return answer
 
 
 def places(name: str, answer: dict[str, Any]) -> list[Place]:
@@ -80,6 +85,14 @@ def changed(answer: dict[str, Any], path: str, **values: Any) -> dict[str, Any]:
     answer = copy.deepcopy(answer)
     at(answer, path).update(values)
     return answer
+
+
+def _labelled(value: Any, path: str) -> Any:
+    if isinstance(value, dict):
+        return {name: _labelled(inner, f"{path}.{name}" if path else name) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_labelled(inner, f"{path}[{index}]") for index, inner in enumerate(value)]
+    return f"/{path}" if isinstance(value, str) and value.startswith("/") else value
 
 
 def _members(class_name: str) -> dict[str, dict[str, Any]]:

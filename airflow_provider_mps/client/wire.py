@@ -100,6 +100,7 @@ def decode(action: Action[ResultT], response: Response, timestamp: int) -> Resul
             code=str(error.get("Code") or "unknown"),
             message=mask_urls(str(error.get("Message") or "")),
             request_id=str(body.get("RequestId") or "unknown"),
+            mps_task_id=action.parameters.get("TaskId"),
             clock_skew=_clock_skew(response.headers, timestamp),
         )
     try:
@@ -113,7 +114,8 @@ def _parse(action: Action[Any], response: Response) -> Mapping[str, Any]:
         answer = from_json(response.body)
     except ValueError:
         try:
-            answer = json.loads(response.body)  # also reads half a surrogate pair, which recognised text may hold
+            # It also reads half a surrogate pair, which recognised text may hold and nothing after us can store.
+            answer = _without_half_pairs(json.loads(response.body))
         except (ValueError, RecursionError):
             kind = response.headers.get("content-type", "no content type")
             raise _unusable(action, f"it is not complete JSON ({kind}, {len(response.body)} bytes)") from None
@@ -121,6 +123,14 @@ def _parse(action: Action[Any], response: Response) -> Mapping[str, Any]:
     if not isinstance(body, Mapping):
         raise _unusable(action, "it holds no Response")
     return body
+
+
+def _without_half_pairs(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_without_half_pairs(key): _without_half_pairs(item) for key, item in value.items()}
+    return [_without_half_pairs(item) for item in value] if isinstance(value, list) else value
 
 
 def _unusable(action: Action[Any], why: str) -> MpsTransportError:

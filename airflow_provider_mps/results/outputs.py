@@ -45,7 +45,6 @@ _FILE_KEYS = {
     "SignedUrl": "image",
     "Url": "record",
 }
-_FILE_ID_KEYS = {"Path": ("FileId", "SubtitleFileId"), "VideoPath": ("VideoFileId",)}
 # What "Path" means where the name of the task does not say it.
 _KINDS = {
     "TranscodeTask": "transcode",
@@ -104,7 +103,7 @@ class Storage(ResultModel):
         scheme = {"COS": "cos", "AWS-S3": "s3", "VOD": "vod"}.get(self.type)
         if not (scheme and self.bucket):
             return None
-        return f"{scheme}://{self.bucket}/{quote(path.lstrip('/'), safe='/!$&()*+,;=:@~')}"
+        return f"{scheme}://{self.bucket}/{quote(path.lstrip('/'), safe='/!$&()*+,;=:@~', errors='replace')}"
 
 
 class OutputFile(ResultModel):
@@ -176,7 +175,8 @@ def _task_name(key: str, task: str) -> str:
 def _file(node: Mapping[str, Any], source: str, key: str, location: str, task: str, storage: Storage) -> OutputFile:
     kind = _FILE_KEYS[key] or _KINDS.get(task) or ("subtitle" if task in _SUBTITLE_TASKS else _snake(task))
     described = node if key == "Path" else {"TimeOffset": node.get("TimeOffset")}
-    file_id = next((node[name] for name in _FILE_ID_KEYS.get(key, ()) if node.get(name)), None)
+    # VideoPath stands beside VideoFileId, Path beside FileId or, for the subtitle of a language, SubtitleFileId.
+    file_id = node.get(f"{key.removesuffix('Path')}FileId") or (node.get("SubtitleFileId") if key == "Path" else None)
     return OutputFile.read(
         {
             **{name: value for name, value in described.items() if name[:1].isupper()},

@@ -1,5 +1,5 @@
 """
-Subtitles in one form, whichever of the eight places of an answer they come from.
+Subtitles in one form, whichever of the many places of an answer they come from.
 
 Source: https://www.tencentcloud.com/document/product/1041/33690 (SmartSubtitlesResult, AiRecognitionResult,
 SmartSubtitleTaskBatchOutput)
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pysubs2 import SSAFile
 
 TextChoice = Literal["original", "translation", "bilingual"]
-SubtitleKind = Literal["asr", "translation", "ocr", "pure_translation", "erase", "dubbing"]
+SubtitleKind = Literal["asr", "translation", "ocr", "pure_translation", "erase", "dubbing", "description"]
 
 
 # Thousands of these in one answer: as dataclasses with slots they cost less time and memory than models do.
@@ -78,7 +78,7 @@ class Subtitle(ResultModel):
 
     :param source: where in the answer they stood.
     :param kind: asr (speech), translation, ocr (text in the picture), pure_translation (of a subtitle file),
-        erase and dubbing (files only).
+        erase, dubbing and description (files only).
     :param language: language of ``Segment.text``, as MPS writes it (``zh``, ``en``, ...), None where unknown.
     :param translation_language: language of ``Segment.translation``, None where unknown or none.
     :param input_index: which input of a batch they belong to. MPS does not say; it is the position in the answer.
@@ -153,6 +153,7 @@ _KINDS: dict[str, SubtitleKind] = {
     "SmartEraseTaskResult": "erase",
     "AIDubbingTask": "dubbing",
     "AiDubbingTaskResult": "dubbing",
+    "DescriptionSet": "description",
 }
 
 
@@ -180,7 +181,7 @@ def _subtitle(key: str, output: Mapping[str, Any], source: str, request: Mapping
     files = tuple(_files(output, storage))
     data = _segments(as_items(output.get("SegmentSet")))
     kind = _KINDS[key]
-    if not (data or files) and kind in {"erase", "dubbing"}:
+    if not (data or files) and kind in {"erase", "dubbing", "description"}:
         return  # these write subtitles only when asked to
     asked = _mapping(request.get("RawParameter")) or request
     results = [item for item in as_items(output.get("SubtitleResults")) if isinstance(item, Mapping)]

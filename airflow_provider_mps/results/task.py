@@ -24,6 +24,8 @@ class TaskState(ResultModel):
     create_time: Time = Field(None, alias="CreateTime")
     begin_process_time: Time = Field(None, alias="BeginProcessTime")
     finish_time: Time = Field(None, alias="FinishTime")
+    session_id: str = Field("", alias="SessionId")
+    session_context: str = Field("", alias="SessionContext")
     request_id: str | None = Field(None, alias="RequestId")
 
     @property

@@ -156,9 +156,10 @@ def test_a_submission_without_a_task_id_is_not_accepted_in_silence() -> None:
 
 
 def test_half_a_surrogate_pair_is_read() -> None:
-    """Recognised text may hold what a strict JSON parser refuses; the answer is not lost for it."""
-    response = _response(rb'{"Response": {"Text": "\ud83d", "RequestId": "r"}}')
-    assert decode(RAW, response, NOW)["Text"] == "\ud83d"
+    """Recognised text may hold what strict parsers refuse and no database stores; only that character is lost."""
+    response = _response(rb'{"Response": {"Text": "\ud83d!", "Set": ["\ude00", "\ud83d\ude00"], "RequestId": "r"}}')
+    result = decode(RAW, response, NOW)
+    assert (result["Text"], result["Set"]) == ("\ufffd!", ["\ufffd", "\U0001f600"])
 
 
 @given(body=st.binary(max_size=200))

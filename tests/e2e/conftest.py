@@ -1,0 +1,30 @@
+"""One real Airflow and one local MPS for the whole suite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dev.local_airflow import LocalAirflow, LocalMpsProcess, connection_to
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture(scope="session")
+def mps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMpsProcess]:
+    """Jobs that take a few seconds in each state."""
+    with LocalMpsProcess(tmp_path_factory.mktemp("mps") / "mps.log", "--state-seconds", "5") as mps:
+        yield mps
+
+
+@pytest.fixture(scope="session")
+def airflow(mps: LocalMpsProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+    """Four processes, the example DAGs, and connections in the database."""
+    home = tmp_path_factory.mktemp("airflow")
+    config = {"AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG", "AIRFLOW__TRIGGERER__DEFAULT_CAPACITY": "1000"}
+    with LocalAirflow(home, ROOT / "example_dags", config=config) as airflow:
+        airflow.add_connection("mps_default", **connection_to(mps))
+        airflow.wait_for_dags("example_mps_subtitles", "example_mps_wait_for_task")
+        yield airflow

@@ -1,0 +1,98 @@
+"""The main job in real Airflow processes: deferral, resume, XCom, log, failure, restart, secrets."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_mps.emulator.server import SECRET_KEY
+from dev.local_airflow import LocalAirflow, LocalMpsProcess
+from tests.harness import DONE, FAILED, RUNNING
+
+pytestmark = pytest.mark.e2e
+
+
+def _run(airflow: LocalAirflow, dag_id: str, run_id: str, conf: dict[str, Any]) -> tuple[dict[str, Any], set[str]]:
+    """Run a DAG to its end; the final states, and every state that the task ``wait`` was seen in."""
+    airflow.trigger(dag_id, run_id, conf)
+    seen: set[str] = set()
+    last: dict[str, Any] = {}
+    for states in airflow.wait_for_run(dag_id, run_id, timeout=150):
+        seen.add(str(states.get("wait")))
+        last = states
+    return last, seen
+
+
+def test_subtitles_from_submission_to_file(airflow: LocalAirflow, mps: LocalMpsProcess, tmp_path: Path) -> None:
+    """Submit, wait deferred, parse, save: one job, the right XComs, the SRT, and a log that tells the story."""
+    jobs = mps.state()["jobs"]
+    dag_id = "example_mps_subtitles"
+    states, seen = _run(airflow, dag_id, "e2e", {"output_path": f"file://{tmp_path}"})
+    assert set(states.values()) == {"success"}
+    assert "deferred" in seen
+    assert mps.state()["jobs"] == jobs + 1
+    task_id = airflow.xcom(dag_id, "e2e", "submit")
+    assert airflow.xcom(dag_id, "e2e", "wait") == task_id
+    result = airflow.xcom(dag_id, "e2e", "result")
+    assert result["mps_task_id"] == task_id
+    for key in ("metadata", "subtitles", "outputs"):
+        assert airflow.xcom(dag_id, "e2e", "result", key) == result[key]
+    assert (tmp_path / f"{task_id}.srt").read_text(encoding="utf-8").count("-->") == 120
+    log = airflow.log(dag_id, "e2e", "wait")
+    assert "WAITING" in log
+    assert "FINISH (1/1 parts done)" in log
+
+
+def test_a_failed_job_fails_the_wait(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
+    """FINISH with a failed part fails the sensor after its deferral, and the log names the part."""
+    task_id = mps.control("tasks", answers=[RUNNING, FAILED])["TaskId"]
+    states, seen = _run(airflow, "example_mps_wait_for_task", "failed", {"mps_task_id": task_id})
+    assert states == {"wait": "failed", "result": "upstream_failed", "use": "upstream_failed"}
+    assert "deferred" in seen
+    log = airflow.log("example_mps_wait_for_task", "failed", "wait")
+    assert "MediaProcessResultSet[1].TranscodeTask: FAIL 30010 broken" in log
+    assert task_id in log
+
+
+def test_what_has_ended_is_not_deferred(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
+    """A task that ended before the wait began costs no deferral."""
+    task_id = mps.control("tasks", answers=[DONE])["TaskId"]
+    states, seen = _run(airflow, "example_mps_wait_for_task", "ended", {"mps_task_id": task_id})
+    assert set(states.values()) == {"success"}
+    assert "deferred" not in seen
+
+
+def test_a_bad_id_fails_in_words(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
+    """An id that is none fails at once and says so."""
+    states, _ = _run(airflow, "example_mps_wait_for_task", "bad", {"mps_task_id": "None"})
+    assert states["wait"] == "failed"
+    assert "which is no MPS TaskId" in airflow.log("example_mps_wait_for_task", "bad", "wait")
+
+
+def test_a_triggerer_restart_changes_nothing(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
+    """A deployment restarts the triggerer in the middle of a wait: the wait goes on, and nothing is aborted."""
+    dag_id, run_id = "example_mps_wait_for_task", "restart"
+    task_id = mps.control("tasks", answers=[RUNNING, RUNNING, DONE])["TaskId"]
+    airflow.trigger(dag_id, run_id, {"mps_task_id": task_id})
+    end = time.monotonic() + 60
+    while airflow.states(dag_id, run_id).get("wait") != "deferred" and time.monotonic() < end:
+        time.sleep(0.5)
+    airflow.processes["triggerer"].stop()
+    airflow.start("triggerer")
+    *_, states = airflow.wait_for_run(dag_id, run_id, timeout=150)
+    assert set(states.values()) == {"success"}
+    assert mps.state()["aborts"] == 0
+
+
+def test_no_secret_is_left_anywhere(airflow: LocalAirflow) -> None:
+    """After all these runs at DEBUG the key is in no log, and in the database only encrypted."""
+    for path in airflow.home.rglob("*"):
+        if path.is_file():
+            assert SECRET_KEY.encode() not in path.read_bytes(), path
+    with sqlite3.connect(airflow.home / "airflow.db") as database:
+        stored = database.execute("select count(*) from xcom").fetchone()
+    assert stored[0] > 0
