@@ -11,7 +11,10 @@
     │   ├── MpsTaskNotFound     MPS does not know its id (any more)
     │   ├── MpsTaskNotFinished  its result was asked for too early
     │   ├── MpsTaskUnsettled    it says FINISH, yet its result stays missing or unfinished
+    │   ├── MpsTaskTimeout      it has not ended by its deadline
     │   └── MpsStateUnknown     MPS gave no usable answer for too long; the task may be fine
+    ├── MpsSubmitUnknown        it is not known whether MPS runs the job; nothing was sent again
+    ├── MpsSessionClash         a SessionId of the user's own belongs to another job
     └── MpsResultTooLarge       the parsed result does not fit where it was to be put
 
 None derives from ``AirflowException``: Airflow would then skip a sensor with ``soft_fail`` for a
@@ -21,6 +24,7 @@ wrong key in one mode and fail it in another. All of them survive pickling, and 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -141,6 +145,11 @@ class MpsApiError(MpsError):
         return self._is(_WORTH_A_NEW_SIGNATURE)
 
     @property
+    def duplicate(self) -> bool:
+        """MPS has seen this SessionId before."""
+        return self.code == "InvalidParameterValue.SessionId"
+
+    @property
     def retryable(self) -> bool:
         """Whether the same request may succeed a little later."""
         return self.throttled or self._is(_SERVER_FAULT) or self._is(_NO_CAPACITY)
@@ -201,8 +210,39 @@ class MpsTaskUnsettled(MpsTaskError):
         self.findings = tuple(findings)
 
 
+class MpsTaskTimeout(MpsTaskError):
+    """The task has not ended by its deadline."""
+
+
 class MpsStateUnknown(MpsTaskError):
     """MPS gave no usable answer for longer than is tolerated. The task itself may run or be done."""
+
+
+class MpsSubmitUnknown(MpsError):
+    """It is not known whether MPS runs the job. Nothing was sent again: a second one would be billed as well."""
+
+    def __init__(self, *, action: str, why: str, sent_at: float, session_context: str) -> None:
+        sent = datetime.fromtimestamp(sent_at, UTC)
+        super().__init__(
+            f"It is not known whether MPS accepted {action}: {why}. Look in the task list of the MPS console for a job "
+            f"of about {sent:%Y-%m-%d %H:%M} UTC (its SessionContext is {session_context} unless yours was given). If "
+            "it is there, wait for its TaskId with MpsTaskSensor; if not, clear this task. resubmit_if_unknown=True "
+            "submits again in such a case, at the risk of paying twice."
+        )
+        self.action = action
+        self.session_context = session_context
+
+
+class MpsSessionClash(MpsError):
+    """The SessionId in the request belongs to a job that this task did not submit; it is not adopted."""
+
+    def __init__(self, *, session_id: str, mps_task_id: str) -> None:
+        super().__init__(
+            f"SessionId {session_id} already belongs to MPS task {mps_task_id}, which this task did not submit. MPS "
+            "takes a SessionId once in 3 days: leave it out of the request, and each run gets its own."
+        )
+        self.session_id = session_id
+        self.mps_task_id = mps_task_id
 
 
 class MpsResultTooLarge(MpsError):

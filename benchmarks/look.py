@@ -6,6 +6,8 @@ the answer with ``json.loads``. The official SDK's asynchronous client (over htt
 does not do unless told. The server is the emulator in a process of its own: its CPU is not counted.
 """
 
+# ruff: noqa: TID251 - the official SDK is what is compared with
+
 from __future__ import annotations
 
 import asyncio
@@ -20,10 +22,10 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import aiohttp
 from _measure import show, take_turns
-from tencentcloud.common.credential import Credential  # noqa: TID251 - compared with
-from tencentcloud.common.profile.client_profile import ClientProfile  # noqa: TID251 - compared with
-from tencentcloud.common.profile.http_profile import HttpProfile  # noqa: TID251 - compared with
-from tencentcloud.mps.v20190612 import models, mps_client_async  # noqa: TID251 - compared with
+from tencentcloud.common.credential import Credential
+from tencentcloud.common.profile.client_profile import ClientProfile
+from tencentcloud.common.profile.http_profile import HttpProfile
+from tencentcloud.mps.v20190612 import models, mps_client_async
 
 from airflow_provider_mps.client.actions import ProcessMedia, describe
 from airflow_provider_mps.client.aio import AsyncMpsClient

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_pascal
@@ -114,8 +114,25 @@ class Action(BaseModel, Generic[ResultT]):
         raise TypeError(f"{type(self).__name__} cannot read {sorted(body)}: it has no result")
 
 
-class _Submit(Action[SubmittedTask]):
+class SubmitAction(Action[SubmittedTask]):
     """An action that starts a job, and costs money each time it runs."""
+
+    session_context: Annotated[str, Field(max_length=1000)] | None = None
+
+    @property
+    def deduplicated(self) -> bool:
+        """Whether MPS refuses a SessionId that it has seen, so that a repeat does no harm."""
+        return "session_id" in type(self).model_fields
+
+    @property
+    def own_session_id(self) -> str | None:
+        """The SessionId in it, if any; MPS takes an empty one for none."""
+        return getattr(self, "session_id", None) or None
+
+    def tagged(self, session_id: str | None, session_context: str) -> Self:
+        """A copy that carries this SessionId, where there is one, and this SessionContext unless it has its own."""
+        update = {"session_id": session_id} if session_id else {}
+        return self.model_copy(update={**update, "session_context": self.session_context or session_context})
 
     @property
     def idempotent(self) -> bool:
@@ -191,7 +208,7 @@ class ManageTask(Action[Acknowledgement]):
         return Acknowledgement.read(body)
 
 
-class ProcessMedia(_Submit):
+class ProcessMedia(SubmitAction):
     """
     Start a job on one file: transcode, snapshots, review, analysis, recognition, subtitles, dubbing.
 
@@ -214,14 +231,13 @@ class ProcessMedia(_Submit):
     task_notify_config: Object | None = None
     tasks_priority: Annotated[int, Field(ge=-10, le=10)] | None = None
     session_id: Annotated[str, Field(max_length=50)] | None = None
-    session_context: Annotated[str, Field(max_length=1000)] | None = None
     task_type: Literal["Online", "Offline"] | None = None
     resource_id: str | None = None
     activities: list[Object] | None = None
     skip_mate_data: Literal[0, 1] | None = None
 
 
-class BatchProcessMedia(_Submit):
+class BatchProcessMedia(SubmitAction):
     """
     Start a subtitle job on several files. It has no SessionId: a job sent twice runs twice.
 
@@ -235,10 +251,28 @@ class BatchProcessMedia(_Submit):
     smart_subtitles_task: Object | None = None
     task_notify_config: Object | None = None
     tasks_priority: Annotated[int, Field(ge=-10, le=10)] | None = None
-    session_context: Annotated[str, Field(max_length=1000)] | None = None
     resource_id: str | None = None
     skip_mate_data: Literal[0, 1] | None = None
     task_mode: Literal["Parallel", "Serial"] | None = None
+
+
+class EditMedia(SubmitAction):
+    """
+    Start a job that cuts, joins or composes files.
+
+    Source: https://www.tencentcloud.com/document/product/1041/33493
+    """
+
+    requests_per_second = 20
+    file_infos: Annotated[list[Object], Field(min_length=1)]
+    output_storage: Object
+    output_object_path: str
+    output_config: Object | None = None
+    compose_config: Object | None = None
+    task_notify_config: Object | None = None
+    tasks_priority: Annotated[int, Field(ge=-10, le=10)] | None = None
+    session_id: Annotated[str, Field(max_length=50)] | None = None
+    resource_id: str | None = None
 
 
 def _action_name(value: str) -> str:

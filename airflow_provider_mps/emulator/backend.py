@@ -82,6 +82,11 @@ class Task:
         return self.describe == "DescribeBatchTaskDetail"
 
     @property
+    def kind(self) -> str:
+        """WorkflowTask, EditMediaTask or BatchTask, as its id says."""
+        return next((kind for kind in ("BatchTask", "EditMediaTask") if f"-{kind}-" in self.task_id), "WorkflowTask")
+
+    @property
     def outcome(self) -> Outcome:
         """The outcome of the first input that does not simply succeed."""
         outcomes = [outcome_of(info) for info in inputs_of(self.request)]
@@ -122,6 +127,7 @@ class LocalMpsBackend:
             "ManageTask": (api.ManageTask, self._manage),
             "ProcessMedia": (api.ProcessMedia, self._process),
             "BatchProcessMedia": (api.BatchProcessMedia, self._process_batch),
+            "EditMedia": (api.EditMedia, self._edit),
         }
 
     def now(self) -> float:
@@ -225,7 +231,7 @@ class LocalMpsBackend:
         if status == "FINISH" and task.finished is None:
             task.finished = self.now()
         body: dict[str, Any] = {
-            "TaskType": "BatchTask" if task.is_batch else "WorkflowTask",
+            "TaskType": task.kind,
             "Status": status,
             "CreateTime": _time(task.created),
             "BeginProcessTime": _time(task.created + 1) if begun else _NOT_YET,
@@ -238,26 +244,34 @@ class LocalMpsBackend:
         }
         if task.is_batch:
             return body | {"TaskId": task.task_id, "BatchTaskResult": writer.batch(status=status)}
-        others = ("EditMediaTask", "LiveStreamProcessTask", "ScheduleTask", "LiveScheduleTask")
-        return body | {"WorkflowTask": writer.workflow(task.task_id, status=status)} | dict.fromkeys(others)
+        write = writer.edit if task.kind == "EditMediaTask" else writer.workflow
+        kinds = ("WorkflowTask", "EditMediaTask", "LiveStreamProcessTask", "ScheduleTask", "LiveScheduleTask")
+        return body | dict.fromkeys(kinds) | {task.kind: write(task.task_id, status=status)}
 
     def _visible_request(self, task: Task, status: str) -> Mapping[str, Any]:
         """The request that its results follow: a late result shows after some looks, an aborted job has none."""
         if task.aborted:
-            return {"InputInfo": task.request["InputInfo"]}
+            return {key: task.request[key] for key in ("InputInfo", "FileInfos") if key in task.request}
         if task.outcome is Outcome.LATE_RESULT and status == "FINISH":
             task.late_looks += 1
             if task.late_looks > _LATE_LOOKS:
                 plain = [{"Type": "URL", "UrlInputInfo": {"Url": "https://media.invalid/talk.mp4"}}]
-                return {**task.request, "InputInfo": plain}
+                return {**task.request, "InputInfo": plain, "FileInfos": [{"InputInfo": plain[0]}]}
         return task.request
 
     def _process(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        self._take_session(parameters)
+        return self._accept("WorkflowTask", "tt7", "DescribeTaskDetail", parameters)
+
+    def _edit(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        self._take_session(parameters)
+        return self._accept("EditMediaTask", "tt6", "DescribeTaskDetail", parameters)
+
+    def _take_session(self, parameters: dict[str, Any]) -> None:
         if session := parameters.get("SessionId"):
             if self.now() - self._sessions.get(session, float("-inf")) < self.settings.session_seconds:
                 raise Refusal("InvalidParameterValue.SessionId", "Duplicate recognition code. Request deduplicated.")
             self._sessions[session] = self.now()
-        return self._accept("WorkflowTask", "tt7", "DescribeTaskDetail", parameters)
 
     def _process_batch(self, parameters: dict[str, Any]) -> dict[str, Any]:
         return self._accept("BatchTask", "t20", "DescribeBatchTaskDetail", parameters)
@@ -296,7 +310,7 @@ class LocalMpsBackend:
         items = [
             {
                 "TaskId": task.task_id,
-                "TaskType": "WorkflowTask",
+                "TaskType": task.kind,
                 "CreateTime": _time(task.created),
                 "BeginProcessTime": _NOT_YET if self.status(task) == "WAITING" else _time(task.created + 1),
                 "FinishTime": _time(task.finished or self.now()) if self.status(task) == "FINISH" else _NOT_YET,

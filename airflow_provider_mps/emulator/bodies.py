@@ -57,9 +57,10 @@ _MEDIA_TASKS = (  # request key, Type, key of the result, and the key under whic
 
 
 def inputs_of(request: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The inputs of a submission; ProcessMedia has one, BatchProcessMedia a list."""
+    """The inputs of a submission; ProcessMedia has one, BatchProcessMedia a list, EditMedia one for each cut."""
     info = request.get("InputInfo")
-    items = info if isinstance(info, list) else [info]
+    cuts = [cut.get("InputInfo") for cut in request.get("FileInfos") or []]
+    items = cuts or (info if isinstance(info, list) else [info])
     return [item for item in items if isinstance(item, Mapping)]
 
 
@@ -181,6 +182,25 @@ class ResultWriter:
             result = self._part(output, status, outcome, is_last=index == len(parts) - 1)
             task[group] = [*(task[group] or []), {"Type": type_, key: result}]
         return task
+
+    def edit(self, task_id: str, *, status: str) -> dict[str, Any]:
+        """The EditMediaTask object. It has no parts: it is its own result."""
+        outcome = outcome_of(inputs_of(self.request)[0])
+        task: dict[str, Any] = {
+            "TaskId": task_id,
+            "Status": "FINISH" if status == "FINISH" else "PROCESSING",
+            "ErrCode": 0,
+            "Message": "",
+            "Input": {"FileInfoSet": self.request.get("FileInfos")},
+            "Output": None,
+        }
+        if status != "FINISH" or outcome in {Outcome.EMPTY_RESULT, Outcome.LATE_RESULT, Outcome.UNSETTLED}:
+            return task
+        if outcome in {Outcome.ALL_FAIL, Outcome.PARTIAL_FAILURE, Outcome.SOURCE_ERROR}:
+            return task | {"ErrCode": 60000, "Message": "Source file error: Server returned 404 Not Found"}
+        if not (path := self.request.get("OutputObjectPath")):
+            return task  # aborted before it began
+        return task | {"Output": {"OutputStorage": self._storage(), "Path": path, "MetaData": metadata()}}
 
     def batch(self, *, status: str) -> dict[str, Any]:
         """The BatchTaskResult object; each input has an outcome of its own."""

@@ -111,7 +111,8 @@ class MpsTaskResultOperator(BaseOperator):
         for key in ("metadata", "subtitles", "outputs"):
             context["ti"].xcom_push(key=key, value=value[key])
         self.log.info(
-            "MPS task %s: metadata of %d files, %d subtitles with %d segments, %d output files, %d failed parts (RequestId %s)",
+            "MPS task %s: metadata of %d files, %d subtitles with %d segments, %d output files, %d failed parts "
+            "(RequestId %s)",
             self.mps_task_id,
             len(result.metadata),
             len(result.subtitles),

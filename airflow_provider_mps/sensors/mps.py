@@ -21,11 +21,8 @@ from airflow.sdk.exceptions import (
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_mps.client.patience import Patience
-    from airflow_provider_mps.client.progress import Progress
-    from airflow_provider_mps.errors import MpsError
     from airflow_provider_mps.hooks.mps import MpsHook
-    from airflow_provider_mps.results.task import TaskDetail
+    from airflow_provider_mps.waiting import TaskWait
 
 _STORE_KEY = "mps_task_sensor"
 
@@ -89,83 +86,72 @@ class MpsTaskSensor(BaseSensorOperator):
         self.not_found_grace = not_found_grace
         self.settle_grace = settle_grace
         self.deferrable = deferrable
-        self._patience: Patience | None = None
-        self._last_seen = "nothing"
+        self._wait: TaskWait | None = None
 
     def execute(self, context: Context) -> str:
         with self._one_ending_for_all_modes():
             self._check_arguments()
             if self.deferrable:
-                return self._end_or_defer(self._new_patience(), time.time() + self.timeout)
+                return self._end_or_defer(self._new_wait(), time.time() + self.timeout)
             try:
                 result: str = super().execute(context)
             except AirflowSensorTimeout:
-                raise self._timed_out() from None  # Airflow's names neither the task nor its state
+                raise self._timed_out(self._wait) from None  # Airflow's names neither the task nor its state
             return result
 
     # Poke and reschedule: Airflow's loop, our look.
 
     def poke(self, context: Context) -> PokeReturnValue:
-        patience = self._patience = self._patience or self._load_patience(context)
-        ended = self._look(patience)
-        while ended is None and self.reschedule and not self._leave(context, patience):
-            if time.time() - patience.started > self.timeout:
+        wait = self._wait = self._wait or self._load_wait(context)
+        ended = wait.look()
+        while ended is None and self.reschedule and not self._can_leave(context, wait):
+            if time.time() - wait.patience.started > self.timeout:
                 break
             time.sleep(self.poke_interval)
-            ended = self._look(patience)
+            ended = wait.look()
         if ended is None:
             return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=self._conclude(ended))
+        return PokeReturnValue(is_done=True, xcom_value=wait.conclude(ended))
 
-    def _leave(self, context: Context, patience: Patience) -> bool:
+    def _can_leave(self, context: Context, wait: TaskWait) -> bool:
         """
         Whether the next look may start in a new process, which knows nothing of this one.
 
         Without a task state store (Airflow before 3.3) an outage has to be seen through here.
         """
         if (store := context.get("task_state_store")) is None:
-            return patience.calm
-        store.set(_STORE_KEY, {"try": context["ti"].try_number, "patience": patience.as_dict()})
+            return wait.patience.calm
+        store.set(_STORE_KEY, {"try": context["ti"].try_number, "patience": wait.patience.as_dict()})
         return True
 
-    def _load_patience(self, context: Context) -> Patience:
-        patience = self._new_patience()
+    def _load_wait(self, context: Context) -> TaskWait:
+        wait = self._new_wait()
         if not self.reschedule:
-            return patience
+            return wait
         store = context.get("task_state_store")
         stored: Any = store.get(_STORE_KEY) if store is not None else None
         if stored and stored["try"] == context["ti"].try_number:
-            return patience.resumed(stored["patience"])
-        if first_look := context["ti"].get_first_reschedule_date(context):
-            patience.started = first_look.timestamp()
-        return patience
+            wait.patience = wait.patience.resumed(stored["patience"])
+        elif first_look := context["ti"].get_first_reschedule_date(context):
+            wait.patience.started = first_look.timestamp()
+        return wait
 
     # Deferrable: the trigger says when to look.
 
-    def _end_or_defer(self, patience: Patience, deadline: float) -> str:
+    def _end_or_defer(self, wait: TaskWait, deadline: float) -> str:
         try:
-            if (ended := self._look(patience)) is not None:
-                return self._conclude(ended)
+            if (ended := wait.look()) is not None:
+                return wait.conclude(ended)
         except Exception:  # silent_fail asks for just that, as Airflow's own loop does it
             if not self.silent_fail:
                 raise
             self.log.exception("The look failed; going on because of silent_fail.")
         if time.time() >= deadline:
-            raise self._timed_out()
-        from airflow_provider_mps.triggers.mps import MpsTaskTrigger
-
+            raise self._timed_out(wait)
         self.defer(
-            trigger=MpsTaskTrigger(
-                mps_task_id=self.mps_task_id,
-                mps_conn_id=self.mps_conn_id,
-                region=self.region,
-                describe_action=self.describe_action,
-                poll_interval=self.poke_interval,
-                deadline=deadline,
-                patience=patience.as_dict(),
-            ),
+            trigger=wait.trigger(poll_interval=self.poke_interval, deadline=deadline),
             method_name="execute_complete",
-            kwargs={"deadline": deadline, "patience": patience.as_dict()},
+            kwargs={"deadline": deadline, "patience": wait.patience.as_dict()},
             # Only a net: the trigger keeps the deadline itself, and a net that catches loses these kwargs.
             timeout=timedelta(seconds=deadline - time.time() + 2 * self.poke_interval + 60),
         )
@@ -177,20 +163,16 @@ class MpsTaskSensor(BaseSensorOperator):
         deadline: float | None = None,
         patience: dict[str, Any] | None = None,
     ) -> str:
-        """Look once more, whatever the event says, and decide. A lost or strange event costs one look."""
-        from airflow_provider_mps.errors import MpsConfigError
-
-        status, message, seen = ((event or {}).get(key) for key in ("status", "message", "patience"))
-        waited = self._new_patience().resumed(patience)
-        waited.answered = time.time()  # as far as is known without the trigger's memory
-        waited = waited.resumed(seen)
-        if status == "error":
-            if (ended := self._look(waited)) is not None:
-                return self._conclude(ended)
-            raise MpsConfigError(f"The triggerer cannot wait for MPS task {self.mps_task_id}: {message}")
-        if status == "timeout":
+        """Look once more, whatever the event says, and decide."""
+        wait = self._new_wait()
+        word = wait.resume(event, patience)
+        if word == "error":
+            if (ended := wait.look()) is None:
+                raise wait.triggerer_cannot_ask(event)
+            return wait.conclude(ended)
+        if word == "timeout":
             deadline = time.time()
-        return self._end_or_defer(waited, time.time() + self.timeout if deadline is None else deadline)
+        return self._end_or_defer(wait, time.time() + self.timeout if deadline is None else deadline)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         # BaseSensorOperator would skip on every AirflowException under soft_fail, and on none of ours.
@@ -208,32 +190,6 @@ class MpsTaskSensor(BaseSensorOperator):
 
         return MpsHook(self.mps_conn_id, region=self.region)
 
-    @cached_property
-    def _progress(self) -> Progress:
-        from airflow_provider_mps.client.progress import Progress
-
-        return Progress(self.log, self.mps_task_id)
-
-    def _look(self, patience: Patience) -> TaskDetail | None:
-        """Ask once; None while the wait goes on."""
-        from airflow_provider_mps.client.actions import describe
-        from airflow_provider_mps.errors import MpsError
-
-        outcome: TaskDetail | MpsError
-        try:
-            outcome = self.hook.call(describe(self.mps_task_id, self.describe_action))
-            self._last_seen = outcome.summary
-        except MpsError as error:
-            outcome = error
-        self._progress.report(outcome)
-        return patience.judge(outcome, time.time())
-
-    def _conclude(self, detail: TaskDetail) -> str:
-        detail.raise_for_failure(self.mps_task_id, allow_partial=self.allow_partial)
-        for failure in detail.failures:
-            self.log.warning("MPS task %s: a part failed and is allowed to: %s", self.mps_task_id, failure)
-        return self.mps_task_id
-
     def _check_arguments(self) -> None:
         from airflow_provider_mps.client.actions import describe
         from airflow_provider_mps.errors import MpsConfigError
@@ -242,21 +198,29 @@ class MpsTaskSensor(BaseSensorOperator):
         if not self.poke_interval > 0:
             raise MpsConfigError(f"poke_interval is {self.poke_interval!r}; it must be more than 0 seconds")
 
-    def _new_patience(self) -> Patience:
+    def _new_wait(self) -> TaskWait:
         from airflow_provider_mps.client.patience import Patience
+        from airflow_provider_mps.waiting import TaskWait
 
-        return Patience(
+        patience = Patience(
             self.mps_task_id,
             started=time.time(),
             outage_tolerance=self.outage_tolerance,
             not_found_grace=self.not_found_grace,
             settle_grace=self.settle_grace,
         )
+        return TaskWait(
+            patience,
+            hook=self.hook,
+            describe_action=self.describe_action,
+            allow_partial=self.allow_partial,
+            log=self.log,
+        )
 
-    def _timed_out(self) -> AirflowSensorTimeout:
+    def _timed_out(self, wait: TaskWait | None) -> AirflowSensorTimeout:
         return AirflowSensorTimeout(
-            f"MPS task {self.mps_task_id} has not ended within {self.timeout:g} seconds; last seen: {self._last_seen}. "
-            "It goes on at MPS; set `timeout` higher to wait longer."
+            f"MPS task {self.mps_task_id} has not ended within {self.timeout:g} seconds; last seen: "
+            f"{wait.last_seen if wait else 'nothing'}. It goes on at MPS; set `timeout` higher to wait longer."
         )
 
     @contextmanager

@@ -35,6 +35,7 @@ class MpsTaskTrigger(BaseTrigger):
     :param poll_interval: seconds between looks.
     :param deadline: Unix seconds at which to stop; None waits for ever.
     :param patience: what the wait puts up with, as :meth:`Patience.as_dict` gives it.
+    :param cancel_on_kill: abort the MPS task, if it still waits, when a user ends the Airflow task.
     """
 
     # A trigger that fires while its worker is still winding up gets its task failed by the scheduler.
@@ -50,6 +51,7 @@ class MpsTaskTrigger(BaseTrigger):
         poll_interval: float = 30.0,
         deadline: float | None = None,
         patience: dict[str, Any] | None = None,
+        cancel_on_kill: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
         self.mps_task_id = mps_task_id
@@ -59,6 +61,8 @@ class MpsTaskTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.deadline = deadline
         self.patience = patience
+        self.cancel_on_kill = cancel_on_kill
+        self._fired = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return (
@@ -71,6 +75,7 @@ class MpsTaskTrigger(BaseTrigger):
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
                 "patience": self.patience,
+                "cancel_on_kill": self.cancel_on_kill,
             },
         )
 

@@ -1,0 +1,308 @@
+"""
+Send a job once: across lost answers, crashes and retries. Knows no Airflow; its memory is a :class:`Ledger`.
+
+MPS bills a job that is sent twice twice, and can abort only a job that still waits. For ProcessMedia and EditMedia it
+refuses a ``SessionId`` that it has seen within 3 days, but does not tell the TaskId of the first one, so that has to be
+found again. BatchProcessMedia has no such key: after an ambiguous answer nothing is sent again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from airflow_provider_mps.client.actions import DescribeTasks, SubmitAction, describe
+from airflow_provider_mps.client.sync import MpsClient
+from airflow_provider_mps.errors import (
+    MpsApiError,
+    MpsSessionClash,
+    MpsSubmitUnknown,
+    MpsTaskNotFound,
+    MpsTransportError,
+)
+from airflow_provider_mps.results.task import TaskDetail
+from airflow_provider_mps.results.verdict import TaskStatus
+
+log = logging.getLogger(__name__)
+
+# Documented as 3 days (and elsewhere as 7): past this, a repeated SessionId may start a second job.
+_DEDUPLICATED = 2.5 * 86_400
+_SEND_ATTEMPTS = 4
+_FIND_PASSES = 6
+_MOST_LOOKS = 1000
+_CLOCK_TOLERANCE = 600
+PAUSE = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """
+    What makes one intended job different from every other.
+
+    :param epoch: grows when a user clears the task, stays the same over Airflow's retries.
+    """
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    epoch: int
+
+    def session_id(self, generation: int) -> str:
+        """48 safe characters; MPS takes 50, so names are hashed, never cut."""
+        return f"airflow-{self._digest('session', generation)}"
+
+    @property
+    def marker(self) -> str:
+        """A ``SessionContext`` that tells this task's jobs from others'."""
+        return f"airflow-{self._digest('context', 0)}"
+
+    def _digest(self, purpose: str, generation: int) -> str:
+        parts = [purpose, self.dag_id, self.run_id, self.task_id, self.map_index, self.epoch, generation]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """
+    A job that was sent, or is about to be.
+
+    :param sent_at: Unix seconds of the first time it was sent: its deadline counts from here.
+    :param mps_task_id: None as long as no answer came.
+    :param how: ``submitted``, ``reattached`` to what an earlier try sent, or ``recovered`` after a lost answer.
+    """
+
+    epoch: int
+    fingerprint: str
+    generation: int
+    sent_at: float
+    mps_task_id: str | None = None
+    request_id: str | None = None
+    how: str = "submitted"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON; ``Job(**job.as_dict())`` is its like."""
+        return asdict(self)
+
+
+class Ledger(Protocol):
+    """Where the last job of one task is remembered over crashes and retries."""
+
+    def load(self) -> Job | None:
+        """The last job saved, or None."""
+
+    def save(self, job: Job) -> None:
+        """Replace it."""
+
+
+class Submission:
+    """
+    One intended job of one task.
+
+    :param action: what to send; a SessionId of the user's own in it is honoured.
+    :param ledger: None where there is no memory: then a retry recognises the job of an earlier try by its SessionId.
+    :param tried_before: an earlier try may have sent the job.
+    :param started: Unix seconds before which no try can have sent it.
+    :param resubmit_if_unknown: send again when it cannot be told what became of an earlier job.
+    """
+
+    def __init__(
+        self,
+        client: MpsClient,
+        action: SubmitAction,
+        identity: Identity,
+        ledger: Ledger | None,
+        *,
+        tried_before: bool,
+        started: float,
+        resubmit_if_unknown: bool = False,
+    ) -> None:
+        self.client = client
+        self.action = action
+        self.identity = identity
+        self.ledger = ledger
+        self.tried_before = tried_before
+        self.started = started
+        self.resubmit_if_unknown = resubmit_if_unknown
+        self.own_session = action.own_session_id
+        self.fingerprint = _fingerprint(action)
+        self.in_flight: str | None = None
+
+    def once(self) -> Job:
+        """
+        Return the one job, sent now or earlier.
+
+        :raises MpsSubmitUnknown: it cannot be told whether MPS runs it.
+        :raises MpsSessionClash: the user's own SessionId belongs to another job.
+        :raises MpsTaskNotFound: the job of an earlier try is no longer known to MPS.
+        :raises MpsError: MPS refused it, or could not be reached.
+        """
+        job = self._remembered()
+        fresh = job is None and (self.ledger is not None or not self.tried_before)
+        job = job or self._new(generation=0)
+        while (settled := self._settle(job, fresh=fresh)) is None:
+            job, fresh = self._new(job.generation + 1), True
+        return settled
+
+    def _remembered(self) -> Job | None:
+        job = self.ledger.load() if self.ledger else None
+        return job if job and (job.epoch, job.fingerprint) == (self.identity.epoch, self.fingerprint) else None
+
+    def _new(self, generation: int) -> Job:
+        return Job(self.identity.epoch, self.fingerprint, generation, sent_at=time.time())
+
+    def _settle(self, job: Job, *, fresh: bool) -> Job | None:
+        """
+        Find or send the job of one generation; None when that one is over and the next is due.
+
+        :param fresh: it is certain that no earlier try has sent it.
+        """
+        if job.mps_task_id is not None:
+            return self._look_up(job, job.mps_task_id)
+        session = self.own_session or (self.identity.session_id(job.generation) if self.action.deduplicated else None)
+        first_sent = job.sent_at if self.ledger is not None else self.started
+        if not fresh and not (session and time.time() - first_sent < _DEDUPLICATED):
+            why = "an earlier try may have sent it and did not live to see the answer"
+            return self._recover(job, session, why, ours=False)
+        return self._send(job, session)
+
+    def _look_up(self, job: Job, mps_task_id: str) -> Job | None:
+        """The job of an earlier try, unless it has failed."""
+        try:
+            detail = self.client.call(describe(mps_task_id))
+        except MpsTransportError:
+            return replace(job, how="reattached")  # the wait that follows sits an outage out
+        except MpsApiError as error:
+            if error.retryable:
+                return replace(job, how="reattached")
+            if not error.task_unknown:
+                raise
+            if self.resubmit_if_unknown:
+                log.warning("MPS task %s is no longer known to MPS; submitting anew, as asked.", mps_task_id)
+                return None
+            raise MpsTaskNotFound(
+                "was submitted by an earlier try and is no longer known to MPS, so nothing is submitted. Clear the "
+                f"task or set resubmit_if_unknown to submit anew. {error}",
+                mps_task_id=mps_task_id,
+            ) from error
+        return self._unless_failed(replace(job, how="reattached"), detail)
+
+    def _unless_failed(self, job: Job, detail: TaskDetail) -> Job | None:
+        if not (detail.is_finished and detail.failures) or self.own_session:
+            return job  # with a SessionId of the user's own there is no next generation
+        log.info("MPS task %s of an earlier try has failed; submitting a new job.", job.mps_task_id)
+        return None
+
+    def _send(self, job: Job, session: str | None) -> Job | None:
+        action = self.action.tagged(session, self.identity.marker)
+        self._save(job)
+        self.in_flight = session
+        ambiguous = False
+        for attempt in range(1, _SEND_ATTEMPTS + 1):
+            try:
+                answer = self.client.call(action)
+            except (MpsApiError, MpsTransportError) as error:
+                if session and isinstance(error, MpsApiError) and error.duplicate:
+                    return self._recover(job, session, str(error), ours=ambiguous)
+                if not (error.retryable and error.may_have_run):
+                    raise
+                if not session:
+                    self._unknown(job, str(error))
+                    return None
+                if attempt == _SEND_ATTEMPTS:
+                    raise  # the next try sends the same SessionId
+                ambiguous = True
+                log.warning("%s. Sending it again with the same SessionId, which MPS takes once.", error)
+                time.sleep(PAUSE)
+            else:
+                # Logged before anything can fail, so that the job can be found whatever happens next.
+                log.info("MPS accepted %s as %s (RequestId %s)", action.name, answer.mps_task_id, answer.request_id)
+                sent = replace(job, mps_task_id=answer.mps_task_id, request_id=answer.request_id)
+                self._save(sent)
+                return sent
+        return None
+
+    def _recover(self, job: Job, session: str | None, why: str, *, ours: bool) -> Job | None:
+        """
+        Find the job that an earlier call may have started.
+
+        :param ours: this very call sent it, so that its fate is this try's fate.
+        """
+        detail = self._find(session, job) if session else None
+        if detail is None:
+            self._unknown(job, f"{why}; no task with SessionId {session} was found" if session else why)
+            return None
+        if self.own_session and detail.session_context != self.identity.marker:
+            raise MpsSessionClash(session_id=self.own_session, mps_task_id=detail.mps_task_id)
+        created = detail.create_time.timestamp() if detail.create_time else job.sent_at
+        found = replace(
+            job,
+            mps_task_id=detail.mps_task_id,
+            sent_at=min(created, job.sent_at),
+            how="recovered" if ours else "reattached",
+        )
+        log.info("MPS had accepted SessionId %s before; it runs as %s.", session, found.mps_task_id)
+        self._save(found)
+        return found if ours else self._unless_failed(found, detail)
+
+    def _find(self, session: str, job: Job) -> TaskDetail | None:
+        """Look through the tasks since the job may have been sent; lists may lag, so several times."""
+        since = min(self.started, job.sent_at) - _CLOCK_TOLERANCE
+        seen: set[str] = set()
+        for attempt in range(_FIND_PASSES):
+            if attempt:
+                time.sleep(PAUSE)
+            for detail in find_by_session(self.client, session, since=since, seen=seen):
+                return detail
+        return None
+
+    def _unknown(self, job: Job, why: str) -> None:
+        """Leave this generation behind if that was asked for; else a person has to look."""
+        if not self.resubmit_if_unknown:
+            raise MpsSubmitUnknown(
+                action=self.action.name, why=why, sent_at=job.sent_at, session_context=self.identity.marker
+            )
+        log.warning("MPS may have accepted %s already (%s); submitting anew, as asked.", self.action.name, why)
+
+    def _save(self, job: Job) -> None:
+        if self.ledger is not None:
+            self.ledger.save(job)
+
+
+def find_by_session(
+    client: MpsClient, session_id: str, *, since: float, seen: set[str] | None = None
+) -> Iterator[TaskDetail]:
+    """
+    Yield the task that carries ``session_id``, if there is one.
+
+    DescribeTasks tells no SessionId, so each task of the time is looked at. A task may move on while the lists are
+    read, hence their order.
+
+    :param since: Unix seconds; tasks created earlier are passed over.
+    :param seen: ids that are known not to be it; grows.
+    """
+    seen = set() if seen is None else seen
+    start = f"{datetime.fromtimestamp(since, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    for status in (TaskStatus.WAITING, TaskStatus.PROCESSING, TaskStatus.FINISH):
+        token: str | None = None
+        while token != "":
+            page = client.call(DescribeTasks(status=status.value, limit=100, start_time=start, scroll_token=token))
+            for item in page.tasks:
+                early = item.create_time is not None and item.create_time.timestamp() < since
+                if early or not item.mps_task_id or item.mps_task_id in seen or len(seen) >= _MOST_LOOKS:
+                    continue
+                seen.add(item.mps_task_id)
+                detail = client.call(describe(item.mps_task_id))
+                if detail.session_id == session_id:
+                    yield detail
+            token = page.scroll_token
+
+
+def _fingerprint(action: SubmitAction) -> str:
+    return hashlib.sha256(json.dumps(action.parameters, sort_keys=True).encode()).hexdigest()[:40]

@@ -1,0 +1,111 @@
+"""What sensor and operators share while they wait for an MPS task: one look, one judge, one trigger."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_mps.client.patience import Patience
+    from airflow_provider_mps.errors import MpsError
+    from airflow_provider_mps.hooks.mps import MpsHook
+    from airflow_provider_mps.results.task import TaskDetail
+    from airflow_provider_mps.triggers.mps import MpsTaskTrigger
+
+
+class TaskWait:
+    """
+    The wait of one worker process for one MPS task.
+
+    :param patience: what it puts up with, and what it has seen.
+    :param allow_partial: succeed although parts failed, as long as at least one part succeeded.
+    :ivar last_seen: the last known state, for messages.
+    :ivar last_status: the last known status word of MPS, "" as long as there was none.
+    """
+
+    def __init__(
+        self,
+        patience: Patience,
+        *,
+        hook: MpsHook,
+        describe_action: str | None = None,
+        allow_partial: bool = False,
+        log: Any,
+    ) -> None:
+        from airflow_provider_mps.client.progress import Progress
+
+        self.patience = patience
+        self.mps_task_id = patience.mps_task_id
+        self.hook = hook
+        self.describe_action = describe_action
+        self.allow_partial = allow_partial
+        self.log = log
+        self.last_seen = "nothing"
+        self.last_status = ""
+        self._progress = Progress(log, self.mps_task_id)
+
+    def look(self) -> TaskDetail | None:
+        """
+        Ask once.
+
+        :return: the detail of a task that has ended; None while the wait goes on.
+        :raises MpsError: the wait is over, and not because the task has ended.
+        """
+        from airflow_provider_mps.client.actions import describe
+        from airflow_provider_mps.errors import MpsError
+
+        outcome: TaskDetail | MpsError
+        try:
+            outcome = self.hook.call(describe(self.mps_task_id, self.describe_action))
+            self.last_seen, self.last_status = outcome.summary, outcome.status
+        except MpsError as error:
+            outcome = error
+        self._progress.report(outcome)
+        return self.patience.judge(outcome, time.time())
+
+    def conclude(self, detail: TaskDetail) -> str:
+        """
+        Return the TaskId of a task that succeeded.
+
+        :raises MpsTaskFailed: a part failed.
+        :raises MpsTaskUnsettled: a result is missing.
+        """
+        detail.raise_for_failure(self.mps_task_id, allow_partial=self.allow_partial)
+        for failure in detail.failures:
+            self.log.warning("MPS task %s: a part failed and is allowed to: %s", self.mps_task_id, failure)
+        return self.mps_task_id
+
+    def trigger(self, *, poll_interval: float, deadline: float, cancel_on_kill: bool = False) -> MpsTaskTrigger:
+        """The trigger that goes on with this wait."""
+        from airflow_provider_mps.triggers.mps import MpsTaskTrigger
+
+        return MpsTaskTrigger(
+            mps_task_id=self.mps_task_id,
+            mps_conn_id=self.hook.mps_conn_id,
+            region=self.hook.region,
+            describe_action=self.describe_action,
+            poll_interval=poll_interval,
+            deadline=deadline,
+            patience=self.patience.as_dict(),
+            cancel_on_kill=cancel_on_kill,
+        )
+
+    def triggerer_cannot_ask(self, event: dict[str, Any] | None) -> MpsError:
+        """What an ``error`` event means for a task that has not ended: to defer again would lead to the same."""
+        from airflow_provider_mps.errors import MpsConfigError
+
+        message = (event or {}).get("message")
+        return MpsConfigError(f"The triggerer cannot wait for MPS task {self.mps_task_id}: {message}")
+
+    def resume(self, event: dict[str, Any] | None, patience: object) -> str | None:
+        """
+        Take over what the trigger has seen. A lost or strange event costs one look, never a wrong verdict.
+
+        :param patience: the memory from before the deferral, which counts where the event brings none.
+        :return: the event's word: ``look``, ``timeout`` or ``error``; anything else means ``look``.
+        """
+        event = event if isinstance(event, dict) else {}
+        resumed = self.patience.resumed(patience)
+        resumed.answered = time.time()  # as far as is known without the trigger's memory
+        self.patience = resumed.resumed(event.get("patience"))
+        return event.get("status")
