@@ -12,8 +12,8 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -87,8 +87,16 @@ class Job:
     how: str = "submitted"
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON; ``Job(**job.as_dict())`` is its like."""
+        """Plain JSON, for :meth:`restored`."""
         return asdict(self)
+
+    @classmethod
+    def restored(cls, stored: object) -> Job | None:
+        """Read what was saved; None for nothing, and for what another release may have saved."""
+        names = {field.name for field in fields(cls)}
+        if not isinstance(stored, Mapping) or not {"epoch", "fingerprint", "generation", "sent_at"} <= set(stored):
+            return None
+        return cls(**{name: value for name, value in stored.items() if name in names})
 
 
 class Ledger(Protocol):

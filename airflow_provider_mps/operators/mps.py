@@ -7,9 +7,15 @@ import re
 import time
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
+
+from airflow_provider_mps.operators.submit import (
+    MpsBatchProcessMediaOperator,
+    MpsEditMediaOperator,
+    MpsProcessMediaOperator,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
@@ -18,6 +24,15 @@ if TYPE_CHECKING:
     from airflow_provider_mps.results.result import MpsTaskResult
     from airflow_provider_mps.results.subtitles import Subtitle
     from airflow_provider_mps.results.task import TaskDetail
+
+__all__ = [
+    "MpsAbortTaskOperator",
+    "MpsActionOperator",
+    "MpsBatchProcessMediaOperator",
+    "MpsEditMediaOperator",
+    "MpsProcessMediaOperator",
+    "MpsTaskResultOperator",
+]
 
 DEFAULT_MAX_XCOM_BYTES = 48_000
 _SETTLE_INTERVAL = 5.0
@@ -184,6 +199,101 @@ class MpsTaskResultOperator(BaseOperator):
             + ", or ".join(way for way in ways_out if way)
             + "."
         )
+
+
+class MpsAbortTaskOperator(BaseOperator):
+    """
+    Abort an MPS task that still waits; it returns whether MPS did.
+
+    A task that runs already, or is not known, is no failure: the log says that it runs on and is billed.
+
+    :param mps_task_id: the TaskId. (templated)
+    :param mps_conn_id: connection of type ``tencentcloud_mps``. (templated)
+    :param region: overrides the region of the connection. (templated)
+
+    :raises MpsApiError: MPS refused for another reason (wrong key, no permission).
+    :raises MpsTransportError: no usable answer; the task may have been aborted.
+
+    Source: https://www.tencentcloud.com/document/product/1041/37462
+    """
+
+    template_fields: Sequence[str] = ("mps_task_id", "mps_conn_id", "region")
+    ui_color = "#cfe8ff"
+
+    def __init__(
+        self, *, mps_task_id: str, mps_conn_id: str = "mps_default", region: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.mps_task_id = mps_task_id
+        self.mps_conn_id = mps_conn_id
+        self.region = region
+
+    def execute(self, context: Context) -> bool:  # noqa: ARG002 - Airflow passes it
+        from airflow_provider_mps.client.abort import abort_outcome
+        from airflow_provider_mps.client.actions import ManageTask, check_mps_task_id
+        from airflow_provider_mps.errors import MpsError
+        from airflow_provider_mps.hooks.mps import MpsHook
+
+        action = ManageTask(task_id=check_mps_task_id(self.mps_task_id))
+        try:
+            MpsHook(self.mps_conn_id, region=self.region).call(action)
+            outcome = abort_outcome(self.mps_task_id, None)
+        except MpsError as error:
+            outcome = abort_outcome(self.mps_task_id, error)
+            if not outcome.refused:
+                raise
+        (self.log.info if outcome.aborted else self.log.warning)("%s", outcome.text)
+        return outcome.aborted
+
+
+class MpsActionOperator(BaseOperator):
+    """
+    Send any MPS action by its name; it returns the answer as a plain dict, without request echoes, keys and signed
+    query strings.
+
+    :param action: the ``X-TC-Action``, for example ``DescribeTranscodeTemplates``. (templated)
+    :param parameters: its parameters, in Tencent's spelling. (templated)
+    :param idempotent: it does no harm twice, so that it may be sent again when it is not known whether it ran.
+    :param mps_conn_id: connection of type ``tencentcloud_mps``. (templated)
+    :param region: overrides the region of the connection. (templated)
+
+    :raises MpsConfigError: the action's name or the parameters cannot be sent.
+    :raises MpsApiError: MPS refused it.
+    :raises MpsTransportError: no usable answer; ``may_have_run`` says whether it may have taken effect.
+
+    Source: https://www.tencentcloud.com/document/product/1041/33625 (all actions)
+    """
+
+    template_fields: Sequence[str] = ("action", "parameters", "mps_conn_id", "region")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"parameters": "json"}
+    ui_color = "#cfe8ff"
+
+    def __init__(
+        self,
+        *,
+        action: str,
+        parameters: dict[str, Any] | None = None,
+        idempotent: bool = False,
+        mps_conn_id: str = "mps_default",
+        region: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.action = action
+        self.parameters = parameters
+        self.idempotent = idempotent
+        self.mps_conn_id = mps_conn_id
+        self.region = region
+
+    def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow passes it
+        from airflow_provider_mps.client.actions import RawAction
+        from airflow_provider_mps.hooks.mps import MpsHook
+        from airflow_provider_mps.results.redaction import without_secrets
+
+        action = RawAction(action=self.action, body=self.parameters or {}, may_be_repeated=self.idempotent)
+        answer: dict[str, Any] = without_secrets(MpsHook(self.mps_conn_id, region=self.region).call(action))
+        self.log.info("MPS answered %s (RequestId %s)", self.action, answer.get("RequestId"))
+        return answer
 
 
 def _size(value: Any) -> int:

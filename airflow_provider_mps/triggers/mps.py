@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 import random
 import time
 from collections.abc import AsyncIterator
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from airflow_provider_mps.client.patience import Patience
 
 _CONNECTION_TIMEOUT = 30.0
+_QUESTION_TIMEOUT = 3.0
+_ABORT_TIMEOUT = 6.0
 _CONNECTION_ATTEMPTS = 4
 
 
@@ -83,7 +86,13 @@ class MpsTaskTrigger(BaseTrigger):
         # The first trigger of a process loads aiohttp and the models, for longer than the loop may be held.
         await asyncio.to_thread(importlib.import_module, "airflow_provider_mps.client.aio")
         patience = self._resumed_patience()
-        status, message = await self._watch(patience)
+        try:
+            status, message = await self._watch(patience)
+        except asyncio.CancelledError:
+            if not hasattr(BaseTrigger, "on_kill"):  # Airflow before 3.3 says it in no other way
+                await self.on_kill()
+            raise
+        self._fired = True
         payload = {
             "status": status,
             "mps_task_id": self.mps_task_id,
@@ -91,6 +100,44 @@ class MpsTaskTrigger(BaseTrigger):
             "patience": patience.as_dict(),
         }
         yield TriggerEvent(payload)  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
+
+    async def on_kill(self) -> None:
+        """
+        Abort the MPS task if a user ended the Airflow task; called by Airflow 3.3, which also calls it on failover.
+
+        https://github.com/apache/airflow/issues/73454: hence the question to Airflow first.
+        """
+        if not self.cancel_on_kill or self._fired:
+            return
+        self._fired = True
+        try:
+            if await asyncio.wait_for(self._ended_by_user(), _QUESTION_TIMEOUT):
+                await asyncio.wait_for(self._abort(), _ABORT_TIMEOUT)
+        except TimeoutError:
+            self.log.warning("MPS task %s was not aborted: no answer in time.", self.mps_task_id)
+
+    async def _ended_by_user(self) -> bool:
+        from asgiref.sync import sync_to_async
+
+        from airflow_provider_mps.user_action import ended_while_deferred
+
+        try:
+            return await sync_to_async(ended_while_deferred)(self.task_instance)
+        except asyncio.CancelledError:  # on a failover Airflow cancels the question itself: doubt
+            return False
+
+    async def _abort(self) -> None:
+        from airflow_provider_mps.client.abort import abort_outcome
+        from airflow_provider_mps.client.actions import ManageTask
+        from airflow_provider_mps.errors import MpsError
+
+        async with await self._connect() as client:
+            try:
+                await client.call(ManageTask(task_id=self.mps_task_id))
+                outcome = abort_outcome(self.mps_task_id, None)
+            except MpsError as error:
+                outcome = abort_outcome(self.mps_task_id, error)
+        self.log.log(logging.INFO if outcome.aborted else logging.WARNING, outcome.text)
 
     def _resumed_patience(self) -> Patience:
         from airflow_provider_mps.client.patience import Patience

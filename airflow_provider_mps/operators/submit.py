@@ -1,0 +1,364 @@
+"""The operators that start a job, on one base: send once, wait, cancel, end on time."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator, conf
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferralError, TaskDeferralTimeout
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_mps.client.actions import SubmitAction
+    from airflow_provider_mps.client.submission import Identity, Job, Submission
+    from airflow_provider_mps.hooks.mps import MpsHook
+    from airflow_provider_mps.waiting import TaskWait
+
+DEFAULT_TIMEOUT = 3 * 86_400.0
+_STORE_KEY = "mps_job"
+_NEVER_SENT = "0-NotSent-0"
+# Airflow kills the process 5 seconds after SIGTERM.
+_KILL_BUDGET = 4.0
+_STEP = 1.0
+
+
+class MpsSubmitOperator(BaseOperator):
+    """
+    Base of the operators that start an MPS job. It sends the job once, across lost answers, crashes and retries.
+
+    It returns the ``mps_task_id`` in every mode, and pushes it, with ``request_id`` and ``region``, before it waits.
+    A retry by Airflow takes up the job that an earlier try sent, unless that job has failed: then it sends a new one.
+    Clearing the task always sends a new one.
+
+    :param request: the parameters of the action in Tencent's own names. (templated)
+    :param mps_conn_id: connection of type ``tencentcloud_mps``. (templated)
+    :param region: overrides the region of the connection. (templated)
+    :param wait_for_completion: wait until the job has ended, and fail unless it succeeded.
+    :param deferrable: wait in the triggerer, without holding a worker.
+    :param poll_interval: seconds between looks.
+    :param timeout: seconds from the first submission until the wait gives up; retries do not extend it.
+    :param cancel_on_kill: abort the job when a user ends the task or ``timeout`` has passed. MPS aborts only a job
+        that still waits; otherwise the log says that it runs on and is billed.
+    :param allow_partial: succeed although parts failed, as long as at least one part succeeded.
+    :param resubmit_if_unknown: submit again when it cannot be told whether an earlier submission arrived, or what
+        became of its job; that may pay twice.
+    :param outage_tolerance: seconds without any usable answer of MPS until the wait fails with "state unknown".
+    :param not_found_grace: seconds from the start in which MPS may not know the job yet.
+    :param settle_grace: seconds in which a job that says FINISH may still lack results.
+
+    :raises MpsTaskFailed: a part of the job failed; the error lists every failed part.
+    :raises AirflowFailException: the outcome of the submission is unknown, a SessionId of your own belongs to
+        another job, or ``timeout`` has passed. Airflow does not retry these.
+    :raises MpsConfigError: the request, an argument or the connection is wrong; nothing was sent.
+    :raises MpsApiError: MPS refused the job.
+    """
+
+    template_fields: Sequence[str] = ("request", "mps_conn_id", "region")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"request": "json"}
+    ui_color = "#cfe8ff"
+    action_name: ClassVar[str]
+
+    def __init__(
+        self,
+        *,
+        request: dict[str, Any],
+        mps_conn_id: str = "mps_default",
+        region: str | None = None,
+        wait_for_completion: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float = 30.0,
+        timeout: float = DEFAULT_TIMEOUT,
+        cancel_on_kill: bool = True,
+        allow_partial: bool = False,
+        resubmit_if_unknown: bool = False,
+        outage_tolerance: float = 3600.0,
+        not_found_grace: float = 90.0,
+        settle_grace: float = 120.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.request = request
+        self.mps_conn_id = mps_conn_id
+        self.region = region
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        self.cancel_on_kill = cancel_on_kill
+        self.allow_partial = allow_partial
+        self.resubmit_if_unknown = resubmit_if_unknown
+        self.outage_tolerance = outage_tolerance
+        self.not_found_grace = not_found_grace
+        self.settle_grace = settle_grace
+        self._killed = False
+        self._ti: Any = None
+        self._mps_task_id: str | None = None
+        self._submission: Submission | None = None
+
+    @cached_property
+    def hook(self) -> MpsHook:
+        from airflow_provider_mps.hooks.mps import MpsHook
+
+        return MpsHook(self.mps_conn_id, region=self.region)
+
+    # Send.
+
+    def execute(self, context: Context) -> str:
+        self._ti = context["ti"]
+        action = self._checked()
+        job = self._submit(context, action)
+        mps_task_id = str(job.mps_task_id)
+        self._mps_task_id = mps_task_id
+        region = self.hook.get_conn().config.region
+        for key, value in (("mps_task_id", mps_task_id), ("request_id", job.request_id), ("region", region)):
+            context["ti"].xcom_push(key=key, value=value)
+        self.log.info("MPS task %s: %s (generation %d)", mps_task_id, job.how, job.generation)
+        if not self.wait_for_completion:
+            return mps_task_id
+        wait, deadline = self._new_wait(mps_task_id), job.sent_at + self.timeout
+        return self._end_or_defer(wait, deadline) if self.deferrable else self._poll(wait, deadline)
+
+    def _checked(self) -> SubmitAction:
+        """Everything that can fail without sending anything."""
+        from airflow_provider_mps.client import actions
+        from airflow_provider_mps.errors import MpsConfigError
+
+        for name in ("poll_interval", "timeout"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+                raise MpsConfigError(f"{name} is {value!r:.40}; it must be a number of seconds above 0")
+        if not isinstance(self.request, dict):
+            raise MpsConfigError(f"request is a {type(self.request).__name__}, not a dict of {self.action_name}")
+        action: SubmitAction = getattr(actions, self.action_name)(**self.request)
+        trigger = self._new_wait(_NEVER_SENT).trigger(poll_interval=self.poll_interval, deadline=time.time())
+        for what, value in (("request", action.parameters), ("trigger arguments", trigger.serialize()[1])):
+            try:
+                json.dumps(value, allow_nan=False)
+            except (TypeError, ValueError) as error:
+                raise MpsConfigError(f"The {what} of task {self.task_id} cannot be sent: {error}") from error
+        return action
+
+    def _submit(self, context: Context, action: SubmitAction) -> Job:
+        from airflow_provider_mps.client.submission import Submission
+        from airflow_provider_mps.errors import MpsSessionClash, MpsSubmitUnknown
+
+        started = context["dag_run"].start_date or context["ti"].start_date
+        self._submission = Submission(
+            self.hook.get_conn(),
+            action,
+            self._identity(context),
+            _ledger(context),
+            tried_before=context["ti"].try_number > 1,
+            started=started.timestamp(),
+            resubmit_if_unknown=self.resubmit_if_unknown,
+        )
+        try:
+            return self._submission.once()
+        except (MpsSubmitUnknown, MpsSessionClash) as error:
+            raise AirflowFailException(str(error)) from error  # a retry would change nothing, or pay twice
+
+    def _identity(self, context: Context) -> Identity:
+        from airflow_provider_mps.client.submission import Identity
+
+        ti = context["ti"]
+        # max_tries stays the same over retries and grows with each Clear.
+        return Identity(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index, ti.max_tries)
+
+    # Wait.
+
+    def _new_wait(self, mps_task_id: str) -> TaskWait:
+        from airflow_provider_mps.client.patience import Patience
+        from airflow_provider_mps.waiting import TaskWait
+
+        patience = Patience(
+            mps_task_id,
+            started=time.time(),
+            outage_tolerance=self.outage_tolerance,
+            not_found_grace=self.not_found_grace,
+            settle_grace=self.settle_grace,
+        )
+        return TaskWait(patience, hook=self.hook, allow_partial=self.allow_partial, log=self.log)
+
+    def _poll(self, wait: TaskWait, deadline: float) -> str:
+        while (ended := wait.look()) is None:
+            if time.time() >= deadline:
+                self._give_up(wait)
+            next_look = min(time.time() + self.poll_interval, deadline)
+            while not self._killed and (pause := next_look - time.time()) > 0:
+                time.sleep(min(pause, _STEP))
+            if self._killed:
+                raise AirflowException(f"Task {self.task_id} was killed while it waited for {wait.mps_task_id}.")
+        return wait.conclude(ended)
+
+    def _end_or_defer(self, wait: TaskWait, deadline: float) -> str:
+        if (ended := wait.look()) is not None:
+            return wait.conclude(ended)
+        if time.time() >= deadline:
+            self._give_up(wait)
+        self.defer(
+            trigger=wait.trigger(
+                poll_interval=self.poll_interval, deadline=deadline, cancel_on_kill=self.cancel_on_kill
+            ),
+            method_name="execute_complete",
+            kwargs={"mps_task_id": wait.mps_task_id, "deadline": deadline, "patience": wait.patience.as_dict()},
+            # Only a net: the trigger keeps the deadline itself, and a net that catches loses these kwargs.
+            timeout=timedelta(seconds=deadline - time.time() + 2 * self.poll_interval + 60),
+        )
+
+    def execute_complete(
+        self,
+        context: Context,
+        event: dict[str, Any] | None = None,
+        mps_task_id: str | None = None,
+        deadline: float | None = None,
+        patience: dict[str, Any] | None = None,
+    ) -> str:
+        """Look once more, whatever the event says, and decide."""
+        self._ti = context["ti"]
+        self._mps_task_id = mps_task_id = mps_task_id or self._pushed_id(context)
+        wait = self._new_wait(mps_task_id)
+        word = wait.resume(event, patience)
+        if word == "error":
+            if (ended := wait.look()) is None:
+                raise wait.triggerer_cannot_ask(event)
+            return wait.conclude(ended)
+        if word == "timeout":
+            deadline = time.time()
+        return self._end_or_defer(wait, time.time() + self.timeout if deadline is None else deadline)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        # Both exceptions come without the arguments of the deferral: the id was pushed before it.
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except TaskDeferralTimeout:
+            return self.execute_complete(context, {"status": "timeout"})
+        except TaskDeferralError:
+            wait = self._new_wait(self._pushed_id(context))
+            if (ended := wait.look()) is None:
+                raise  # the next try takes the job up again
+            return wait.conclude(ended)
+
+    def _pushed_id(self, context: Context) -> str:
+        from airflow_provider_mps.client.actions import check_mps_task_id
+
+        ti = context["ti"]
+        return check_mps_task_id(
+            ti.xcom_pull(task_ids=ti.task_id, key="mps_task_id", map_indexes=ti.map_index, default=None)
+        )
+
+    # Cancel.
+
+    def _give_up(self, wait: TaskWait) -> None:
+        from airflow_provider_mps.errors import MpsTaskTimeout
+
+        fate = "It was left alone (cancel_on_kill is off) and may run on."
+        if self.cancel_on_kill:
+            fate = self._abort(wait.mps_task_id, self.hook.get_conn())
+        text = f"has not ended within {self.timeout:g} seconds of its submission; last seen: {wait.last_seen}. {fate}"
+        error = MpsTaskTimeout(text, mps_task_id=wait.mps_task_id)
+        raise AirflowFailException(str(error)) from error  # a retry would find the same job, and the same deadline
+
+    def _abort(self, mps_task_id: str, client: Any) -> str:
+        from airflow_provider_mps.client.abort import abort_outcome
+        from airflow_provider_mps.client.actions import ManageTask
+        from airflow_provider_mps.errors import MpsError
+
+        try:
+            client.call(ManageTask(task_id=mps_task_id))
+            outcome = abort_outcome(mps_task_id, None)
+        except MpsError as error:
+            outcome = abort_outcome(mps_task_id, error)
+        (self.log.info if outcome.aborted else self.log.warning)("%s", outcome.text)
+        return outcome.text
+
+    def on_kill(self) -> None:
+        """Abort the job if a user ended the task: one short attempt, on a thread, since a signal may come anywhere."""
+        self._killed = True
+        if not self.cancel_on_kill or self._ti is None:
+            return
+        thread = threading.Thread(target=self._abort_if_user_ended_it, name="mps-abort", daemon=True)
+        thread.start()
+        thread.join(_KILL_BUDGET)
+
+    def _abort_if_user_ended_it(self) -> None:
+        from airflow_provider_mps.client.submission import find_by_session
+        from airflow_provider_mps.client.sync import MpsClient
+        from airflow_provider_mps.user_action import ended_while_running
+
+        session = self._submission.in_flight if self._submission else None
+        if not (self._mps_task_id or session) or not ended_while_running(self._ti):
+            return
+        config = replace(self.hook.get_conn().config, timeout=_KILL_BUDGET / 2)
+        with MpsClient(config, attempts=1) as client:
+            mps_task_id = self._mps_task_id
+            if mps_task_id is None and session:  # killed while the answer was on its way
+                found = next(iter(find_by_session(client, session, since=time.time() - 600)), None)
+                mps_task_id = found.mps_task_id if found else None
+            if mps_task_id:
+                self._abort(mps_task_id, client)
+
+
+class MpsProcessMediaOperator(MpsSubmitOperator):
+    """
+    Process one media file: transcode, snapshots, review, analysis, recognition, subtitles, dubbing.
+
+    The job carries a SessionId made from dag, run, task, map index and the number of clears, so that MPS itself
+    refuses a second one. All parameters: :class:`MpsSubmitOperator`.
+
+    Source: https://www.tencentcloud.com/document/product/1041/33640
+    """
+
+    action_name = "ProcessMedia"
+
+
+class MpsEditMediaOperator(MpsSubmitOperator):
+    """
+    Cut, join or compose media files. The job carries a SessionId, as in :class:`MpsProcessMediaOperator`.
+
+    Source: https://www.tencentcloud.com/document/product/1041/33493
+    """
+
+    action_name = "EditMedia"
+
+
+class MpsBatchProcessMediaOperator(MpsSubmitOperator):
+    """
+    Write subtitles for several files in one job.
+
+    BatchProcessMedia has no SessionId: MPS takes a repeated request for a new job. When it is not known whether one
+    arrived, nothing is sent again and the task fails without a retry (see ``resubmit_if_unknown``).
+
+    Source: https://www.tencentcloud.com/document/product/1041/70403
+    """
+
+    action_name = "BatchProcessMedia"
+
+
+class _TaskStateLedger:
+    """Remembers the job in Airflow's task state store (3.3 and later), which survives retries and crashes."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def load(self) -> Job | None:
+        from airflow_provider_mps.client.submission import Job
+
+        stored = self._store.get(_STORE_KEY)
+        return Job.restored(stored)
+
+    def save(self, job: Job) -> None:
+        self._store.set(_STORE_KEY, job.as_dict())
+
+
+def _ledger(context: Context) -> _TaskStateLedger | None:
+    store = context.get("task_state_store")
+    return None if store is None else _TaskStateLedger(store)
