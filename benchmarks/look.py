@@ -82,7 +82,7 @@ async def looks(look: Look, concurrent: int) -> None:
     async def some() -> None:
         for _ in range(LOOKS // concurrent):
             if (status := await look()) != "PROCESSING":
-                raise SystemExit(f"broken: a look answered {status}")
+                raise RuntimeError(f"a look answered {status}")
 
     await asyncio.gather(*(some() for _ in range(concurrent)))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -18,7 +18,8 @@ import tenacity
 from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferred
 from airflow.sdk.module_loading import import_string
 
-from airflow_provider_mps.client import retry
+from airflow_provider_mps.client import retry as retry_policy
+from airflow_provider_mps.client import submission
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
@@ -38,37 +39,90 @@ class Mode(StrEnum):
 ALL_MODES = pytest.mark.parametrize("mode", list(Mode))
 
 
+class Crash(BaseException):
+    """The process is gone: nothing after this line of it runs."""
+
+
 class StateStore:
-    """Airflow's task state store, as far as we use it: JSON in, JSON out."""
+    """Airflow's task state store, as far as we use it: JSON in, JSON out. It can take the process down with it."""
 
     def __init__(self) -> None:
         self._values: dict[str, str] = {}
+        self.crash_at: int | None = None
+        self.sets = 0
 
     def get(self, key: str) -> Any:
         return json.loads(self._values[key]) if key in self._values else None
 
     def set(self, key: str, value: Any) -> None:
+        self.sets += 1
+        if self.sets == self.crash_at:
+            raise Crash
         self._values[key] = json.dumps(value)
 
 
 class TaskInstance:
     """What our operators ask of a task instance."""
 
-    def __init__(self) -> None:
-        self.try_number = 1
+    def __init__(self, **names: Any) -> None:
+        self.dag_id, self.run_id, self.task_id, self.map_index = "a_dag", "a_run", "a_task", -1
+        self.try_number, self.max_tries = 1, 2
+        self.start_date = datetime.now(UTC)
         self.first_reschedule: datetime | None = None
         self.xcoms: dict[str, Any] = {}
+        self.crash_on_push = False
+        self.__dict__.update(names)
 
     def get_first_reschedule_date(self, context: Any) -> datetime | None:
         return self.first_reschedule
 
     def xcom_push(self, key: str, value: Any) -> None:
+        if self.crash_on_push:
+            raise Crash
         self.xcoms[key] = json.loads(json.dumps(value))
 
+    def xcom_pull(self, *, key: str, default: Any = None, **_: Any) -> Any:
+        return self.xcoms.get(key, default)
 
-def new_context(*, store: bool = False) -> dict[str, Any]:
-    context: dict[str, Any] = {"ti": TaskInstance()}
+
+class DagRun:
+    """What our operators ask of a run."""
+
+    def __init__(self) -> None:
+        self.start_date = datetime.now(UTC)
+
+
+def new_context(*, store: bool = False, **names: Any) -> dict[str, Any]:
+    """The context of a first try; ``names`` are attributes of its task instance."""
+    context: dict[str, Any] = {"ti": TaskInstance(**names), "dag_run": DagRun()}
     return context | ({"task_state_store": StateStore()} if store else {})
+
+
+def retry(context: dict[str, Any]) -> dict[str, Any]:
+    """The context of Airflow's next try: XComs are gone, the state store is not."""
+    ti = context["ti"]
+    ti.try_number += 1
+    ti.first_reschedule, ti.crash_on_push, ti.xcoms = None, False, {}
+    if store := context.get("task_state_store"):
+        store.crash_at = None
+    return context
+
+
+def clear(context: dict[str, Any], retries: int = 2) -> dict[str, Any]:
+    """The context after a user cleared the task: ``max_tries`` has grown, the state store is as it was."""
+    context["ti"].max_tries = context["ti"].try_number + retries
+    return retry(context)
+
+
+def run_operator(new: Callable[[], Any], context: dict[str, Any]) -> Any:
+    """One try of an operator to its end, deferrals included: every start is a new instance."""
+    resume: tuple[str, dict[str, Any]] | None = None
+    for _ in range(_MOST_STARTS):
+        try:
+            return new().execute(context) if resume is None else new().resume_execution(*resume, context)
+        except TaskDeferred as deferred:
+            resume = (deferred.method_name, as_json({**deferred.kwargs, "event": first_event(deferred.trigger)}))
+    raise AssertionError(f"The operator did not end within {_MOST_STARTS} starts.")
 
 
 def run_sensor(mode: Mode, *, context: dict[str, Any] | None = None, **arguments: Any) -> Any:
@@ -138,7 +192,8 @@ def airflow_mps(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalMps]:
         }
         for name, fields in others.items():
             monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(fields))
-        monkeypatch.setattr(retry, "PAUSES", tenacity.wait_none())
+        monkeypatch.setattr(retry_policy, "PAUSES", tenacity.wait_none())
+        monkeypatch.setattr(submission, "PAUSE", 0.0)
         monkeypatch.setattr(MpsTaskTrigger, "earliest_event", 0.0)
         yield mps
 

@@ -14,11 +14,14 @@ from airflow_provider_mps.errors import (
     MpsConfigError,
     MpsError,
     MpsResultTooLarge,
+    MpsSessionClash,
     MpsStateUnknown,
+    MpsSubmitUnknown,
     MpsTaskError,
     MpsTaskFailed,
     MpsTaskNotFinished,
     MpsTaskNotFound,
+    MpsTaskTimeout,
     MpsTaskUnsettled,
     MpsTransportError,
 )
@@ -43,7 +46,10 @@ ONE_OF_EACH: list[MpsError] = [
     MpsTaskNotFound("is unknown", mps_task_id=TASK_ID),
     MpsTaskNotFinished("still runs", mps_task_id=TASK_ID),
     MpsTaskUnsettled("is unclear:", mps_task_id=TASK_ID, findings=FINDINGS),
+    MpsTaskTimeout("has not ended", mps_task_id=TASK_ID),
     MpsStateUnknown("is silent", mps_task_id=TASK_ID),
+    MpsSubmitUnknown(action="ProcessMedia", why="the answer was lost", sent_at=0, session_context="marker"),
+    MpsSessionClash(session_id="mine", mps_task_id=TASK_ID),
     MpsResultTooLarge("2 MB"),
 ]
 each_error = pytest.mark.parametrize("error", ONE_OF_EACH, ids=lambda error: type(error).__name__)
@@ -112,6 +118,21 @@ def test_a_failed_task_lists_every_failed_part() -> None:
         "  WorkflowTask: FINISH 60000"
     )
     assert (error.failures, error.succeeded, error.request_id) == (FINDINGS, 3, "r-2")
+
+
+def test_an_unknown_submission_says_where_to_look() -> None:
+    """A person can find the job by its time and marker, and is told what each way out costs."""
+    error = MpsSubmitUnknown(action="ProcessMedia", why="reset", sent_at=1_551_113_065, session_context="marker-1")
+    assert (error.action, error.session_context) == ("ProcessMedia", "marker-1")
+    for part in ("accepted ProcessMedia: reset", "2019-02-25 16:44 UTC", "marker-1", "resubmit_if_unknown=True"):
+        assert part in str(error)
+
+
+def test_a_refusal_names_the_task_it_was_about() -> None:
+    """Among a thousand waits, the one that was refused can be told."""
+    error = MpsApiError(action="ManageTask", code="X", message="m", request_id="r", mps_task_id=TASK_ID)
+    assert str(error) == f"MPS refused ManageTask of MPS task {TASK_ID}: X: m (RequestId r)"
+    assert error.mps_task_id == TASK_ID
 
 
 @pytest.mark.parametrize(

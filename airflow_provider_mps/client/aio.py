@@ -36,6 +36,7 @@ class AsyncMpsClient:
         self.attempts = attempts
         self.clock_skew = 0.0
         self._session: aiohttp.ClientSession | None = None
+        self._proxy: str | None = None
 
     async def call(self, action: Action[ResultT]) -> ResultT:
         """
@@ -45,6 +46,8 @@ class AsyncMpsClient:
         :raises MpsTransportError: no usable answer came.
         :raises MpsConfigError: its parameters cannot be sent.
         """
+        if self.attempts == 1:
+            return await self._once(action)
         return await tenacity.AsyncRetrying(**policy(action, self.attempts))(self._once, action)
 
     async def _once(self, action: Action[ResultT]) -> ResultT:
@@ -66,7 +69,7 @@ class AsyncMpsClient:
                 request.url,
                 data=request.body,
                 headers=request.headers,
-                proxy=self.config.resolve_proxy(),
+                proxy=self._proxy,
                 allow_redirects=False,
             ) as answer:
                 headers = {name.lower(): value for name, value in answer.headers.items()}
@@ -76,6 +79,7 @@ class AsyncMpsClient:
 
     async def _new_session(self) -> aiohttp.ClientSession:
         ca_file = self.config.ca_file
+        self._proxy = self.config.resolve_proxy()
         # Reading certificates takes long enough to be noticed by every other trigger of the loop.
         context = await asyncio.to_thread(_tls_context, ca_file) if ca_file else True
         return aiohttp.ClientSession(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import random
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -18,6 +19,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from airflow_provider_mps.client.actions import DescribeTasks, SubmitAction, describe
+from airflow_provider_mps.client.retry import should_retry
 from airflow_provider_mps.client.sync import MpsClient
 from airflow_provider_mps.errors import (
     MpsApiError,
@@ -33,11 +35,11 @@ log = logging.getLogger(__name__)
 
 # Documented as 3 days (and elsewhere as 7): past this, a repeated SessionId may start a second job.
 _DEDUPLICATED = 2.5 * 86_400
-_SEND_ATTEMPTS = 4
+_SEND_ATTEMPTS = 8
 _FIND_PASSES = 6
 _MOST_LOOKS = 1000
 _CLOCK_TOLERANCE = 600
-PAUSE = 5.0
+PAUSE = 1.0  # seconds; grows from one attempt to the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,7 @@ class Submission:
         self.own_session = action.own_session_id
         self.fingerprint = _fingerprint(action)
         self.in_flight: str | None = None
+        self._stopped = False
 
     def once(self) -> Job:
         """
@@ -160,7 +163,13 @@ class Submission:
 
     def _remembered(self) -> Job | None:
         job = self.ledger.load() if self.ledger else None
-        return job if job and (job.epoch, job.fingerprint) == (self.identity.epoch, self.fingerprint) else None
+        if job is None or (job.epoch, job.fingerprint) == (self.identity.epoch, self.fingerprint):
+            return job
+        before = (
+            job.mps_task_id or f"with SessionId {replace(self.identity, epoch=job.epoch).session_id(job.generation)}"
+        )
+        log.warning("The task was cleared or changed since it submitted MPS task %s, which is left as it is.", before)
+        return None
 
     def _new(self, generation: int) -> Job:
         return Job(self.identity.epoch, self.fingerprint, generation, sent_at=time.time())
@@ -207,34 +216,47 @@ class Submission:
         log.info("MPS task %s of an earlier try has failed; submitting a new job.", job.mps_task_id)
         return None
 
+    def stop(self) -> None:
+        """Send nothing more; may be called from a signal handler or another thread."""
+        self._stopped = True
+
     def _send(self, job: Job, session: str | None) -> Job | None:
         action = self.action.tagged(session, self.identity.marker)
         self._save(job)
         self.in_flight = session
+        tag = f"SessionId {session}" if session else f"SessionContext {action.session_context}"
+        log.info("Sending %s with %s", action.name, tag)
         ambiguous = False
-        for attempt in range(1, _SEND_ATTEMPTS + 1):
-            try:
-                answer = self.client.call(action)
-            except (MpsApiError, MpsTransportError) as error:
-                if session and isinstance(error, MpsApiError) and error.duplicate:
-                    return self._recover(job, session, str(error), ours=ambiguous)
-                if not (error.retryable and error.may_have_run):
-                    raise
-                if not session:
-                    self._unknown(job, str(error))
-                    return None
-                if attempt == _SEND_ATTEMPTS:
-                    raise  # the next try sends the same SessionId
-                ambiguous = True
-                log.warning("%s. Sending it again with the same SessionId, which MPS takes once.", error)
-                time.sleep(PAUSE)
-            else:
-                # Logged before anything can fail, so that the job can be found whatever happens next.
-                log.info("MPS accepted %s as %s (RequestId %s)", action.name, answer.mps_task_id, answer.request_id)
-                sent = replace(job, mps_task_id=answer.mps_task_id, request_id=answer.request_id)
-                self._save(sent)
-                return sent
+        # One request at a time, each decided on here: a retry inside the client would not know of a stop.
+        with MpsClient(self.client.config, attempts=1) as sender:
+            for attempt in range(_SEND_ATTEMPTS):
+                if attempt:
+                    self._pause(min(PAUSE * 2**attempt, 30 * PAUSE))
+                try:
+                    answer = sender.call(action)
+                except (MpsApiError, MpsTransportError) as error:
+                    if session and isinstance(error, MpsApiError) and error.duplicate:
+                        return self._recover(job, session, str(error), ours=ambiguous)
+                    if error.retryable and error.may_have_run and not session:
+                        self._unknown(job, str(error))
+                        return None
+                    again = should_retry(action, error) or (session and error.retryable)
+                    if self._stopped or not again or attempt == _SEND_ATTEMPTS - 1:
+                        raise  # whatever became of it: the next try sends the same SessionId
+                    ambiguous = ambiguous or error.may_have_run
+                    log.warning("%s. Sending it again%s.", error, " with the same SessionId" if session else "")
+                else:
+                    # Logged before anything can fail, so that the job can be found whatever happens next.
+                    log.info("MPS accepted %s as %s (RequestId %s)", action.name, answer.mps_task_id, answer.request_id)
+                    sent = replace(job, mps_task_id=answer.mps_task_id, request_id=answer.request_id)
+                    self._save(sent)
+                    return sent
         return None
+
+    def _pause(self, seconds: float) -> None:
+        end = time.monotonic() + seconds * random.uniform(0.5, 1.0)
+        while not self._stopped and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, 1.0))
 
     def _recover(self, job: Job, session: str | None, why: str, *, ours: bool) -> Job | None:
         """
@@ -265,7 +287,7 @@ class Submission:
         seen: set[str] = set()
         for attempt in range(_FIND_PASSES):
             if attempt:
-                time.sleep(PAUSE)
+                self._pause(5 * PAUSE)
             for detail in find_by_session(self.client, session, since=since, seen=seen):
                 return detail
         return None

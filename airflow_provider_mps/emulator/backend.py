@@ -333,7 +333,8 @@ def _checked(model: type[api.Action[Any]], parameters: dict[str, Any]) -> dict[s
     for name, longest in (("SessionId", 50), ("SessionContext", 1000)):
         if len(str(parameters.get(name) or "")) > longest:
             raise Refusal(f"InvalidParameterValue.{name}TooLong", f"{name} is longer than {longest} characters.")
-    if not 0 < int(parameters.get("Limit") or 10) <= 100:
+    limit = "10" if parameters.get("Limit") is None else str(parameters["Limit"])
+    if not (limit.isdecimal() and 0 < int(limit) <= 100):
         raise Refusal("InvalidParameterValue.Limit", "Limit must be between 1 and 100.")
     try:
         return model(**{name: value for name, value in parameters.items() if value is not None}).parameters

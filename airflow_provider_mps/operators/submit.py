@@ -157,7 +157,7 @@ class MpsSubmitOperator(BaseOperator):
             action,
             self._identity(context),
             _ledger(context),
-            tried_before=context["ti"].try_number > 1,
+            tried_before=context["ti"].try_number > self._first_try(context),
             started=started.timestamp(),
             resubmit_if_unknown=self.resubmit_if_unknown,
         )
@@ -165,6 +165,10 @@ class MpsSubmitOperator(BaseOperator):
             return self._submission.once()
         except (MpsSubmitUnknown, MpsSessionClash) as error:
             raise AirflowFailException(str(error)) from error  # a retry would change nothing, or pay twice
+
+    def _first_try(self, context: Context) -> int:
+        """The number of the first try since the task was last cleared."""
+        return context["ti"].max_tries - (self.retries or 0) + 1
 
     def _identity(self, context: Context) -> Identity:
         from airflow_provider_mps.client.submission import Identity
@@ -283,6 +287,8 @@ class MpsSubmitOperator(BaseOperator):
     def on_kill(self) -> None:
         """Abort the job if a user ended the task: one short attempt, on a thread, since a signal may come anywhere."""
         self._killed = True
+        if self._submission is not None:
+            self._submission.stop()
         if not self.cancel_on_kill or self._ti is None:
             return
         thread = threading.Thread(target=self._abort_if_user_ended_it, name="mps-abort", daemon=True)

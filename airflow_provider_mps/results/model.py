@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
 import pendulum
-from pendulum.parsing.exceptions import ParserError
 from pydantic import AllowInfNan, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
 
 # MPS writes a time that has not come yet as the year 0 (documented for DescribeTasks, seen in DescribeTaskDetail).
 _NOT_YET = "0000-00-00"
+# A day without a time of day is no MPS time.
+_DAY_AND_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 
 
 def parse_time(value: Any) -> pendulum.DateTime | None:
     """Read an MPS time (``2019-07-16T06:21:27Z``, always UTC); None for the zero year, an empty or a broken value."""
     if isinstance(value, pendulum.DateTime):
         return value
-    if not isinstance(value, str) or not value or value.startswith(_NOT_YET):
+    if not isinstance(value, str) or not _DAY_AND_TIME.match(value) or value.startswith(_NOT_YET):
         return None
     try:
-        parsed = pendulum.parse(value, strict=True)
-    except (ParserError, ValueError):
+        time = datetime.fromisoformat(value)
+        return pendulum.instance(time.astimezone(UTC) if time.tzinfo else time, UTC)
+    except (ValueError, OverflowError):
         return None
-    return parsed.in_timezone("UTC") if isinstance(parsed, pendulum.DateTime) else None
 
 
 def as_items(value: Any) -> list[Any]:
     """Read a list that MPS may also write as null, or as a single object (SmartSubtitlesTaskResult of a batch)."""
-    if isinstance(value, list):
-        return value
+    if isinstance(value, (list, tuple)):
+        return list(value)
     return [value] if isinstance(value, Mapping) else []
 
 
@@ -107,6 +110,6 @@ def finite(value: Any) -> float | None:
     """A number as MPS writes it (also as text), or None."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None

@@ -21,6 +21,7 @@ from airflow_provider_mps.results.redaction import mask_urls
 if TYPE_CHECKING:
     from pysubs2 import SSAFile
 
+_LONGEST = 359_999.999  # seconds: SubRip has two digits for hours
 TextChoice = Literal["original", "translation", "bilingual"]
 SubtitleKind = Literal["asr", "translation", "ocr", "pure_translation", "erase", "dubbing", "description"]
 
@@ -116,10 +117,14 @@ class Subtitle(ResultModel):
         subtitles = pysubs2.SSAFile()
         for segment in self.segments:
             if shown := _one_cue(segment.show(text), escape=format_ == "vtt"):
-                event = pysubs2.SSAEvent(start=round(segment.start * 1000), end=round(segment.end * 1000))
+                event = pysubs2.SSAEvent(start=_milliseconds(segment.start), end=_milliseconds(segment.end))
                 event.text = shown
                 subtitles.append(event)
         return subtitles
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(min(max(seconds, 0), _LONGEST) * 1000)
 
 
 def _one_cue(text: str, *, escape: bool) -> str:
@@ -186,8 +191,7 @@ def _subtitle(key: str, output: Mapping[str, Any], source: str, request: Mapping
     asked = _mapping(request.get("RawParameter")) or request
     results = [item for item in as_items(output.get("SubtitleResults")) if isinstance(item, Mapping)]
     info = _mapping(output.get("SubtitleInfo"))
-    sources = {item.get("TransSrc") for item in results if item.get("TransSrc")}
-    targets = {item.get("TransDst") for item in results if item.get("TransDst")}
+    sources, targets = _texts(results, "TransSrc"), _texts(results, "TransDst")
     translated = kind in {"translation", "pure_translation"} or any(_mapping(item).get("Trans") for item in data)
     yield Subtitle.read(
         {
@@ -221,19 +225,20 @@ def _segments(items: list[Any]) -> list[Any]:
 def _files(output: Mapping[str, Any], storage: Storage) -> Iterator[SubtitleFile]:
     def file(path: Any, node: Mapping[str, Any], file_id: str = "SubtitleFileId") -> SubtitleFile:
         located = isinstance(path, str) and path
+        embedded = node.get("SubtitleEmbedPath")
         return SubtitleFile.read(
             {
                 "language": node.get("Language") or node.get("TransDst") or None,
                 "path": mask_urls(path) if located else None,
                 "uri": storage.uri(path) if located else None,
-                "embedded_path": node.get("SubtitleEmbedPath") or None,
+                "embedded_path": mask_urls(embedded) if isinstance(embedded, str) and embedded else None,
                 "file_id": node.get(file_id) or None,
                 "status": node.get("Status") or None,
             }
         )
 
     named = [output.get("SubtitlePath"), output.get("Path") if "SegmentSet" in output else None]
-    for path in dict.fromkeys(path for path in named if path):
+    for path in dict.fromkeys(path for path in named if path and isinstance(path, str)):
         yield file(path, {})
     for key in ("SubtitleInfo", "SubtitleResults", "RecognizeSubtitleResult", "TransSubtitleResult"):
         for item in as_items(output.get(key)):
@@ -248,7 +253,11 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _only(values: set[Any]) -> Any:
+def _texts(items: list[Mapping[str, Any]], key: str) -> set[str]:
+    return {value for item in items if isinstance(value := item.get(key), str) and value}
+
+
+def _only(values: set[str]) -> str | None:
     return next(iter(values)) if len(values) == 1 else None
 
 

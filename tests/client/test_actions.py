@@ -15,9 +15,11 @@ from airflow_provider_mps.client.actions import (
     DescribeBatchTaskDetail,
     DescribeTaskDetail,
     DescribeTasks,
+    EditMedia,
     ManageTask,
     ProcessMedia,
     RawAction,
+    SubmitAction,
     check_mps_task_id,
     describe,
 )
@@ -35,6 +37,12 @@ ACTIONS: list[tuple[type[Action[Any]], dict[str, Any], int, bool]] = [
     (ManageTask, {"task_id": TASK_ID}, 20, True),
     (ProcessMedia, {"input_info": COS_INPUT}, 100, False),
     (BatchProcessMedia, {"input_info": [COS_INPUT]}, 20, False),
+    (
+        EditMedia,
+        {"file_infos": [{"InputInfo": COS_INPUT}], "output_storage": {}, "output_object_path": "/a"},
+        20,
+        False,
+    ),
 ]
 _JSON_TYPES = {"string": "string", "int": "integer", "bool": "boolean", "object": "object", "list": "array"}
 
@@ -181,6 +189,36 @@ def test_a_bad_request_never_shows_its_values() -> None:
         with pytest.raises(MpsConfigError) as caught:
             build()
         assert canary not in f"{caught.value!s} {caught.value!r} {caught.value.__cause__!r}"
+
+
+@pytest.mark.parametrize(
+    ("action", "deduplicated", "own"),
+    [
+        (ProcessMedia(input_info=COS_INPUT), True, None),
+        (ProcessMedia(input_info=COS_INPUT, session_id=""), True, None),
+        (ProcessMedia(input_info=COS_INPUT, session_id="mine"), True, "mine"),
+        (EditMedia(file_infos=[{}], output_storage={}, output_object_path="/a", session_id="mine"), True, "mine"),
+        (BatchProcessMedia(input_info=[COS_INPUT]), False, None),
+    ],
+)
+def test_which_jobs_mps_recognises(action: SubmitAction, deduplicated: bool, own: str | None) -> None:
+    """Only where the API has a SessionId can a job be told from its repeat; an empty one is none."""
+    assert "SessionId" in _members(action.name) or not deduplicated
+    assert (action.deduplicated, action.own_session_id) == (deduplicated, own)
+
+
+def test_a_tagged_job_keeps_what_is_the_users_own() -> None:
+    """A copy gets SessionId and marker; a SessionContext of the user's own stays, and the original is not changed."""
+    plain = ProcessMedia(input_info=COS_INPUT)
+    assert plain.tagged("s-1", "marker").parameters == plain.parameters | {
+        "SessionId": "s-1",
+        "SessionContext": "marker",
+    }
+    own = ProcessMedia(input_info=COS_INPUT, session_context="mine")
+    assert own.tagged("s-1", "marker").parameters["SessionContext"] == "mine"
+    batch = BatchProcessMedia(input_info=[COS_INPUT]).tagged(None, "marker")
+    assert batch.parameters == {"InputInfo": [COS_INPUT], "SessionContext": "marker"}
+    assert plain == ProcessMedia(input_info=COS_INPUT)
 
 
 def test_a_raw_action_reaches_any_api() -> None:

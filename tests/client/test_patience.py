@@ -205,7 +205,7 @@ def test_a_wait_goes_on_in_another_process(first: Any, then: Any) -> None:
     """What was seen survives as plain JSON, and the next look is judged as if nothing had happened."""
     here = Patience(TASK_ID, START)
     here.judge(first, START + 80)
-    there = Patience(**json.loads(json.dumps(here.as_dict(), allow_nan=False)))
+    there = Patience(TASK_ID, START + 100).resumed(json.loads(json.dumps(here.as_dict(), allow_nan=False)))
     assert there == here
     outcomes = []
     for patience in (here, there):
@@ -214,6 +214,23 @@ def test_a_wait_goes_on_in_another_process(first: Any, then: Any) -> None:
         except MpsError as error:
             outcomes.append(repr(error))
     assert outcomes[0] == outcomes[1]
+
+
+def test_a_wait_resumes_with_its_own_bounds() -> None:
+    """The memory is what was seen; what is put up with follows the arguments of today."""
+    stored = Patience(TASK_ID, START, outage_tolerance=10).as_dict() | {"found": True, "of_a_later_release": 1}
+    resumed = Patience(TASK_ID, START + 500, outage_tolerance=7200).resumed(stored)
+    assert (resumed.started, resumed.found, resumed.outage_tolerance) == (START, True, 7200)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [None, {}, "text", [], {"started": 1.0}, {"mps_task_id": "another", "started": 1.0}, {"mps_task_id": None}],
+)
+def test_a_foreign_memory_is_no_memory(stored: Any) -> None:
+    """Another task's, another release's or a broken one leaves the wait as if it began now."""
+    fresh = Patience(TASK_ID, START)
+    assert fresh.resumed(stored) == Patience(TASK_ID, START)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from airflow_provider_mps.client.actions import (
     DescribeBatchTaskDetail,
     DescribeTaskDetail,
     DescribeTasks,
+    EditMedia,
     ManageTask,
     ProcessMedia,
     RawAction,
@@ -64,6 +65,12 @@ REQUESTS: list[Action[Any]] = [
         skip_mate_data=0,
     ),
     BatchProcessMedia(input_info=[URL_INPUT, URL_INPUT], smart_subtitles_task=SUBTITLES, task_mode="Serial"),
+    EditMedia(
+        file_infos=[{"InputInfo": URL_INPUT, "StartTimeOffset": 1.5, "EndTimeOffset": 60}],
+        output_storage=COS,
+        output_object_path="/out/剪辑.mp4",
+        session_id="s-2",
+    ),
 ]
 each_request = pytest.mark.parametrize("action", REQUESTS, ids=[action.name for action in REQUESTS])
 

@@ -13,6 +13,7 @@ from airflow_provider_mps.client.actions import (
     DescribeBatchTaskDetail,
     DescribeTaskDetail,
     DescribeTasks,
+    EditMedia,
     ManageTask,
     ProcessMedia,
     RawAction,
@@ -39,6 +40,7 @@ SUBMISSIONS: list[Action[object]] = [
     ProcessMedia(input_info={"Type": "URL"}),
     ProcessMedia(input_info={"Type": "URL"}, session_id="s"),
     BatchProcessMedia(input_info=[{"Type": "URL"}]),
+    EditMedia(file_infos=[{}], output_storage={}, output_object_path="/a.mp4", session_id="s"),
     RawAction(action="ProcessImage"),
 ]
 

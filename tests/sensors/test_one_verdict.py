@@ -8,8 +8,8 @@ from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsTaskFailed
 from airflow_provider_mps.operators.mps import MpsTaskResultOperator
-from tests.verdict_table import CASES, Case
 from tests.harness import ALL_MODES, Mode, new_context, run_sensor
+from tests.verdict_table import CASES, Case
 
 EVERY_CASE = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 

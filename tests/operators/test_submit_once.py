@@ -1,0 +1,342 @@
+"""A job is sent once, whatever happens to answers, processes and retries. Counted at the local MPS."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_provider_mps.emulator.faults import Fault
+from airflow_provider_mps.emulator.server import LocalMps
+from airflow_provider_mps.errors import MpsApiError, MpsConfigError, MpsTaskFailed, MpsTaskNotFound, MpsTransportError
+from airflow_provider_mps.operators.mps import MpsBatchProcessMediaOperator, MpsProcessMediaOperator
+from airflow_provider_mps.operators.submit import MpsSubmitOperator
+from tests.harness import Crash, clear, new_context, retry
+from tests.operators.submitting import (
+    ALL_KINDS,
+    KINDS,
+    STORES,
+    WAYS,
+    WITH_SESSION,
+    asked,
+    jobs,
+    process,
+    submit,
+)
+
+Kind = type[MpsSubmitOperator]
+_LOST = ["reset", "status", "html", "cut", "broken", "hang"]
+
+
+@WAYS
+@ALL_KINDS
+def test_submit_and_wait(airflow_mps: LocalMps, kind: Kind, deferrable: bool) -> None:
+    """One job, its TaskId returned, and pushed with RequestId and region before the wait."""
+    context = new_context(store=True)
+    task_id = submit(kind, context=context, deferrable=deferrable)
+    assert jobs(airflow_mps) == [task_id]
+    pushed = context["ti"].xcoms
+    assert (pushed["mps_task_id"], pushed["region"]) == (task_id, "ap-guangzhou")
+    assert pushed["request_id"]
+
+
+@ALL_KINDS
+def test_submit_without_waiting(airflow_mps: LocalMps, kind: Kind) -> None:
+    """wait_for_completion=False returns as soon as MPS has the job."""
+    assert [submit(kind, wait_for_completion=False)] == jobs(airflow_mps)
+    assert len(airflow_mps.backend.calls) == 1
+
+
+@pytest.mark.parametrize("fault", _LOST)
+@STORES
+@WAYS
+@WITH_SESSION
+def test_f01_answer_lost_after_acceptance(
+    airflow_mps: LocalMps, kind: Kind, deferrable: bool, store: bool, fault: Any
+) -> None:
+    """F01: the answer is lost after MPS took the job: sent again with the same SessionId, found, one job."""
+    airflow_mps.backend.faults.add(Fault(fault, action=kind.action_name, when="after", seconds=5))
+    context = new_context(store=store)
+    assert [submit(kind, context=context, deferrable=deferrable)] == jobs(airflow_mps)
+
+
+@pytest.mark.parametrize("fault", _LOST)
+@WITH_SESSION
+def test_request_lost_before_acceptance(airflow_mps: LocalMps, kind: Kind, fault: Any) -> None:
+    """The same trouble before MPS took the job: sent again, one job."""
+    airflow_mps.backend.faults.add(Fault(fault, action=kind.action_name, seconds=5))
+    assert [submit(kind)] == jobs(airflow_mps)
+
+
+@WAYS
+@ALL_KINDS
+def test_f02_throttled_then_accepted(airflow_mps: LocalMps, kind: Kind, deferrable: bool) -> None:
+    """F02: one refusal for the rate, then success: two requests, one job, its TaskId returned."""
+    airflow_mps.backend.faults.add(Fault("throttle", action=kind.action_name))
+    assert [submit(kind, deferrable=deferrable)] == jobs(airflow_mps)
+    assert asked(airflow_mps, kind.action_name) == 2
+
+
+@STORES
+@WAYS
+@WITH_SESSION
+def test_f03_killed_between_acceptance_and_persistence(
+    airflow_mps: LocalMps, kind: Kind, deferrable: bool, store: bool
+) -> None:
+    """F03: the worker dies after MPS took the job and before anything was stored: the retry finds it, one job."""
+    context = new_context(store=store)
+    if store:
+        context["task_state_store"].crash_at = 2  # the first says that it is being sent, the second has the id
+    else:
+        context["ti"].crash_on_push = True
+    with pytest.raises(Crash):
+        submit(kind, context=context, deferrable=deferrable)
+    assert len(jobs(airflow_mps)) == 1
+    assert [submit(kind, context=retry(context), deferrable=deferrable)] == jobs(airflow_mps)
+
+
+@STORES
+@WAYS
+@ALL_KINDS
+def test_f04_killed_while_waiting(airflow_mps: LocalMps, kind: Kind, deferrable: bool, store: bool) -> None:
+    """F04: the worker dies after the job was stored: the retry takes it up; without a store a batch says it cannot."""
+    context = new_context(store=store)
+    context["ti"].crash_on_push = True
+    with pytest.raises(Crash):
+        submit(kind, context=context, deferrable=deferrable)
+    if store or kind is not MpsBatchProcessMediaOperator:
+        assert [submit(kind, context=retry(context), deferrable=deferrable)] == jobs(airflow_mps)
+    else:
+        with pytest.raises(AirflowFailException, match="not known whether MPS accepted"):
+            submit(kind, context=retry(context), deferrable=deferrable)
+        assert len(jobs(airflow_mps)) == 1
+
+
+@STORES
+@WAYS
+@ALL_KINDS
+def test_f05_retry_after_a_failed_job(airflow_mps: LocalMps, kind: Kind, deferrable: bool, store: bool) -> None:
+    """F05: a job that failed is followed by a new one, with a verdict of its own."""
+    context = new_context(store=store)
+    with pytest.raises(MpsTaskFailed):
+        submit(kind, "talk.all-fail.mp4", context=context, deferrable=deferrable)
+    first = jobs(airflow_mps)
+    if not store and kind is MpsBatchProcessMediaOperator:
+        with pytest.raises(AirflowFailException):
+            submit(kind, "talk.all-fail.mp4", context=retry(context), deferrable=deferrable)
+        assert jobs(airflow_mps) == first
+        return
+    with pytest.raises(MpsTaskFailed):
+        submit(kind, "talk.all-fail.mp4", context=retry(context), deferrable=deferrable)
+    assert len(jobs(airflow_mps)) == 2
+    with pytest.raises(MpsTaskFailed):
+        submit(kind, "talk.all-fail.mp4", context=retry(context), deferrable=deferrable)
+    assert len(jobs(airflow_mps)) == 3
+
+
+@STORES
+@WAYS
+@ALL_KINDS
+def test_f07_clear_submits_anew(airflow_mps: LocalMps, kind: Kind, deferrable: bool, store: bool) -> None:
+    """F07: Clear after success, after failure and in the middle submits anew; a retry after it does not."""
+    context = new_context(store=store)
+    first = submit(kind, context=context, deferrable=deferrable)
+    second = submit(kind, context=clear(context), deferrable=deferrable)
+    assert jobs(airflow_mps) == [first, second]
+    clear(context)["ti"].crash_on_push = True
+    with pytest.raises(Crash):
+        submit(kind, context=context, deferrable=deferrable)
+    third = submit(kind, context=clear(context), deferrable=deferrable)
+    assert len(jobs(airflow_mps)) == 4
+    assert jobs(airflow_mps)[-1] == third
+
+
+@WAYS
+def test_f08_a_job_that_mps_forgot(airflow_mps: LocalMps, deferrable: bool) -> None:
+    """F08: a stored id that MPS no longer knows is not resubmitted in silence; only on request."""
+    context = new_context(store=True)
+    context["ti"].crash_on_push = True
+    with pytest.raises(Crash):
+        submit(MpsProcessMediaOperator, context=context, deferrable=deferrable)
+    first = jobs(airflow_mps)[0]
+    airflow_mps.backend.tasks.clear()
+    with pytest.raises(MpsTaskNotFound, match=f"(?s){first}.*resubmit_if_unknown"):
+        submit(MpsProcessMediaOperator, context=retry(context), deferrable=deferrable)
+    assert jobs(airflow_mps) == []
+    again = submit(MpsProcessMediaOperator, context=retry(context), deferrable=deferrable, resubmit_if_unknown=True)
+    assert jobs(airflow_mps) == [again]
+
+
+@pytest.mark.parametrize("foreign", [timedelta(1), object(), len, b"x", float("nan"), datetime.now(UTC)], ids=repr)
+@WAYS
+@ALL_KINDS
+def test_f09_what_is_no_json_is_never_sent(airflow_mps: LocalMps, kind: Kind, deferrable: bool, foreign: Any) -> None:
+    """F09: a request that is not plain JSON fails before the first call."""
+    request = KINDS[kind](TaskNotifyConfig={"NotifyUrl": foreign})
+    with pytest.raises(MpsConfigError):
+        submit(kind, request=request, deferrable=deferrable)
+    assert not airflow_mps.backend.calls
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"poll_interval": 0}, {"poll_interval": timedelta(1)}, {"timeout": -1}, {"timeout": float("nan")}, {"region": 5}],
+    ids=repr,
+)
+def test_bad_arguments_are_never_sent(airflow_mps: LocalMps, arguments: dict[str, Any]) -> None:
+    """Arguments that would fail after the job was sent fail before it."""
+    with pytest.raises((MpsConfigError, TypeError)):
+        submit(MpsProcessMediaOperator, **arguments)
+    assert not airflow_mps.backend.calls
+
+
+@pytest.mark.parametrize(
+    "request_", [{}, {"InputInfo": None}, {"InputInf": {}}, {"InputInfo": {}, "TasksPriority": 11}, "x"], ids=repr
+)
+def test_bad_requests_are_never_sent(airflow_mps: LocalMps, request_: Any) -> None:
+    """A missing, misspelt or impossible parameter fails before the first call."""
+    with pytest.raises(MpsConfigError):
+        submit(MpsProcessMediaOperator, request=request_)
+    assert not airflow_mps.backend.calls
+
+
+@STORES
+@WAYS
+@ALL_KINDS
+def test_f10_failure_right_after_acceptance(airflow_mps: LocalMps, kind: Kind, deferrable: bool, store: bool) -> None:
+    """F10: pushing an XCom fails after MPS took the job: the id is stored already, the retry takes it up."""
+    context = new_context(store=store)
+    context["ti"].crash_on_push = True
+    with pytest.raises(Crash):
+        submit(kind, context=context, deferrable=deferrable)
+    if store:
+        stored = context["task_state_store"].get("mps_job")
+        assert stored["mps_task_id"] == jobs(airflow_mps)[0]
+        json.dumps(stored)
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome"),
+    [
+        (Fault("error", when="after", code="InternalError"), "unknown"),
+        (Fault("error", when="after", code="FailedOperation.NetWorkError"), "unknown"),
+        (Fault("reset", when="after"), "unknown"),
+        (Fault("status", when="after"), "unknown"),
+        (Fault("html", when="after"), "unknown"),
+        (Fault("hang", when="after", seconds=5), "unknown"),
+        (Fault("throttle"), "sent"),
+        (Fault("error", code="LimitExceeded.CreateTask"), "sent"),
+        (Fault("error", code="RequestLimitExceeded.UinLimitExceeded"), "sent"),
+        (Fault("error", code="FailedOperation.UserArrears"), "refused"),
+        (Fault("error", code="InvalidParameter"), "refused"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else f"{value.kind} {value.code} {value.when}",
+)
+def test_f11_ambiguous_answers_without_a_session(airflow_mps: LocalMps, fault: Fault, outcome: str) -> None:
+    """F11: a batch job is sent again only when MPS certainly did not take it; else a person has to look."""
+    fault.action, fault.times = "BatchProcessMedia", 1
+    airflow_mps.backend.faults.add(fault)
+    context = new_context(store=True)
+    if outcome == "sent":
+        assert [submit(MpsBatchProcessMediaOperator, context=context)] == jobs(airflow_mps)
+        return
+    error = AirflowFailException if outcome == "unknown" else MpsApiError
+    with pytest.raises(error) as caught:
+        submit(MpsBatchProcessMediaOperator, context=context)
+    assert len(jobs(airflow_mps)) == (1 if outcome == "unknown" else 0)
+    if outcome == "unknown":
+        assert "task list of the MPS console" in str(caught.value)
+        marker = next(iter(airflow_mps.backend.tasks.values())).request["SessionContext"]
+        assert marker in str(caught.value)
+        assert len(jobs(airflow_mps)) == 1
+        submit(MpsBatchProcessMediaOperator, context=retry(context), resubmit_if_unknown=True)
+        assert len(jobs(airflow_mps)) == 2
+
+
+@STORES
+@WITH_SESSION
+def test_f12_a_session_id_of_another_run(airflow_mps: LocalMps, kind: Kind, store: bool) -> None:
+    """F12: one SessionId in two runs is an error that names the first TaskId; the other run's job is not adopted."""
+    request = KINDS[kind](SessionId="nightly")
+    first = submit(kind, request=request, context=new_context(store=store, run_id="monday"))
+    with pytest.raises(AirflowFailException, match=f"(?s)nightly.*{first}"):
+        submit(kind, request=request, context=new_context(store=store, run_id="tuesday"))
+    assert jobs(airflow_mps) == [first]
+
+
+@STORES
+@WITH_SESSION
+def test_a_session_id_of_ones_own_survives_a_crash(airflow_mps: LocalMps, kind: Kind, store: bool) -> None:
+    """The user's own SessionId is sent as it is, and the same task's job is taken up after a crash."""
+    request = KINDS[kind](SessionId="nightly")
+    context = new_context(store=store)
+    context["ti"].crash_on_push = True
+    with pytest.raises(Crash):
+        submit(kind, request=request, context=context)
+    (task,) = airflow_mps.backend.tasks.values()
+    assert task.request["SessionId"] == "nightly"
+    assert [submit(kind, request=request, context=retry(context))] == jobs(airflow_mps)
+
+
+@STORES
+def test_mapped_tasks_have_a_job_each(airflow_mps: LocalMps, store: bool) -> None:
+    """F73: a hundred mapped tasks over one input are a hundred jobs, each index with its own."""
+    returned = [
+        submit(MpsProcessMediaOperator, context=new_context(store=store, map_index=i), wait_for_completion=False)
+        for i in range(100)
+    ]
+    assert jobs(airflow_mps) == returned
+    assert len({task.request["SessionId"] for task in airflow_mps.backend.tasks.values()}) == 100
+
+
+def test_a_changed_request_is_a_new_job(airflow_mps: LocalMps) -> None:
+    """Airflow reuses mapped indexes: a stored job of another request is not taken up."""
+    context = new_context(store=True)
+    first = submit(MpsBatchProcessMediaOperator, "a.mp4", context=context)
+    second = submit(MpsBatchProcessMediaOperator, "b.mp4", context=retry(context))
+    assert jobs(airflow_mps) == [first, second]
+
+
+@STORES
+def test_after_the_window_a_session_id_proves_nothing(airflow_mps: LocalMps, store: bool) -> None:
+    """A retry days later does not rely on MPS's memory: it looks for the job, and sends nothing if in doubt."""
+    context = new_context(store=store)
+    context["dag_run"].start_date -= timedelta(days=4)
+    if store:
+        context["task_state_store"].crash_at = 2
+    else:
+        context["ti"].crash_on_push = True
+    with pytest.raises(Crash):
+        submit(MpsProcessMediaOperator, timeout=1e6, context=context)
+    airflow_mps.backend.settings.session_seconds = 0  # MPS has forgotten the SessionId
+    if store:
+        stored = context["task_state_store"].get("mps_job")
+        stored["sent_at"] -= 4 * 86_400
+        context["task_state_store"].set("mps_job", stored)
+    assert [submit(MpsProcessMediaOperator, timeout=1e6, context=retry(context))] == jobs(airflow_mps)
+    airflow_mps.backend.tasks.clear()
+    if not store:
+        with pytest.raises(AirflowFailException, match="not known whether"):
+            submit(MpsProcessMediaOperator, timeout=1e6, context=retry(context))
+        assert jobs(airflow_mps) == []
+
+
+def test_mps_out_of_reach_is_retried_by_airflow(airflow_mps: LocalMps) -> None:
+    """When every answer is lost, the task fails with a retry, which finds the job."""
+    airflow_mps.backend.faults.add(Fault("reset", action="ProcessMedia", when="after", times=None))
+    context = new_context(store=True)
+    with pytest.raises(MpsTransportError):
+        submit(MpsProcessMediaOperator, context=context)
+    airflow_mps.backend.faults.clear()
+    assert [submit(MpsProcessMediaOperator, context=retry(context))] == jobs(airflow_mps)
+
+
+def test_request_templates_keep_native_types(airflow_mps: LocalMps) -> None:
+    """F74: numbers stay numbers and dicts stay dicts on their way to MPS."""
+    submit(MpsProcessMediaOperator, request=process(TasksPriority=5))
+    (task,) = airflow_mps.backend.tasks.values()
+    assert task.request["TasksPriority"] == 5
+    assert task.request["MediaProcessTask"]["TranscodeTaskSet"] == [{"Definition": 100030}]

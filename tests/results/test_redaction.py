@@ -1,0 +1,127 @@
+"""What MPS echoes holds keys and signed addresses: none leaves this package."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_mps.errors import MpsTaskError
+from airflow_provider_mps.results.redaction import ECHOES, mask_urls, without_secrets
+from airflow_provider_mps.results.result import MpsTaskResult
+from airflow_provider_mps.results.task import TaskDetail
+from tests.answers import image_success, successes
+
+CANARY = "CANARY-51ab"
+SIGNED = f"https://user:{CANARY}@media.invalid/a/b.mp4?q-sign={CANARY}&x=1#{CANARY}"
+SECRET_FIELDS = {"NotifyKey", "S3SecretId", "S3SecretKey"}
+LANGUAGES_ASKED_FOR = {"VideoSrcLanguage", "TranslateDstLanguage"}  # all that is ever taken from an echo
+ADDRESS = re.compile(r"\w*(Path|Paths|PathSet|Url)|VoiceClonedVideo|VoiceClonedMarkFile|Message")
+
+
+def _with_canaries(value: Any, key: str = "", *, echo: bool = False) -> Any:
+    """Put the canary into every key and echo, and a signed address into every field that can hold an address."""
+    if isinstance(value, dict):
+        return {name: _with_canaries(inner, name, echo=echo or name in ECHOES) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_canaries(inner, key, echo=echo) for inner in value]
+    if isinstance(value, str) and (echo or key in SECRET_FIELDS) and key not in LANGUAGES_ASKED_FOR:
+        return CANARY
+    return SIGNED if isinstance(value, str) and ADDRESS.fullmatch(key) else value
+
+
+ANSWERS = {name: _with_canaries(answer) for name, answer in (successes() | {"image": image_success()}).items()}
+
+
+def _failed(value: Any) -> Any:
+    """The same answer with a failure and a signed address in each message."""
+    if isinstance(value, dict):
+        changed = {name: _failed(inner) if name not in ECHOES else inner for name, inner in value.items()}
+        return changed | ({"Status": "FAIL", "Message": SIGNED} if "ErrCodeExt" in value else {})
+    return [_failed(inner) for inner in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_no_secret_leaves_with_a_result(name: str) -> None:
+    """Keys, echoes and signed addresses, wherever they can stand, are in nothing that is passed on or logged."""
+    assert CANARY in json.dumps(ANSWERS[name])
+    for body in (ANSWERS[name], _failed(ANSWERS[name])):
+        detail = TaskDetail.of(body, is_image=name == "image")
+        told = [repr(detail), str(detail), detail.summary, detail.model_dump_json(), repr(detail.verdict)]
+        try:
+            detail.raise_for_failure("t")
+        except MpsTaskError as error:
+            told += [str(error), repr(error), repr(error.__dict__)]
+        result = MpsTaskResult.of(detail, "t")
+        told += [repr(result), json.dumps(result.as_json()), logging.Formatter().format(_record(detail))]
+        assert [text for text in told if CANARY in text] == []
+
+
+def _record(detail: TaskDetail) -> logging.LogRecord:
+    return logging.LogRecord("x", logging.INFO, "x", 1, "%s %r", (detail, detail), None)
+
+
+def test_the_test_above_looks_at_many_places() -> None:
+    """The canary stands in hundreds of places, secret fields and echoes among them."""
+    assert json.dumps(ANSWERS["WorkflowTask"]).count(CANARY) > 500
+    for field in SECRET_FIELDS | ECHOES - {"InputInfos", "ImageTask"}:
+        assert any(f'"{field}"' in json.dumps(answer) for answer in ANSWERS.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("https://host/a.mp4?sign=x", "https://host/a.mp4"),
+        ("https://host/a.mp4#x", "https://host/a.mp4"),
+        ("https://user:pass@host:8443/a?x", "https://host:8443/a"),
+        ("https://user@host/a", "https://host/a"),
+        ("HTTPS://HOST/A?SIGN=X", "HTTPS://HOST/A"),
+        ("cos://b-1/a.mp4?versionId=x", "cos://b-1/a.mp4"),
+        ("get https://h/a?x and http://h/b?y now", "get https://h/a and http://h/b now"),
+        ('{"u":"https://h/a?x"}', '{"u":"https://h/a"}'),
+        ("<https://h/a?x>", "<https://h/a>"),
+        ("https://host?sign=x", "https://host"),
+        ("rtmp://push.host/live/stream?txSecret=x&txTime=y", "rtmp://push.host/live/stream"),
+        ("proxy http://u:p%40ss@proxy:3128 failed", "proxy http://proxy:3128 failed"),
+        ("no address: why? because #1", "no address: why? because #1"),
+        ("mail me@host", "mail me@host"),
+        ("https://host/a@b.mp4", "https://host/a@b.mp4"),
+        ("", ""),
+    ],
+)
+def test_an_address_is_cut_before_its_secrets(text: str, masked: str) -> None:
+    """Query, fragment and user name go, in any scheme and anywhere in a sentence; the rest stays readable."""
+    assert mask_urls(text) == masked
+    assert mask_urls(masked) == masked
+
+
+@given(
+    before=st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
+    path=st.text(st.sampled_from("abc/.-_%~"), max_size=8),
+    mark=st.sampled_from("?#"),
+    secret=st.text(st.sampled_from("abc123=&%+/?#:@-_.~!$*,;()[]"), max_size=20),
+    user=st.sampled_from(["", f"{CANARY}@", f"user:{CANARY}@"]),
+)
+def test_nothing_after_the_mark_survives(before: str, path: str, mark: str, secret: str, user: str) -> None:
+    """Whatever a query is made of, no part of it is left."""
+    assert CANARY not in mask_urls(f"{before} https://{user}host/{path}{mark}{secret}{CANARY}{secret}")
+
+
+def test_a_json_value_without_secrets() -> None:
+    """Keys and echoes are dropped at any depth, addresses cut, all else is kept and nothing changed in place."""
+    value = {
+        "Status": "FINISH",
+        "TaskNotifyConfig": {"NotifyKey": CANARY},
+        "List": [{"Input": CANARY, "S3SecretKey": CANARY, "Url": SIGNED, "N": 1}, (SIGNED, None, True)],
+        "Token": CANARY,
+    }
+    assert without_secrets(value) == {
+        "Status": "FINISH",
+        "List": [{"Url": "https://media.invalid/a/b.mp4", "N": 1}, ["https://media.invalid/a/b.mp4", None, True]],
+    }
+    assert value["Token"] == CANARY
