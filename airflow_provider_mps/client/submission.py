@@ -161,15 +161,17 @@ class Submission:
             job, fresh = self._new(job.generation + 1), True
         return settled
 
+    def cleared(self) -> Job | None:
+        """The last job from before a user cleared the task, or changed its request; None if there was none."""
+        job = self.ledger.load() if self.ledger else None
+        return None if job is None or self._is_current(job) else job
+
     def _remembered(self) -> Job | None:
         job = self.ledger.load() if self.ledger else None
-        if job is None or (job.epoch, job.fingerprint) == (self.identity.epoch, self.fingerprint):
-            return job
-        before = (
-            job.mps_task_id or f"with SessionId {replace(self.identity, epoch=job.epoch).session_id(job.generation)}"
-        )
-        log.warning("The task was cleared or changed since it submitted MPS task %s, which is left as it is.", before)
-        return None
+        return job if job and self._is_current(job) else None
+
+    def _is_current(self, job: Job) -> bool:
+        return (job.epoch, job.fingerprint) == (self.identity.epoch, self.fingerprint)
 
     def _new(self, generation: int) -> Job:
         return Job(self.identity.epoch, self.fingerprint, generation, sent_at=time.time())

@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import NoneType
 from typing import Any
 
 from airflow_provider_mps.client import actions as api
@@ -22,6 +23,7 @@ from airflow_provider_mps.errors import MpsConfigError
 _DAY = 86_400
 _NOT_YET = "0000-00-00T00:00:00Z"
 _LATE_LOOKS = 3
+_OBJECTS = {"CosInputInfo", "UrlInputInfo", "S3InputInfo", "RawParameter", "CosOutputStorage"}
 APP_ID = "1250000000"
 
 
@@ -336,10 +338,28 @@ def _checked(model: type[api.Action[Any]], parameters: dict[str, Any]) -> dict[s
     limit = "10" if parameters.get("Limit") is None else str(parameters["Limit"])
     if not (limit.isdecimal() and 0 < int(limit) <= 100):
         raise Refusal("InvalidParameterValue.Limit", "Limit must be between 1 and 100.")
+    _check_shapes(parameters)
     try:
         return model(**{name: value for name, value in parameters.items() if value is not None}).parameters
     except MpsConfigError as error:
         raise Refusal("InvalidParameterValue", str(error)) from error
+
+
+def _check_shapes(parameters: Mapping[str, Any]) -> None:
+    """Refuse nested values of a wrong type, as far as anything here reads them."""
+    for name, value in parameters.items():
+        objects = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, Mapping)]
+        expected = ""
+        if name in _OBJECTS and not isinstance(value, (Mapping, NoneType)):
+            expected = "an object"
+        elif name.endswith("TaskSet") and value is not None and value != objects:
+            expected = "a list of objects"
+        elif name == "Definition" and not (value is None or str(value).isdecimal()):
+            expected = "a number"
+        if expected:
+            raise Refusal("InvalidParameter", f"The parameter `{name}` is not {expected}.")
+        for item in objects:
+            _check_shapes(item)
 
 
 def _time(seconds: float) -> str:

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
+
+from airflow_provider_mps.results.redaction import mask_urls
 
 
 class Outcome(StrEnum):
@@ -68,7 +69,7 @@ def location(info: Mapping[str, Any]) -> str:
     """Where an input lies, for people: without the query of an address, which may hold a signature."""
     cos, url, s3 = (info.get(key) or {} for key in ("CosInputInfo", "UrlInputInfo", "S3InputInfo"))
     if url.get("Url"):
-        return urlsplit(str(url["Url"]))._replace(query="", fragment="").geturl()
+        return mask_urls(str(url["Url"])).partition("?")[0]
     bucket, key = cos.get("Bucket") or s3.get("S3Bucket"), cos.get("Object") or s3.get("S3Object")
     return f"{bucket}{key}" if key else str(info.get("Type") or "unknown")
 

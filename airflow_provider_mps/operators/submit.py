@@ -161,6 +161,8 @@ class MpsSubmitOperator(BaseOperator):
             started=started.timestamp(),
             resubmit_if_unknown=self.resubmit_if_unknown,
         )
+        if self.cancel_on_kill and (before := self._submission.cleared()) and before.mps_task_id:
+            self._abort_cleared(before.mps_task_id)
         try:
             return self._submission.once()
         except (MpsSubmitUnknown, MpsSessionClash) as error:
@@ -283,6 +285,22 @@ class MpsSubmitOperator(BaseOperator):
             outcome = abort_outcome(mps_task_id, error)
         (self.log.info if outcome.aborted else self.log.warning)("%s", outcome.text)
         return outcome.text
+
+    def _abort_cleared(self, mps_task_id: str) -> None:
+        """Abort the job from before a Clear: on_kill may have come too late to tell it from a failover."""
+        from airflow_provider_mps.client.actions import describe
+        from airflow_provider_mps.errors import MpsError
+        from airflow_provider_mps.results.verdict import TaskStatus
+
+        try:
+            detail = self.hook.call(describe(mps_task_id))
+        except MpsError as error:
+            self.log.warning("The task was cleared; its MPS task %s was left alone: %s", mps_task_id, error)
+            return
+        if detail.status == TaskStatus.WAITING:
+            self._abort(mps_task_id, self.hook.get_conn())
+        elif not detail.is_finished:
+            self.log.warning("The task was cleared; its MPS task %s runs on and is billed.", mps_task_id)
 
     def on_kill(self) -> None:
         """Abort the job if a user ended the task: one short attempt, on a thread, since a signal may come anywhere."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +25,10 @@ def airflow(mps: LocalMpsProcess, tmp_path_factory: pytest.TempPathFactory) -> I
     """Four processes, the example DAGs, and connections in the database."""
     home = tmp_path_factory.mktemp("airflow")
     config = {"AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG", "AIRFLOW__TRIGGERER__DEFAULT_CAPACITY": "1000"}
-    with LocalAirflow(home, ROOT / "example_dags", config=config) as airflow:
+    dags = tmp_path_factory.mktemp("dags")
+    for path in [*(ROOT / "example_dags").glob("*.py"), *(ROOT / "tests/e2e/dags").glob("*.py")]:
+        shutil.copy(path, dags)
+    with LocalAirflow(home, dags, config=config) as airflow:
         airflow.add_connection("mps_default", **connection_to(mps))
-        airflow.wait_for_dags("example_mps_subtitles", "example_mps_wait_for_task")
+        airflow.wait_for_dags("example_mps_subtitles", "example_mps_wait_for_task", "e2e_deferred", "e2e_dies")
         yield airflow

@@ -25,7 +25,7 @@ from airflow_provider_mps.operators.mps import (
 from airflow_provider_mps.operators.submit import MpsSubmitOperator
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
-from tests.harness import Crash, TaskInstance, new_context, retry, revive
+from tests.harness import Crash, TaskInstance, clear, new_context, retry, revive
 from tests.operators.submitting import STORES, WAYS, asked, jobs, new_operator, submit
 
 Says = Callable[..., None]
@@ -405,3 +405,15 @@ def test_a_batch_job_is_aborted_like_any_other(airflow_mps: LocalMps) -> None:
     with pytest.raises(AirflowFailException, match="was aborted before it began"):
         submit(MpsBatchProcessMediaOperator, "talk.queued.mp4", timeout=0.2)
     assert airflow_mps.backend.aborts == jobs(airflow_mps)
+
+
+@WAYS
+@pytest.mark.parametrize(("name", "aborts"), [("talk.queued.mp4", 1), ("talk.stuck.mp4", 0), ("talk.mp4", 0)])
+def test_f15_a_clear_aborts_what_still_waits(airflow_mps: LocalMps, deferrable: bool, name: str, aborts: int) -> None:
+    """F15: the try after a Clear aborts the job from before it if that still waits: on_kill may be too late for it."""
+    context = new_context(store=True)
+    first = submit(MpsProcessMediaOperator, name, context=context, wait_for_completion=False)
+    airflow_mps.backend.tasks[first].looks = 0 if "queued" in name else 5
+    submit(MpsProcessMediaOperator, name, context=clear(context), wait_for_completion=False, deferrable=deferrable)
+    assert len(jobs(airflow_mps)) == 2
+    assert airflow_mps.backend.aborts == [first] * aborts

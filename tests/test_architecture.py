@@ -1,0 +1,187 @@
+"""The layers hold: imports point one way, and each decision is made in one place."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import airflow_provider_mps
+
+PACKAGE = "airflow_provider_mps"
+ROOT = Path(airflow_provider_mps.__file__).parent
+# From the bottom to the top; what stands in one line may not import each other.
+LAYERS = [
+    {"errors"},
+    {"results"},
+    {"client"},
+    {"hooks", "user_action"},
+    {"triggers"},
+    {"waiting"},
+    {"sensors", "operators"},
+]
+CLIENT = [
+    {"signing", "credentials", "actions", "abort"},
+    {"config", "retry", "patience", "progress"},
+    {"wire"},
+    {"sync", "aio"},
+    {"submission"},
+]
+RESULTS = [{"redaction", "model"}, {"media", "verdict"}, {"outputs"}, {"subtitles"}, {"task"}, {"result"}]
+KNOWS_NO_AIRFLOW = {"errors", "results", "client", "emulator"}
+NETWORK = {"requests", "urllib3", "aiohttp", "httpx", "http", "socket"}
+STATUS_WORDS = {"SUCCESS", "FAIL", "FAILED", "FINISH", "PROCESSING", "WAITING", "Success", "Error"}
+
+
+def _modules() -> Iterator[tuple[str, ast.Module]]:
+    """Every module of the package as ``client.sync`` and its syntax tree."""
+    for path in sorted(ROOT.rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__").replace("__init__", "")
+        yield name, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    """What is imported anywhere in a module, functions included; what only a type checker sees is not imported."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports are not used here"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        yield from _imports(node)
+
+
+def _own_imports(tree: ast.AST) -> set[str]:
+    """The modules of this package that a module imports, without the package's name."""
+    found = (name.removeprefix(f"{PACKAGE}.") for name in _imports(tree) if name.startswith(f"{PACKAGE}."))
+    return {name for name in found if name in MODULES}
+
+
+def _rank(layers: list[set[str]], name: str) -> int:
+    [rank] = [rank for rank, layer in enumerate(layers) if name in layer] or [-1]
+    assert rank >= 0, f"{name} has no place in the layers of this test"
+    return rank
+
+
+def _foreign(tree: ast.AST) -> set[str]:
+    return {name.partition(".")[0] for name in _imports(tree)}
+
+
+MODULES = dict(_modules())
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name and not name.startswith("emulator")])
+def test_imports_point_down(name: str) -> None:
+    """Each layer knows only those below it, and none knows the emulator."""
+    part = name.partition(".")[0]
+    for imported in _own_imports(MODULES[name]):
+        other = imported.partition(".")[0]
+        assert other != "emulator", f"{name} imports the emulator"
+        assert other == part or _rank(LAYERS, other) < _rank(LAYERS, part), f"{name} imports {imported}"
+
+
+@pytest.mark.parametrize(("part", "layers"), [("client", CLIENT), ("results", RESULTS)])
+def test_imports_point_down_inside_a_layer(part: str, layers: list[set[str]]) -> None:
+    """Transports know the wire, the wire knows signatures and actions; never the other way."""
+    for name, tree in MODULES.items():
+        if name.startswith(f"{part}."):
+            for imported in _own_imports(tree):
+                inner = imported.removeprefix(f"{part}.")
+                if imported != inner:
+                    mine = name.removeprefix(f"{part}.")
+                    assert _rank(layers, inner) < _rank(layers, mine), f"{name} imports {imported}"
+
+
+def test_the_emulator_stands_on_client_and_results() -> None:
+    """And on nothing of Airflow's."""
+    allowed = {"emulator", "client", "results", "errors"}
+    for name, tree in MODULES.items():
+        if name.startswith("emulator"):
+            assert {imported.partition(".")[0] for imported in _own_imports(tree)} <= allowed, name
+
+
+def test_airflow_is_known_at_the_top_only() -> None:
+    """Results, client and emulator work without Airflow."""
+    for name, tree in MODULES.items():
+        if name.partition(".")[0] in KNOWS_NO_AIRFLOW:
+            assert "airflow" not in _foreign(tree), name
+
+
+def test_the_official_sdk_is_never_used() -> None:
+    """It is a witness in tests: its retries send a job again after it was accepted."""
+    for name, tree in MODULES.items():
+        assert not _foreign(tree) & {"tencentcloud", "tccli"}, name
+
+
+def test_two_modules_touch_the_network() -> None:
+    """Of all that runs in production, only the two transports know an HTTP library."""
+    users = {name for name, tree in MODULES.items() if _foreign(tree) & NETWORK}
+    assert {name for name in users if not name.startswith("emulator")} == {"client.sync", "client.aio"}
+
+
+def _compared_words(tree: ast.AST) -> set[str]:
+    """Words of status that something is compared with, alone or in a set."""
+    compared = [node for node in ast.walk(tree) if isinstance(node, (ast.Compare, ast.MatchValue))]
+    parts = [part for node in compared for part in ast.walk(node)]
+    return {
+        part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)
+    } & STATUS_WORDS
+
+
+def test_one_module_judges_status_words() -> None:
+    """Who asks whether a task succeeded asks the verdict."""
+    judges = {name for name, tree in MODULES.items() if _compared_words(tree) and not name.startswith("emulator")}
+    assert judges == {"results.verdict"}
+
+
+def test_one_module_knows_where_to_ask_again() -> None:
+    """Only ``retry`` imports the retry library's policies; the transports get them from there."""
+    users = {name for name, tree in MODULES.items() if "tenacity" in _foreign(tree)}
+    assert users == {"client.retry", "client.sync", "client.aio"}
+
+
+@pytest.mark.parametrize(
+    ("source", "imports", "words"),
+    [
+        ("from airflow_provider_mps.client.sync import MpsClient", {"client.sync"}, set()),
+        ("def f():\n    import airflow_provider_mps.hooks.mps", {"hooks.mps"}, set()),
+        ("from airflow_provider_mps.client import sync, aio", {"client", "client.sync", "client.aio"}, set()),
+        ("if TYPE_CHECKING:\n    from airflow_provider_mps.client.sync import MpsClient", set(), set()),
+        ("x = status == 'FINISH'", set(), {"FINISH"}),
+        ("x = status in {'FAIL', 'other'}", set(), {"FAIL"}),
+        ("match status:\n    case 'SUCCESS': pass", set(), {"SUCCESS"}),
+        ("'''FINISH is not success'''\nx = {'Status': 'FINISH'}", set(), set()),
+    ],
+)
+def test_these_tests_see_what_they_look_for(source: str, imports: set[str], words: set[str]) -> None:
+    """The two readers above find imports and comparisons, and leave alone what is neither."""
+    tree = ast.parse(source)
+    assert _own_imports(tree) == imports
+    assert _compared_words(tree) == words
+
+
+def test_client_results_and_emulator_run_without_airflow() -> None:
+    """Imported in a fresh process they load neither Airflow nor, without a reason, the library for subtitles."""
+    modules = [name for name in MODULES if name.partition(".")[0] in KNOWS_NO_AIRFLOW and not name.endswith("__main__")]
+    program = (
+        f"import importlib, sys\nfor name in {modules!r}: importlib.import_module('{PACKAGE}.' + name)\n"
+        "print(sorted({'airflow', 'pysubs2', 'tencentcloud'} & set(sys.modules)))"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert finished.stdout.strip() == "[]"
+
+
+def test_the_package_itself_is_empty_at_import() -> None:
+    """Airflow imports it in every process to read the provider's description."""
+    program = f"import sys; before = set(sys.modules); import {PACKAGE}; print(sorted(set(sys.modules) - before))"
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert not {"airflow", "pydantic", "requests", "aiohttp", "pendulum", "tenacity"} & set(
+        ast.literal_eval(finished.stdout)
+    )
