@@ -35,13 +35,13 @@ def main() -> int:
         ):
             airflow.add_connection("mps_default", **connection_to(mps))
             airflow.wait_for_dags(DAG)
-            say(f"Running {DAG}: submit, wait (deferred), take the result, save it as SRT.")
+            say(f"Running {DAG}: submit once, wait deferred, take the result, save it as SRT.")
             airflow.trigger(DAG, RUN, {"output_path": f"file://{home}/subtitles"})
             last: dict[str, str | None] = {}
             for states in airflow.wait_for_run(DAG, RUN, timeout=150):
                 for task, state in states.items():
                     if state in _MEANING and state != last.get(task):
-                        say(f"  {task:<7} {_MEANING[state]}")
+                        say(f"  {task:<9} {_MEANING[state]}")
                 last = states
             if set(last.values()) != {"success"}:
                 failed = next(task for task, state in last.items() if state == "failed")
@@ -54,9 +54,9 @@ def main() -> int:
 
 def _show(airflow: LocalAirflow, mps: LocalMpsProcess, home: Path) -> None:
     result: dict[str, Any] = airflow.xcom(DAG, RUN, "result")
-    heading("What the log of the wait says")
-    for line in airflow.log(DAG, RUN, "wait").splitlines():
-        if line.startswith("MPS task"):
+    heading("What the log of the job says")
+    for line in airflow.log(DAG, RUN, "subtitles").splitlines():
+        if line.startswith(("Sending", "MPS")):
             print("  " + line.partition(" (RequestId")[0])
     heading("Metadata of the video")
     for media in result["metadata"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -74,3 +75,11 @@ def recorder() -> Iterator[Recorder]:
     """A server that keeps what it was sent."""
     with Recorder() as server:
         yield server
+
+
+@pytest.fixture
+def refusing() -> Iterator[str]:
+    """Host and port of this machine where nobody listens, and nobody else can begin to."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{reserved.getsockname()[1]}"

@@ -15,8 +15,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator, conf
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferralError, TaskDeferralTimeout
 
+from airflow_provider_mps.rendering import mask_secrets_in
+from airflow_provider_mps.task_state import TaskStateLedger
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from jinja2 import Environment
 
     from airflow_provider_mps.client.actions import SubmitAction
     from airflow_provider_mps.client.submission import Identity, Job, Submission
@@ -24,7 +28,6 @@ if TYPE_CHECKING:
     from airflow_provider_mps.waiting import TaskWait
 
 DEFAULT_TIMEOUT = 3 * 86_400.0
-_STORE_KEY = "mps_job"
 _NEVER_SENT = "0-NotSent-0"
 # Airflow kills the process 5 seconds after SIGTERM.
 _KILL_BUDGET = 4.0
@@ -110,6 +113,10 @@ class MpsSubmitOperator(BaseOperator):
 
         return MpsHook(self.mps_conn_id, region=self.region)
 
+    def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
+        super().render_template_fields(context, jinja_env)
+        mask_secrets_in(self.request)
+
     # Send.
 
     def execute(self, context: Context) -> str:
@@ -156,7 +163,7 @@ class MpsSubmitOperator(BaseOperator):
             self.hook.get_conn(),
             action,
             self._identity(context),
-            _ledger(context),
+            TaskStateLedger.of(context),
             tried_before=context["ti"].try_number > self._first_try(context),
             started=started.timestamp(),
             resubmit_if_unknown=self.resubmit_if_unknown,
@@ -365,24 +372,3 @@ class MpsBatchProcessMediaOperator(MpsSubmitOperator):
     """
 
     action_name = "BatchProcessMedia"
-
-
-class _TaskStateLedger:
-    """Remembers the job in Airflow's task state store (3.3 and later), which survives retries and crashes."""
-
-    def __init__(self, store: Any) -> None:
-        self._store = store
-
-    def load(self) -> Job | None:
-        from airflow_provider_mps.client.submission import Job
-
-        stored = self._store.get(_STORE_KEY)
-        return Job.restored(stored)
-
-    def save(self, job: Job) -> None:
-        self._store.set(_STORE_KEY, job.as_dict())
-
-
-def _ledger(context: Context) -> _TaskStateLedger | None:
-    store = context.get("task_state_store")
-    return None if store is None else _TaskStateLedger(store)

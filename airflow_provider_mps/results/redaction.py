@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 # Echoes of the request: they repeat input addresses, notification tokens and S3 keys, and say nothing new.
 ECHOES = frozenset({"Input", "InputInfo", "InputInfos", "TaskNotifyConfig", "ImageTask"})
@@ -20,6 +21,22 @@ def mask_urls(text: str) -> str:
     if "://" not in text:
         return text
     return _USER.sub(r"\g<scheme>", _QUERY.sub(r"\g<address>", text))
+
+
+def secrets_in(value: Any) -> Iterator[str]:
+    """The keys, tokens and query strings in a JSON value: what a log or a page must mask when it shows the rest."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if key in _SECRET_KEYS and isinstance(item, str) and item:
+                yield item
+            yield from secrets_in(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from secrets_in(item)
+    elif isinstance(value, str) and "://" in value:
+        query = urlsplit(value).query
+        if query:
+            yield query
 
 
 def without_secrets(value: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import socket
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -179,19 +178,20 @@ def test_an_expired_signature_that_is_not_the_clocks_fault_is_final(mps: LocalMp
     assert _count(mps, "DescribeTasks") == 1
 
 
-def _port_that_refuses() -> int:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return int(unused.getsockname()[1])
-
-
-@pytest.mark.parametrize(
-    "endpoint", [f"http://127.0.0.1:{_port_that_refuses()}", "https://mps.invalid"], ids=["refused", "no such host"]
-)
-def test_a_connection_that_was_never_made_did_not_run(connect: Connect, endpoint: str) -> None:
-    """Refused and unresolvable: MPS cannot have seen the request, so even a job may be sent again."""
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_refused_connection_did_not_run(connect: Connect, refusing: str, scheme: str) -> None:
+    """MPS cannot have seen the request, so even a job may be sent again."""
+    config = ClientConfig(Credentials("AKID", "key"), endpoint=f"{scheme}://{refusing}", timeout=5)
     with pytest.raises(MpsTransportError, match=r"^ProcessMedia: no answer: ") as caught:
-        connect(ClientConfig(Credentials("AKID", "key"), endpoint=endpoint, timeout=5)).call(SUBMIT)
+        connect(config).call(SUBMIT)
+    assert (caught.value.may_have_run, caught.value.retryable) == (False, True)
+
+
+def test_a_host_that_does_not_resolve_did_not_run(connect: Connect) -> None:
+    """Nor can it have been seen by a host that has no address."""
+    config = ClientConfig(Credentials("AKID", "key"), endpoint="https://mps.invalid", timeout=5)
+    with pytest.raises(MpsTransportError, match=r"^ProcessMedia: no answer: ") as caught:
+        connect(config).call(SUBMIT)
     assert (caught.value.may_have_run, caught.value.retryable) == (False, True)
 
 

@@ -63,22 +63,24 @@ def test_the_connection_overrules_the_environment(monkeypatch: pytest.MonkeyPatc
 
 
 def test_plain_http_goes_through_the_proxy_it_is_told_to(
-    recorder: Recorder, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    recorder: Recorder, refusing: str, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both transports use the one decision above, and nothing else that their libraries know of the environment."""
-    elsewhere = "http://127.0.0.1:9"
+    elsewhere = f"http://{refusing}"
     monkeypatch.setenv("HTTP_PROXY", f"http://{recorder.netloc}")
     connect(ClientConfig(CREDENTIALS, endpoint=elsewhere)).call(LIST)
-    assert [(sent.target, sent.headers["host"]) for sent in recorder.sent] == [(f"{elsewhere}/", "127.0.0.1:9")]
+    assert [(sent.target, sent.headers["host"]) for sent in recorder.sent] == [(f"{elsewhere}/", refusing)]
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     connect(ClientConfig(CREDENTIALS, endpoint=f"http://{recorder.netloc}")).call(LIST)
     assert recorder.sent[1].target == "/"
 
 
-def test_a_job_is_not_sent_again_when_a_forwarding_proxy_loses_its_answer(recorder: Recorder, connect: Connect) -> None:
+def test_a_job_is_not_sent_again_when_a_forwarding_proxy_loses_its_answer(
+    recorder: Recorder, refusing: str, connect: Connect
+) -> None:
     """The proxy passed the request on before it hung up: MPS may run the job."""
     recorder.hang_up()
-    config = ClientConfig(CREDENTIALS, endpoint="http://127.0.0.1:9", proxy=f"http://{recorder.netloc}")
+    config = ClientConfig(CREDENTIALS, endpoint=f"http://{refusing}", proxy=f"http://{recorder.netloc}")
     with pytest.raises(MpsTransportError) as caught:
         connect(config, attempts=4).call(SUBMIT)
     assert caught.value.may_have_run
@@ -174,9 +176,9 @@ def test_a_tunnel_that_is_refused_never_ran(
     assert https.sent == []
 
 
-def test_a_proxy_that_is_away_never_ran_and_keeps_its_password(connect: Connect) -> None:
+def test_a_proxy_that_is_away_never_ran_and_keeps_its_password(refusing: str, connect: Connect) -> None:
     """The text names what could not be reached, without the login."""
-    config = ClientConfig(CREDENTIALS, endpoint=MAINLAND, proxy="http://user:CANARY@127.0.0.1:9")
+    config = ClientConfig(CREDENTIALS, endpoint=MAINLAND, proxy=f"http://user:CANARY@{refusing}")
     with pytest.raises(MpsTransportError) as caught:
         connect(config).call(SUBMIT)
     assert (caught.value.may_have_run, caught.value.retryable) == (False, True)

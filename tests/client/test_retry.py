@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 import tenacity
@@ -29,14 +30,14 @@ from airflow_provider_mps.errors import (
     MpsTransportError,
 )
 
-REPEATABLE: list[Action[object]] = [
+REPEATABLE: list[Action[Any]] = [
     DescribeTaskDetail(task_id="t"),
     DescribeBatchTaskDetail(task_id="t"),
     DescribeTasks(status="FINISH"),
     ManageTask(task_id="t"),
     RawAction(action="DescribeImageTasks", may_be_repeated=True),
 ]
-SUBMISSIONS: list[Action[object]] = [
+SUBMISSIONS: list[Action[Any]] = [
     ProcessMedia(input_info={"Type": "URL"}),
     ProcessMedia(input_info={"Type": "URL"}, session_id="s"),
     BatchProcessMedia(input_info=[{"Type": "URL"}]),

@@ -10,6 +10,7 @@ import pytest
 
 from dev.local_airflow import LocalAirflow, LocalMpsProcess, connection_to
 
+CANARY = "canary-callback-5cfa3e"
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -30,5 +31,6 @@ def airflow(mps: LocalMpsProcess, tmp_path_factory: pytest.TempPathFactory) -> I
         shutil.copy(path, dags)
     with LocalAirflow(home, dags, config=config) as airflow:
         airflow.add_connection("mps_default", **connection_to(mps))
+        airflow.api("POST", "variables", json={"key": "callback_credential", "value": CANARY})
         airflow.wait_for_dags("example_mps_subtitles", "example_mps_wait_for_task", "e2e_deferred", "e2e_dies")
         yield airflow

@@ -73,6 +73,7 @@ def test_f15_cleared_while_deferred(airflow: LocalAirflow, mps: LocalMpsProcess)
     _clear(airflow, "e2e_deferred", "clear")
     _until(lambda: counted.jobs == 2 and counted.aborts == 1, what="abort and new job")
     _until(lambda: airflow.states("e2e_deferred", "clear").get("job") == "deferred", what="the second deferral")
+    time.sleep(3)
     _mark(airflow, "e2e_deferred", "clear", "failed")
     _until(lambda: counted.aborts == 2, what="the second abort")
     assert counted.jobs == 2
@@ -114,7 +115,6 @@ def test_f13_failover_aborts_nothing(airflow: LocalAirflow, mps: LocalMpsProcess
     """F13: a frozen triggerer loses its triggers to another one; thawed, it must not abort the healthy job."""
     counted = Counted(mps)
     _start(airflow, "e2e_deferred", "failover", "deferred")
-    owner = _owner(airflow)
     _until(lambda: _owner(airflow) is not None, what="the first owner")
     owner = _owner(airflow)
     second = airflow.start("triggerer", "triggerer-2", AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT=str(free_port()))

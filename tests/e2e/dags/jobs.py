@@ -17,6 +17,11 @@ _REQUEST = {
         "CosInputInfo": {"Bucket": "media-1250000000", "Region": "ap-nanjing", "Object": "/{{ params.name }}"},
     },
     "MediaProcessTask": {"TranscodeTaskSet": [{"Definition": 100030}]},
+    "TaskNotifyConfig": {
+        "NotifyType": "URL",
+        "NotifyUrl": "https://example.com/callback?token={{ var.value.callback_credential }}",
+        "NotifyKey": "{{ var.value.callback_credential }}",
+    },
 }
 
 
