@@ -19,7 +19,7 @@ LAYERS = [
     {"errors"},
     {"results"},
     {"client"},
-    {"hooks", "user_action"},
+    {"hooks", "inputs", "rendering", "task_state", "user_action"},
     {"triggers"},
     {"waiting"},
     {"sensors", "operators"},

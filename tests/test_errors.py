@@ -198,3 +198,16 @@ def test_an_expired_signature_says_which_clock(skew: float | None, text: str) ->
 def test_which_codes_mean_an_unknown_task(code: str, unknown: bool) -> None:
     """The not-found family, matched by whole names; which of them means "expired" MPS does not document."""
     assert MpsApiError(action="X", code=code, message="m", request_id="r").task_unknown is unknown
+
+
+@pytest.mark.parametrize(
+    ("code", "duplicate"),
+    [
+        ("InvalidParameterValue.SessionId", True),
+        ("InvalidParameterValue.SessionIdTooLong", False),
+        ("InvalidParameterValue", False),
+    ],
+)
+def test_which_code_means_a_repeated_job(code: str, duplicate: bool) -> None:
+    """Read as "accepted before" it must be exact: its neighbours mean that nothing runs."""
+    assert MpsApiError(action="ProcessMedia", code=code, message="m", request_id="r").duplicate is duplicate

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 # Echoes of the request: they repeat input addresses, notification tokens and S3 keys, and say nothing new.
 ECHOES = frozenset({"Input", "InputInfo", "InputInfos", "TaskNotifyConfig", "ImageTask"})
 _SECRET_KEYS = frozenset(
     {"NotifyKey", "S3SecretId", "S3SecretKey", "SecretId", "SecretKey", "TmpSecretId", "TmpSecretKey", "Token"}
 )
-_QUERY = re.compile(r"(?P<address>\b[a-z][a-z0-9+.-]*://[^\s?#\"'<>]+)[?#][^\s\"'<>]*", re.IGNORECASE)
-_USER = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/@\"'<>]+@", re.IGNORECASE)
+_QUERY = re.compile(r"(?P<address>\b[a-z][a-z0-9+.-]*://[^\s?#\"'<>]+)[?#](?P<query>[^\s\"'<>]*)", re.IGNORECASE)
+_USER = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)(?P<user>[^\s/@\"'<>]+)@", re.IGNORECASE)
 
 
 def mask_urls(text: str) -> str:
@@ -24,7 +23,7 @@ def mask_urls(text: str) -> str:
 
 
 def secrets_in(value: Any) -> Iterator[str]:
-    """The keys, tokens and query strings in a JSON value: what a log or a page must mask when it shows the rest."""
+    """What a log or a page must mask when it shows the rest of a JSON value: keys, tokens, query strings, passwords."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             if key in _SECRET_KEYS and isinstance(item, str) and item:
@@ -33,10 +32,9 @@ def secrets_in(value: Any) -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from secrets_in(item)
-    elif isinstance(value, str) and "://" in value:
-        query = urlsplit(value).query
-        if query:
-            yield query
+    elif isinstance(value, str):
+        yield from (found["query"] for found in _QUERY.finditer(value) if found["query"])
+        yield from (found["user"] for found in _USER.finditer(value) if ":" in found["user"])
 
 
 def without_secrets(value: Any) -> Any:

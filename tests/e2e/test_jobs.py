@@ -79,6 +79,24 @@ def test_f15_cleared_while_deferred(airflow: LocalAirflow, mps: LocalMpsProcess)
     assert counted.jobs == 2
 
 
+def test_f14_a_deployment_loses_no_wait(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
+    """F14, F73: the triggerer restarts under thirty mapped waits: thirty jobs, no abort, all succeed."""
+    counted, dag_id, count = Counted(mps), "example_mps_fan_out", 30
+    airflow.trigger(dag_id, "deploy", {"videos": [f"{number}.mp4" for number in range(count)]})
+
+    def deferred() -> int:
+        tasks = airflow.task_instances(dag_id, "deploy")
+        return sum(ti["task_id"] == "transcode" and ti["state"] == "deferred" for ti in tasks)
+
+    _until(lambda: deferred() >= count - 5, timeout=120, what="thirty deferrals")
+    airflow.processes["triggerer"].stop()
+    airflow.start("triggerer")
+    *_, states = airflow.wait_for_run(dag_id, "deploy", timeout=180)
+    assert set(states.values()) == {"success"}
+    assert (counted.jobs, counted.aborts) == (count, 0)
+    assert len(airflow.xcom(dag_id, "deploy", "collect")) == count
+
+
 def test_marked_failed_while_running(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
     """Mark failed on a running worker: on_kill asks Airflow, sees the user, and aborts the waiting job."""
     counted = Counted(mps)

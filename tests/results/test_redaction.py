@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_mps.errors import MpsTaskError
-from airflow_provider_mps.results.redaction import ECHOES, mask_urls, without_secrets
+from airflow_provider_mps.results.redaction import ECHOES, mask_urls, secrets_in, without_secrets
 from airflow_provider_mps.results.result import MpsTaskResult
 from airflow_provider_mps.results.task import TaskDetail
 from tests.answers import image_success, successes
@@ -125,3 +125,34 @@ def test_a_json_value_without_secrets() -> None:
         "List": [{"Url": "https://media.invalid/a/b.mp4", "N": 1}, ["https://media.invalid/a/b.mp4", None, True]],
     }
     assert value["Token"] == CANARY
+
+
+@pytest.mark.parametrize(
+    ("value", "secrets"),
+    [
+        ({"NotifyKey": "key-1", "NotifyUrl": "https://host/x?token=abc"}, ["key-1", "token=abc"]),
+        ({"S3InputInfo": {"S3SecretId": "id-1", "S3SecretKey": "key-1", "S3Bucket": "b"}}, ["id-1", "key-1"]),
+        ([{"Url": "https://user:pass@host/a.mp4?q-sign=1#part"}], ["q-sign=1#part", "user:pass"]),
+        ({"ExtInfo": 'see "https://a/b?x=1" and https://c/d?y=2 there'}, ["x=1", "y=2"]),
+        ({"Url": "https://[broken?sign=1"}, ["sign=1"]),
+        ({"NotifyKey": "", "Token": None, "SecretKey": 5, "Url": "https://git@host/a", "Text": "why? so"}, []),
+        ("https://host/a?", []),
+        (None, []),
+    ],
+)
+def test_the_secrets_of_a_request_are_known(value: Any, secrets: list[str]) -> None:
+    """What a user interface masks before it shows a request: exactly what the rest of this module takes out."""
+    assert list(secrets_in(value)) == secrets
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text() | st.text().map("https://u:p@h/a?{}".format),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["NotifyKey", "Url", "X"]), inner, max_size=3)
+        ),
+    )
+)
+def test_any_request_can_be_searched(value: Any) -> None:
+    """Whatever stands in a request, looking for its secrets ends with texts that are not empty."""
+    assert all(isinstance(secret, str) and secret for secret in secrets_in(value))

@@ -73,10 +73,9 @@ def test_a_task_without_any_result_is_not_done(body: dict[str, Any], path: str) 
     """FINISH without a result has no documented meaning, so it is no success; an aborted task looks like that."""
     verdict = judge({"Status": "FINISH"} | body)
     assert verdict.failures == ()
-    assert [(found.path, found.message) for found in verdict.unsettled] in (
-        [(path, "holds no result")],
-        [(path, "holds no output")],
-    )
+    [found] = verdict.unsettled
+    assert (found.path, found.status) == (path, body[path].get("Status", ""))
+    assert found.message in {"holds no result", "holds no output"}
     assert verdict.succeeded == 0
 
 
@@ -186,6 +185,15 @@ def test_no_published_success_is_called_a_failure(action: str) -> None:
         verdict = judge(answer)
         assert (verdict.failures, verdict.unsettled) == ((), ())
         assert verdict.succeeded == verdict.parts > 0
+
+
+@pytest.mark.parametrize("key", ["Input", "InputInfo", "MetaData", "OutputStorage", "TaskNotifyConfig", "SegmentSet"])
+def test_echoes_and_texts_hold_no_verdict(key: str) -> None:
+    """A word like FAIL in the request, in metadata or in what somebody said is not about the task."""
+    for told in ({"Status": "FAIL", "ErrCode": 1}, [{"Status": "FAIL", "ErrCode": 1}]):
+        output = {"Path": "/a.mp4", key: told}
+        verdict = judge(_workflow(DONE | {"Output": output, key: told}) | {key: told})
+        assert (verdict.failures, verdict.unsettled, verdict.parts) == ((), (), 1)
 
 
 def test_a_live_task_needs_no_output() -> None:
