@@ -46,7 +46,7 @@ class ClientConfig:
 
     def __post_init__(self) -> None:
         _check_endpoint(self.endpoint)
-        if self.region is not None and not _REGION.fullmatch(self.region):
+        if self.region is not None and not (isinstance(self.region, str) and _REGION.fullmatch(self.region)):
             raise MpsConfigError(f"The region {self.region!r:.40} of the MPS connection has not the form ap-guangzhou.")
         if self.language not in _LANGUAGES:
             raise MpsConfigError(f"The language of the MPS connection can be {' or '.join(_LANGUAGES)}.")
