@@ -55,9 +55,10 @@ def main() -> int:
 def _show(airflow: LocalAirflow, mps: LocalMpsProcess, home: Path) -> None:
     result: dict[str, Any] = airflow.xcom(DAG, RUN, "result")
     heading("What the log of the job says")
-    for line in airflow.log(DAG, RUN, "subtitles").splitlines():
+    lines = [line.partition(" (RequestId")[0] for line in airflow.log(DAG, RUN, "subtitles").splitlines()]
+    for line in dict.fromkeys(lines):  # triggerer and worker both say what they saw
         if line.startswith(("Sending", "MPS")):
-            print("  " + line.partition(" (RequestId")[0])
+            print(f"  {line}")
     heading("Metadata of the video")
     for media in result["metadata"]:
         video, audio = media["video_streams"][0], media["audio_streams"][0]

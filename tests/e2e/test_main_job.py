@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from dev.local_airflow import LocalAirflow, LocalMpsProcess
 from tests.harness import DONE, FAILED, RUNNING
 
+DATA = Path(__file__).parent.parent / "data"
 pytestmark = pytest.mark.e2e
 
 
@@ -63,6 +65,31 @@ def test_fan_out(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
     assert mps.state()["jobs"] == jobs + 3
     uris = airflow.xcom("example_mps_fan_out", "e2e", "collect")
     assert [uri.rpartition("/")[2][0] for uri in uris] == ["x", "y", "z"]
+
+
+def test_documented_answers(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
+    """Answers that Tencent publishes, through the whole chain: what they visibly say arrives in XCom."""
+
+    def sample(name: str) -> dict[str, Any]:
+        body: dict[str, Any] = json.loads((DATA / f"{name}.json").read_text(encoding="utf-8"))["Response"]
+        return body
+
+    processing, finish = sample("describe_task_detail.processing"), sample("describe_task_detail.finish")
+    batch = sample("describe_batch_task_detail.finish")
+    dag_id = "example_mps_wait_for_task"
+    mps.control("tasks", TaskId=finish["WorkflowTask"]["TaskId"], answers=[processing, finish])
+    mps.control("tasks", TaskId=batch["TaskId"], answers=[batch])
+    airflow.trigger(dag_id, "documented_batch", {"mps_task_id": batch["TaskId"]})
+    states, seen = _run(airflow, dag_id, "documented", {"mps_task_id": finish["WorkflowTask"]["TaskId"]})
+    assert set(states.values()) == {"success"}
+    assert "deferred" in seen
+    uri = "cos://vodtestgz-235303****/output/videoplayback_transcode_210.m3u8"
+    assert airflow.xcom(dag_id, "documented", "use") == [uri]
+    *_, states = airflow.wait_for_run(dag_id, "documented_batch")
+    assert set(states.values()) == {"success"}
+    (subtitle,) = airflow.xcom(dag_id, "documented_batch", "result", "subtitles")
+    assert [segment["translation"] for segment in subtitle["segments"]] == ["Walking.", "Just before you tell me."]
+    assert "73YcsZyP" not in json.dumps(airflow.xcom(dag_id, "documented_batch", "result"))  # token of its NotifyUrl
 
 
 def test_a_failed_job_fails_the_wait(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
