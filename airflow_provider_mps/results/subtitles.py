@@ -184,7 +184,7 @@ def _walk(node: Mapping[str, Any], path: str, request: Mapping[str, Any]) -> Ite
 def _subtitle(key: str, output: Mapping[str, Any], source: str, request: Mapping[str, Any]) -> Iterator[Subtitle]:
     storage = Storage.of(output.get("OutputStorage"))
     files = tuple(_files(output, storage))
-    data = _segments(as_items(output.get("SegmentSet")))
+    data = _segments([item for item in as_items(output.get("SegmentSet")) if isinstance(item, Mapping)])
     kind = _KINDS[key]
     if not (data or files) and kind in {"erase", "dubbing", "description"}:
         return  # these write subtitles only when asked to
@@ -192,7 +192,7 @@ def _subtitle(key: str, output: Mapping[str, Any], source: str, request: Mapping
     results = [item for item in as_items(output.get("SubtitleResults")) if isinstance(item, Mapping)]
     info = _mapping(output.get("SubtitleInfo"))
     sources, targets = _texts(results, "TransSrc"), _texts(results, "TransDst")
-    translated = kind in {"translation", "pure_translation"} or any(_mapping(item).get("Trans") for item in data)
+    translated = kind in {"translation", "pure_translation"} or any(item.get("Trans") for item in data)
     yield Subtitle.read(
         {
             "source": source,
@@ -209,12 +209,12 @@ def _subtitle(key: str, output: Mapping[str, Any], source: str, request: Mapping
     )
 
 
-def _segments(items: list[Any]) -> list[Any]:
+def _segments(items: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """AI recognition lists several texts with boxes for one moment of the picture; elsewhere a segment is one text."""
-    if not (items and "TextSet" in _mapping(items[0])):
+    if not (items and "TextSet" in items[0]):
         return items
-    joined = []
-    for item in map(_mapping, items):
+    joined: list[Mapping[str, Any]] = []
+    for item in items:
         texts = [_mapping(text) for text in as_items(item.get("TextSet"))]
         confidences = [value for value in (finite(text.get("Confidence")) for text in texts) if value is not None]
         text = "\n".join(str(text.get("Text") or "") for text in texts)

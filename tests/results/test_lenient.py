@@ -166,12 +166,29 @@ def test_a_wrong_value_is_lost_alone() -> None:
     assert [(stream.fps, stream.codec) for stream in metadata.video_streams] == [(None, "h264")]
 
 
+def test_a_wrong_item_of_a_list_is_lost_alone() -> None:
+    """A null is no item; one that cannot be read keeps its place, so that the others keep theirs."""
+    streams = [None, "broken", {"Codec": "h264", "Bitrate": "fast"}, {"Codec": "hevc"}]
+    [metadata] = find_metadata({"W": {"MetaData": {"Size": 1, "VideoStreamSet": streams}}})
+    assert [stream.codec for stream in metadata.video_streams] == [None, "h264", "hevc"]
+    assert metadata.size == 1
+
+
 def test_a_wrong_segment_is_lost_alone() -> None:
     """One broken sentence among many leaves the others, and their order."""
     line = {"StartTimeOffset": 1, "EndTimeOffset": 2, "Text": "a"}
-    broken = [line, line | {"EndTimeOffset": "late"}, line | {"Text": None}, {"Wordlist": {}}, line | {"Text": "z"}]
+    broken = [
+        line,
+        None,
+        "text",
+        line | {"EndTimeOffset": "late"},
+        line | {"Text": None},
+        {"Wordlist": {}},
+        line | {"Text": "z"},
+    ]
     body = {"W": {"AsrFullTextTask": {"Status": "SUCCESS", "Output": {"SegmentSet": broken}}}}
     [subtitle] = find_subtitles(body)
+    assert subtitle.segment_count == 5
     assert [(one.start, one.end, one.text) for one in subtitle.segments] == [
         (1, 2, "a"),
         (1, 0, "a"),

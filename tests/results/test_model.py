@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_mps.results.media import AudioStream, MediaMetadata, VideoStream, find_metadata
 from airflow_provider_mps.results.model import as_items, finite, parse_time
+from airflow_provider_mps.results.subtitles import find_subtitles
 from airflow_provider_mps.results.task import TaskState
 from tests.answers import sample, successes
 
@@ -78,6 +79,16 @@ def test_times_of_a_running_task() -> None:
 def test_a_number_is_finite_or_none(value: Any, expected: float | None) -> None:
     """JSON knows neither NaN nor infinity, so a result does not either."""
     assert finite(value) == expected
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "-inf"])
+def test_no_result_holds_a_number_that_json_has_not(value: Any) -> None:
+    """It is absent, in metadata and in segments alike, and alone."""
+    [metadata] = find_metadata({"W": {"MetaData": {"Duration": value, "Size": 1}}})
+    assert (metadata.duration, metadata.size) == (None, 1)
+    line = {"Text": "a", "EndTimeOffset": value, "Confidence": value}
+    [subtitle] = find_subtitles({"W": {"AsrFullTextTask": {"Output": {"SegmentSet": [line]}}}})
+    assert [(one.text, one.end, one.confidence) for one in subtitle.segments] == [("a", 0.0, None)]
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,22 @@ def test_what_is_no_place_is_no_file() -> None:
     assert find_outputs(body) == ()
 
 
+@pytest.mark.parametrize(
+    ("body", "kind", "language"),
+    [
+        ({"W": {"TransTextTask": {"SubtitleResults": [{"Path": "/a.vtt", "TransDst": "en"}]}}}, "subtitle", "en"),
+        ({"W": {"AsrFullTextTask": {"SubtitleInfo": {"Path": "/a.vtt", "Language": "ja"}}}}, "subtitle", "ja"),
+        ({"W": {"VideoRemakeTask": {"Output": {"Path": "/a.mp4"}}}}, "video_remake", None),
+        ({"FutureTask": {"Output": {"Path": "/a.mp4"}}}, "future", None),
+        ({"Path": "/a.mp4"}, "file", None),
+    ],
+)
+def test_kind_and_language_of_any_file(body: dict[str, Any], kind: str, language: str | None) -> None:
+    """A task that nobody named here gives its files its own name; the language stands beside a subtitle."""
+    [output] = find_outputs(body)
+    assert (output.kind, output.language) == (kind, language)
+
+
 def test_a_file_named_twice_is_listed_once() -> None:
     """SubtitlePath, Path and the language's own Path are often the same file."""
     output = {"SubtitlePath": "/s.vtt", "Path": "/s.vtt", "SubtitleResults": [{"Path": "/s.vtt"}], "OutputStorage": COS}

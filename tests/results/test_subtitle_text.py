@@ -65,8 +65,8 @@ def test_srt_to_the_letter() -> None:
 
 def test_vtt_to_the_letter() -> None:
     """A head, points in the times, character references for markup."""
-    assert _write([Segment(start=0, end=1.5, text="a <b> & c --> d")], "vtt") == (
-        "WEBVTT\n\n1\n00:00:00.000 --> 00:00:01.500\na &lt;b&gt; &amp; c --&gt; d\n\n"
+    assert _write([Segment(start=0, end=1.5, text='a <b> & "c" --> d')], "vtt") == (
+        'WEBVTT\n\n1\n00:00:00.000 --> 00:00:01.500\na &lt;b&gt; &amp; "c" --&gt; d\n\n'
     )
 
 

@@ -218,6 +218,20 @@ def test_the_files_of_each_language() -> None:
     ]
 
 
+def test_a_part_without_a_status_is_read() -> None:
+    """Older answers and future ones may wrap an output without saying how it went."""
+    body = {"WorkflowTask": {"AsrFullTextTask": {"Output": {"SegmentSet": [LINE], "SubtitlePath": "/a.vtt"}}}}
+    [subtitle] = find_subtitles(body)
+    assert (subtitle.segment_count, subtitle.files[0].path) == (1, "/a.vtt")
+
+
+def test_a_file_that_only_vod_knows() -> None:
+    """A subtitle may have a FileId and no path."""
+    body = {"WorkflowTask": {"SmartEraseTaskResult": {"Status": "SUCCESS", "Output": {"TranslateSubtitleFileId": "7"}}}}
+    [subtitle] = find_subtitles(body)
+    assert [(file.path, file.file_id) for file in subtitle.files] == [(None, "7")]
+
+
 @pytest.mark.parametrize("status", ["FAIL", "PROCESSING"])
 def test_parts_without_output_have_no_subtitles(status: str) -> None:
     """A part that failed or still runs writes null."""
