@@ -5,9 +5,10 @@ a job must survive those, so the question is put to Airflow, and any doubt means
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowException
+log = logging.getLogger(__name__)
 
 # What a user makes of a task that runs: mark failed, mark success, Clear. The heartbeat of the task then ends it.
 _ENDED_WHILE_RUNNING = {"failed", "success", "skipped", "removed", "restarting"}
@@ -36,7 +37,8 @@ def _state(ti: Any) -> str | None:
         answer = RuntimeTaskInstance.get_task_states(
             dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
         )
-    except (AirflowException, OSError, RuntimeError, AttributeError):  # no API server, or no supervisor to ask it
+    except Exception:  # whatever goes wrong with the question, the answer is not known
+        log.debug("Airflow did not tell the state of %s", ti, exc_info=True)
         return None
     states = list(answer.get(ti.run_id, {}).values())
     return str(states[0]).lower() if len(states) == 1 else None

@@ -17,7 +17,7 @@ from airflow_provider_mps.client.actions import Action
 from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.retry import DEFAULT_ATTEMPTS, clock_correction, policy
 from airflow_provider_mps.client.wire import MAX_RESPONSE_BYTES, Request, Response, decode, encode, no_answer
-from airflow_provider_mps.errors import MpsApiError, MpsTransportError
+from airflow_provider_mps.errors import MpsApiError, MpsConfigError, MpsTransportError
 
 log = logging.getLogger(__name__)
 ResultT = TypeVar("ResultT")
@@ -47,7 +47,12 @@ class AsyncMpsClient:
         :raises MpsConfigError: its parameters cannot be sent.
         """
         if self.attempts == 1:
-            return await self._once(action)
+            try:
+                return await self._once(action)
+            except MpsApiError as error:
+                if not clock_correction(error):
+                    raise
+                return await self._once(action)
         return await tenacity.AsyncRetrying(**policy(action, self.attempts))(self._once, action)
 
     async def _once(self, action: Action[ResultT]) -> ResultT:
@@ -81,7 +86,10 @@ class AsyncMpsClient:
         ca_file = self.config.ca_file
         self._proxy = self.config.resolve_proxy()
         # Reading certificates takes long enough to be noticed by every other trigger of the loop.
-        context = await asyncio.to_thread(_tls_context, ca_file) if ca_file else True
+        try:
+            context = await asyncio.to_thread(_tls_context, ca_file) if ca_file else True
+        except ssl.SSLError as error:
+            raise MpsConfigError(f"verify names {ca_file}, which holds no certificates: {error.reason}") from None
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=context),
             timeout=aiohttp.ClientTimeout(total=self.config.timeout, sock_connect=self.config.connect_timeout),

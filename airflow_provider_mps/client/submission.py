@@ -23,6 +23,7 @@ from airflow_provider_mps.client.retry import should_retry
 from airflow_provider_mps.client.sync import MpsClient
 from airflow_provider_mps.errors import (
     MpsApiError,
+    MpsConfigError,
     MpsSessionClash,
     MpsSubmitUnknown,
     MpsTaskNotFound,
@@ -39,6 +40,7 @@ _SEND_ATTEMPTS = 8
 _FIND_PASSES = 6
 _MOST_LOOKS = 1000
 _CLOCK_TOLERANCE = 600
+_NOT_FOUND_GRACE = 90
 PAUSE = 1.0  # seconds; grows from one attempt to the next
 
 
@@ -48,6 +50,8 @@ class Identity:
     What makes one intended job different from every other.
 
     :param epoch: grows when a user clears the task, stays the same over Airflow's retries.
+    :param run_start: Unix seconds at which the run began: tells it from a run of the same name in another deployment,
+        or one that was deleted and made again.
     """
 
     dag_id: str
@@ -55,6 +59,7 @@ class Identity:
     task_id: str
     map_index: int
     epoch: int
+    run_start: float = 0.0
 
     def session_id(self, generation: int) -> str:
         """48 safe characters; MPS takes 50, so names are hashed, never cut."""
@@ -66,7 +71,8 @@ class Identity:
         return f"airflow-{self._digest('context', 0)}"
 
     def _digest(self, purpose: str, generation: int) -> str:
-        parts = [purpose, self.dag_id, self.run_id, self.task_id, self.map_index, self.epoch, generation]
+        task = [self.dag_id, self.run_id, self.run_start, self.task_id, self.map_index]
+        parts = [purpose, *task, self.epoch, generation]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40]
 
 
@@ -77,6 +83,7 @@ class Job:
 
     :param sent_at: Unix seconds of the first time it was sent: its deadline counts from here.
     :param mps_task_id: None as long as no answer came.
+    :param refused: MPS certainly did not take it, so that it may be sent again.
     :param how: ``submitted``, ``reattached`` to what an earlier try sent, or ``recovered`` after a lost answer.
     """
 
@@ -86,6 +93,7 @@ class Job:
     sent_at: float
     mps_task_id: str | None = None
     request_id: str | None = None
+    refused: bool = False
     how: str = "submitted"
 
     def as_dict(self) -> dict[str, Any]:
@@ -119,7 +127,8 @@ class Submission:
     :param ledger: None where there is no memory: then a retry recognises the job of an earlier try by its SessionId.
     :param tried_before: an earlier try may have sent the job.
     :param started: Unix seconds before which no try can have sent it.
-    :param resubmit_if_unknown: send again when it cannot be told what became of an earlier job.
+    :param allow_partial: a job of which only some parts failed has not failed.
+    :param resubmit_if_unknown: send again, once, when it cannot be told what became of an earlier job.
     """
 
     def __init__(
@@ -131,6 +140,7 @@ class Submission:
         *,
         tried_before: bool,
         started: float,
+        allow_partial: bool = False,
         resubmit_if_unknown: bool = False,
     ) -> None:
         self.client = client
@@ -139,11 +149,13 @@ class Submission:
         self.ledger = ledger
         self.tried_before = tried_before
         self.started = started
+        self.allow_partial = allow_partial
         self.resubmit_if_unknown = resubmit_if_unknown
         self.own_session = action.own_session_id
         self.fingerprint = _fingerprint(action)
         self.in_flight: str | None = None
         self._stopped = False
+        self._resubmitted = False
 
     def once(self) -> Job:
         """
@@ -155,23 +167,28 @@ class Submission:
         :raises MpsError: MPS refused it, or could not be reached.
         """
         job = self._remembered()
-        fresh = job is None and (self.ledger is not None or not self.tried_before)
-        job = job or self._new(generation=0)
+        fresh = job.refused if job else self.ledger is not None or not self.tried_before
+        if job is None or job.refused:
+            job = self._new(job.generation if job else 0)
         while (settled := self._settle(job, fresh=fresh)) is None:
             job, fresh = self._new(job.generation + 1), True
         return settled
 
     def cleared(self) -> Job | None:
-        """The last job from before a user cleared the task, or changed its request; None if there was none."""
+        """The last job from before a user cleared the task; None if there was none."""
         job = self.ledger.load() if self.ledger else None
-        return None if job is None or self._is_current(job) else job
+        return None if job is None or job.epoch == self.identity.epoch else job
 
     def _remembered(self) -> Job | None:
         job = self.ledger.load() if self.ledger else None
-        return job if job and self._is_current(job) else None
-
-    def _is_current(self, job: Job) -> bool:
-        return (job.epoch, job.fingerprint) == (self.identity.epoch, self.fingerprint)
+        if job is None or job.epoch != self.identity.epoch:
+            return None
+        if job.fingerprint != self.fingerprint:
+            # A template that renders anew at each try (a signed address, say) is no reason to pay again.
+            log.warning(
+                "The request has changed since an earlier try sent it; that try's job counts. Clear sends anew."
+            )
+        return job
 
     def _new(self, generation: int) -> Job:
         return Job(self.identity.epoch, self.fingerprint, generation, sent_at=time.time())
@@ -189,7 +206,7 @@ class Submission:
         if not fresh and not (session and time.time() - first_sent < _DEDUPLICATED):
             why = "an earlier try may have sent it and did not live to see the answer"
             return self._recover(job, session, why, ours=False)
-        return self._send(job, session)
+        return self._send(job, session, fresh=fresh)
 
     def _look_up(self, job: Job, mps_task_id: str) -> Job | None:
         """The job of an earlier try, unless it has failed."""
@@ -202,8 +219,9 @@ class Submission:
                 return replace(job, how="reattached")
             if not error.task_unknown:
                 raise
-            if self.resubmit_if_unknown:
-                log.warning("MPS task %s is no longer known to MPS; submitting anew, as asked.", mps_task_id)
+            if time.time() - job.sent_at < _NOT_FOUND_GRACE:
+                return replace(job, how="reattached")
+            if self._may_resubmit(f"{mps_task_id} is no longer known to MPS"):
                 return None
             raise MpsTaskNotFound(
                 "was submitted by an earlier try and is no longer known to MPS, so nothing is submitted. Clear the "
@@ -213,7 +231,7 @@ class Submission:
         return self._unless_failed(replace(job, how="reattached"), detail)
 
     def _unless_failed(self, job: Job, detail: TaskDetail) -> Job | None:
-        if not (detail.is_finished and detail.failures) or self.own_session:
+        if not detail.has_failed(allow_partial=self.allow_partial) or self.own_session:
             return job  # with a SessionId of the user's own there is no next generation
         log.info("MPS task %s of an earlier try has failed; submitting a new job.", job.mps_task_id)
         return None
@@ -222,7 +240,7 @@ class Submission:
         """Send nothing more; may be called from a signal handler or another thread."""
         self._stopped = True
 
-    def _send(self, job: Job, session: str | None) -> Job | None:
+    def _send(self, job: Job, session: str | None, *, fresh: bool) -> Job | None:
         action = self.action.tagged(session, self.identity.marker)
         self._save(job)
         self.in_flight = session
@@ -234,6 +252,10 @@ class Submission:
             for attempt in range(_SEND_ATTEMPTS):
                 if attempt:
                     self._pause(min(PAUSE * 2**attempt, 30 * PAUSE))
+                if self._stopped:
+                    raise MpsTransportError(
+                        "not sent: the task was killed", action=action.name, may_have_run=ambiguous or not fresh
+                    )
                 try:
                     answer = sender.call(action)
                 except (MpsApiError, MpsTransportError) as error:
@@ -243,9 +265,11 @@ class Submission:
                         self._unknown(job, str(error))
                         return None
                     again = should_retry(action, error) or (session and error.retryable)
-                    if self._stopped or not again or attempt == _SEND_ATTEMPTS - 1:
-                        raise  # whatever became of it: the next try sends the same SessionId
                     ambiguous = ambiguous or error.may_have_run
+                    if not again or attempt == _SEND_ATTEMPTS - 1:
+                        if fresh and not ambiguous:
+                            self._save(replace(job, refused=True))
+                        raise  # if it may have arrived after all, the next try sends the same SessionId
                     log.warning("%s. Sending it again%s.", error, " with the same SessionId" if session else "")
                 else:
                     # Logged before anything can fail, so that the job can be found whatever happens next.
@@ -285,7 +309,8 @@ class Submission:
 
     def _find(self, session: str, job: Job) -> TaskDetail | None:
         """Look through the tasks since the job may have been sent; lists may lag, so several times."""
-        since = min(self.started, job.sent_at) - _CLOCK_TOLERANCE
+        first_sent = job.sent_at if self.ledger is not None or not self.tried_before else self.started
+        since = min(first_sent, job.sent_at) - _CLOCK_TOLERANCE
         seen: set[str] = set()
         for attempt in range(_FIND_PASSES):
             if attempt:
@@ -296,11 +321,19 @@ class Submission:
 
     def _unknown(self, job: Job, why: str) -> None:
         """Leave this generation behind if that was asked for; else a person has to look."""
-        if not self.resubmit_if_unknown:
+        if not self._may_resubmit(f"may have taken {self.action.name} already: {why}"):
             raise MpsSubmitUnknown(
                 action=self.action.name, why=why, sent_at=job.sent_at, session_context=self.identity.marker
             )
-        log.warning("MPS may have accepted %s already (%s); submitting anew, as asked.", self.action.name, why)
+
+    def _may_resubmit(self, why: str) -> bool:
+        """Once in a try, and not in haste: each time may be paid for."""
+        if not self.resubmit_if_unknown or self._resubmitted:
+            return False
+        self._resubmitted = True
+        log.warning("MPS %s. Submitting anew, as resubmit_if_unknown asks.", why)
+        self._pause(5 * PAUSE)
+        return True
 
     def _save(self, job: Job) -> None:
         if self.ledger is not None:
@@ -321,19 +354,35 @@ def find_by_session(
     """
     seen = set() if seen is None else seen
     start = f"{datetime.fromtimestamp(since, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    looks = 0
     for status in (TaskStatus.WAITING, TaskStatus.PROCESSING, TaskStatus.FINISH):
         token: str | None = None
-        while token != "":
+        while token != "" and looks < _MOST_LOOKS:
             page = client.call(DescribeTasks(status=status.value, limit=100, start_time=start, scroll_token=token))
             for item in page.tasks:
                 early = item.create_time is not None and item.create_time.timestamp() < since
-                if early or not item.mps_task_id or item.mps_task_id in seen or len(seen) >= _MOST_LOOKS:
+                if early or item.mps_task_id in seen:
                     continue
                 seen.add(item.mps_task_id)
-                detail = client.call(describe(item.mps_task_id))
-                if detail.session_id == session_id:
+                looks += 1
+                detail = _detail_of(client, item.mps_task_id)
+                if detail is not None and detail.session_id == session_id:
                     yield detail
             token = page.scroll_token
+    if looks >= _MOST_LOOKS:
+        log.warning("Looked at %d tasks for SessionId %s and found it in none of them.", looks, session_id)
+
+
+def _detail_of(client: MpsClient, mps_task_id: str) -> TaskDetail | None:
+    """What a listed task says; None for one that the list knows and DescribeTaskDetail does not."""
+    try:
+        return client.call(describe(mps_task_id))
+    except MpsConfigError:
+        return None
+    except MpsApiError as error:
+        if error.task_unknown:
+            return None
+        raise
 
 
 def _fingerprint(action: SubmitAction) -> str:

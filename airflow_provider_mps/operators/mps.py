@@ -17,7 +17,6 @@ from airflow_provider_mps.rendering import mask_secrets_in
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-    from jinja2 import Environment
 
 __all__ = [
     "MpsAbortTaskOperator",
@@ -113,9 +112,11 @@ class MpsActionOperator(BaseOperator):
         self.mps_conn_id = mps_conn_id
         self.region = region
 
-    def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
-        super().render_template_fields(context, jinja_env)
-        mask_secrets_in(self.parameters)
+    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
+        # Not render_template_fields, which Airflow does not call on a mapped task.
+        super()._do_render_template_fields(parent, *args, **kwargs)
+        if parent is self:
+            mask_secrets_in(self.parameters)
 
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow passes it
         from airflow_provider_mps.client.actions import RawAction

@@ -20,7 +20,6 @@ from airflow_provider_mps.task_state import TaskStateLedger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-    from jinja2 import Environment
 
     from airflow_provider_mps.client.actions import SubmitAction
     from airflow_provider_mps.client.submission import Identity, Job, Submission
@@ -113,9 +112,11 @@ class MpsSubmitOperator(BaseOperator):
 
         return MpsHook(self.mps_conn_id, region=self.region)
 
-    def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
-        super().render_template_fields(context, jinja_env)
-        mask_secrets_in(self.request)
+    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
+        # Not render_template_fields, which Airflow does not call on a mapped task.
+        super()._do_render_template_fields(parent, *args, **kwargs)
+        if parent is self:
+            mask_secrets_in(self.request)
 
     # Send.
 
@@ -158,14 +159,14 @@ class MpsSubmitOperator(BaseOperator):
         from airflow_provider_mps.client.submission import Submission
         from airflow_provider_mps.errors import MpsSessionClash, MpsSubmitUnknown
 
-        started = context["dag_run"].start_date or context["ti"].start_date
         self._submission = Submission(
             self.hook.get_conn(),
             action,
             self._identity(context),
             TaskStateLedger.of(context),
             tried_before=context["ti"].try_number > self._first_try(context),
-            started=started.timestamp(),
+            started=self._run_start(context),
+            allow_partial=self.allow_partial,
             resubmit_if_unknown=self.resubmit_if_unknown,
         )
         if self.cancel_on_kill and (before := self._submission.cleared()) and before.mps_task_id:
@@ -174,6 +175,10 @@ class MpsSubmitOperator(BaseOperator):
             return self._submission.once()
         except (MpsSubmitUnknown, MpsSessionClash) as error:
             raise AirflowFailException(str(error)) from error  # a retry would change nothing, or pay twice
+
+    def _run_start(self, context: Context) -> float:
+        started = context["dag_run"].start_date or context["dag_run"].run_after
+        return started.timestamp() if started else 0.0
 
     def _first_try(self, context: Context) -> int:
         """The number of the first try since the task was last cleared."""
@@ -184,7 +189,14 @@ class MpsSubmitOperator(BaseOperator):
 
         ti = context["ti"]
         # max_tries stays the same over retries and grows with each Clear.
-        return Identity(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index, ti.max_tries)
+        return Identity(
+            ti.dag_id,
+            ti.run_id,
+            ti.task_id,
+            map_index=-1 if ti.map_index is None else ti.map_index,
+            epoch=ti.max_tries,
+            run_start=self._run_start(context),
+        )
 
     # Wait.
 
@@ -329,7 +341,7 @@ class MpsSubmitOperator(BaseOperator):
         if not (self._mps_task_id or session) or not ended_while_running(self._ti):
             return
         config = replace(self.hook.get_conn().config, timeout=_KILL_BUDGET / 2)
-        with MpsClient(config, attempts=1) as client:
+        with MpsClient(config, attempts=3) as client:
             mps_task_id = self._mps_task_id
             if mps_task_id is None and session:  # killed while the answer was on its way
                 found = next(iter(find_by_session(client, session, since=time.time() - 600)), None)

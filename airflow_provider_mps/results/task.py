@@ -92,6 +92,14 @@ class TaskDetail(TaskState):
         status = self.status or "no status"
         return f"{status} ({notes})" if notes else status
 
+    def has_failed(self, *, allow_partial: bool = False) -> bool:
+        """
+        Whether the task ended and a part of it failed.
+
+        :param allow_partial: accept failed parts as long as at least one part succeeded.
+        """
+        return bool(self.is_finished and self.failures and not (allow_partial and self.verdict.succeeded))
+
     def raise_for_failure(self, mps_task_id: str, *, allow_partial: bool = False) -> None:
         """
         Return only if the task ended in success.
@@ -105,7 +113,7 @@ class TaskDetail(TaskState):
         verdict = self.verdict
         if not self.is_finished:
             raise MpsTaskNotFinished(f"has not finished: {self.summary}", mps_task_id=mps_task_id)
-        if verdict.failures and not (allow_partial and verdict.succeeded):
+        if self.has_failed(allow_partial=allow_partial):
             raise MpsTaskFailed(
                 mps_task_id=mps_task_id,
                 failures=verdict.failures,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import logging
 import random
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from airflow_provider_mps.client.patience import Patience
 
 _CONNECTION_TIMEOUT = 30.0
-_QUESTION_TIMEOUT = 3.0
-_ABORT_TIMEOUT = 6.0
+_QUESTION_TIMEOUT = 6.0
+_ABORT_TIMEOUT = 9.0
+_ABORT_ATTEMPTS = 8
 _CONNECTION_ATTEMPTS = 4
 
 
@@ -90,7 +92,8 @@ class MpsTaskTrigger(BaseTrigger):
             status, message = await self._watch(patience)
         except asyncio.CancelledError:
             if not hasattr(BaseTrigger, "on_kill"):  # Airflow before 3.3 says it in no other way
-                await self.on_kill()
+                with contextlib.suppress(Exception):  # any other exception would fail the task instead of moving it
+                    await self.on_kill()
             raise
         self._fired = True
         payload = {
@@ -122,7 +125,8 @@ class MpsTaskTrigger(BaseTrigger):
         from airflow_provider_mps.user_action import ended_while_deferred
 
         try:
-            return await sync_to_async(ended_while_deferred)(self.task_instance)
+            # Not one after the other, or two hundred tasks that a user ends at once would run out of time.
+            return await sync_to_async(ended_while_deferred, thread_sensitive=False)(self.task_instance)
         except asyncio.CancelledError:  # on a failover Airflow cancels the question itself: doubt
             return False
 
@@ -132,6 +136,7 @@ class MpsTaskTrigger(BaseTrigger):
         from airflow_provider_mps.errors import MpsError
 
         async with await self._connect() as client:
+            client.attempts = _ABORT_ATTEMPTS  # MPS takes twenty a second, and a user may end hundreds
             try:
                 await client.call(ManageTask(task_id=self.mps_task_id))
                 outcome = abort_outcome(self.mps_task_id, None)
@@ -149,11 +154,19 @@ class MpsTaskTrigger(BaseTrigger):
     async def _watch(self, patience: Patience) -> tuple[str, str]:
         from airflow_provider_mps.errors import MpsError
 
-        try:
-            client = await self._connect()
-        except (AirflowException, MpsError, TimeoutError, OSError) as error:
-            await asyncio.sleep(self.earliest_event)
-            return "error", f"{type(error).__name__}: {error}"
+        while True:
+            try:
+                client = await self._connect()
+                break
+            except (AirflowException, MpsError, TimeoutError, OSError) as error:
+                # Airflow says "isn't defined" also when it could not look; only the worker's own look is certain.
+                over = isinstance(error, MpsError) or time.time() - patience.answered >= patience.outage_tolerance
+                await asyncio.sleep(max(self.earliest_event, 0.0 if over else self.poll_interval))
+                if over:
+                    return "error", f"{type(error).__name__}: {error}"
+                self.log.warning("MPS task %s: the triggerer cannot read its connection: %s", self.mps_task_id, error)
+                if self.deadline is not None and time.time() >= self.deadline:
+                    return "timeout", "the deadline has come"
         async with client:
             # Spread, so that a restarted triggerer does not send all its first looks at once.
             await asyncio.sleep(max(self.earliest_event, self._until_deadline(random.uniform(0, self.poll_interval))))

@@ -117,6 +117,15 @@ def test_f03_killed_after_acceptance(airflow: LocalAirflow, mps: LocalMpsProcess
     assert "had accepted SessionId" in airflow.log("e2e_dies", "dies", "job", try_number=2)
 
 
+def test_mapped_requests_with_secrets(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
+    """Two mapped tasks over one request are two jobs; what is secret in it is looked for by the test of secrets."""
+    counted = Counted(mps)
+    airflow.trigger("e2e_mapped", "mapped", {"name": "talk.mp4"})
+    *_, states = airflow.wait_for_run("e2e_mapped", "mapped", timeout=90)
+    assert states == {"job": "success"}
+    assert counted.jobs == 2
+
+
 def test_f21_deadline_while_deferred(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
     """F21: past its timeout a job that still waits is aborted, and the task fails with its TaskId and no retry."""
     counted = Counted(mps)

@@ -8,13 +8,17 @@ import inspect
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import tenacity
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferralError, TaskDeferred
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.triggers.base import BaseTrigger
 
+from airflow_provider_mps.client import retry as retry_policy
+from airflow_provider_mps.client import submission
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsApiError, MpsError, MpsStateUnknown
@@ -323,6 +327,7 @@ def test_f04_a_crashed_trigger_is_taken_up_by_the_retry(airflow_mps: LocalMps, d
 def test_f24_a_retry_does_not_restart_the_clock(airflow_mps: LocalMps, deferrable: bool, store: bool) -> None:
     """F22, F24: the deadline counts from the first submission, also for a try that takes the job up later."""
     context = new_context(store=store)
+    context["dag_run"].start_date -= timedelta(seconds=2000)
     context["ti"].crash_on_push = True
     with pytest.raises(Crash):
         submit(MpsProcessMediaOperator, "talk.queued.mp4", context=context, deferrable=deferrable)
@@ -331,8 +336,6 @@ def test_f24_a_retry_does_not_restart_the_clock(airflow_mps: LocalMps, deferrabl
     if store:
         stored = context["task_state_store"].get("mps_job")
         context["task_state_store"].set("mps_job", {**stored, "sent_at": stored["sent_at"] - 1000})
-    else:
-        context["dag_run"].start_date = context["ti"].start_date.fromtimestamp(task.created)
     started = time.monotonic()
     with pytest.raises(AirflowFailException, match="has not ended within 5 seconds of its submission"):
         submit(MpsProcessMediaOperator, "talk.queued.mp4", context=retry(context), deferrable=deferrable, timeout=5)
@@ -480,3 +483,60 @@ def test_f23_the_clock_starts_when_the_job_is_sent(airflow_mps: LocalMps, deferr
         submit(MpsProcessMediaOperator, "talk.queued.mp4", context=context, deferrable=deferrable, timeout=1.5)
     assert time.time() - started < 4
     assert 0 <= context["task_state_store"].get("mps_job")["sent_at"] - started < 0.5
+
+
+def test_f19_a_killed_submission_sends_nothing_more(airflow_mps: LocalMps, airflow_says: Says) -> None:
+    """F19: a kill while MPS refuses for the rate: the next attempt is not made, and no job comes to be."""
+    airflow_says("failed")
+    airflow_mps.backend.faults.add(Fault("throttle", action="ProcessMedia"))
+    operator = new_operator(MpsProcessMediaOperator)()
+    checked = operator._checked
+
+    def kill_first() -> Any:
+        threading.Timer(0.3, operator.on_kill).start()
+        return checked()
+
+    operator._checked = kill_first  # type: ignore[method-assign]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(submission, "PAUSE", 1.0)
+        with pytest.raises(MpsError):
+            operator.execute(new_context(store=True))
+    assert jobs(airflow_mps) == []
+
+
+def test_f15_many_ended_at_once_are_all_aborted(airflow_mps: LocalMps, airflow_says: Says) -> None:
+    """F15: MPS takes twenty Aborts a second: sixty deferred tasks that a user ends at once are still all aborted."""
+    airflow_says("failed", seconds=0.03)
+    triggers = [_deferred_trigger(airflow_mps) for _ in range(60)]
+
+    async def kill() -> None:
+        await asyncio.gather(*(trigger.on_kill() for trigger in triggers))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retry_policy, "PAUSES", tenacity.wait_random_exponential(multiplier=0.5, max=8))
+        asyncio.run(kill())
+    assert len(airflow_mps.backend.aborts) == 60
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), EOFError()], ids=repr)
+def test_any_error_of_the_question_is_doubt(
+    airflow_mps: LocalMps, airflow_says: Says, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Whatever Airflow's answer fails with, a cancelled trigger stays cancelled, and nothing is aborted."""
+    airflow_says(error=error)
+    monkeypatch.delattr(BaseTrigger, "on_kill", raising=False)
+    trigger = _deferred_trigger(airflow_mps, poll_interval=60)
+
+    async def cancel() -> None:
+        async def drain() -> None:
+            async for _ in trigger.run():
+                pass
+
+        run = asyncio.create_task(drain())
+        await asyncio.sleep(0.3)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+
+    asyncio.run(cancel())
+    assert airflow_mps.backend.aborts == []

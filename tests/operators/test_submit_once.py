@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsApiError, MpsConfigError, MpsTaskFailed, MpsTaskNotFound, MpsTransportError
 from airflow_provider_mps.operators.mps import MpsBatchProcessMediaOperator, MpsProcessMediaOperator
 from airflow_provider_mps.operators.submit import MpsSubmitOperator
-from tests.harness import Crash, clear, new_context, retry
+from tests.harness import Crash, clear, new_context, refusal, retry
 from tests.operators.submitting import (
     ALL_KINDS,
     KINDS,
@@ -163,10 +164,13 @@ def test_f08_a_job_that_mps_forgot(airflow_mps: LocalMps, deferrable: bool) -> N
         submit(MpsProcessMediaOperator, context=context, deferrable=deferrable)
     first = jobs(airflow_mps)[0]
     airflow_mps.backend.tasks.clear()
+    store = context["task_state_store"]
+    store.set("mps_job", {**store.get("mps_job"), "sent_at": store.get("mps_job")["sent_at"] - 1000})
+    arguments = {"deferrable": deferrable, "timeout": 5000}
     with pytest.raises(MpsTaskNotFound, match=f"(?s){first}.*resubmit_if_unknown"):
-        submit(MpsProcessMediaOperator, context=retry(context), deferrable=deferrable)
+        submit(MpsProcessMediaOperator, context=retry(context), **arguments)
     assert jobs(airflow_mps) == []
-    again = submit(MpsProcessMediaOperator, context=retry(context), deferrable=deferrable, resubmit_if_unknown=True)
+    again = submit(MpsProcessMediaOperator, context=retry(context), resubmit_if_unknown=True, **arguments)
     assert jobs(airflow_mps) == [again]
 
 
@@ -292,12 +296,79 @@ def test_mapped_tasks_have_a_job_each(airflow_mps: LocalMps, store: bool) -> Non
     assert len({task.request["SessionId"] for task in airflow_mps.backend.tasks.values()}) == 100
 
 
-def test_a_changed_request_is_a_new_job(airflow_mps: LocalMps) -> None:
-    """Airflow reuses mapped indexes: a stored job of another request is not taken up."""
-    context = new_context(store=True)
-    first = submit(MpsBatchProcessMediaOperator, "a.mp4", context=context)
-    second = submit(MpsBatchProcessMediaOperator, "b.mp4", context=retry(context))
+@STORES
+@WAYS
+@WITH_SESSION
+def test_a_request_that_renders_anew_is_the_same_job(
+    airflow_mps: LocalMps, kind: Kind, deferrable: bool, store: bool
+) -> None:
+    """A retry whose templates render to something else (a signed address) takes the job up; Clear sends anew."""
+    context = new_context(store=store)
+    context["ti"].crash_on_push = True
+    with pytest.raises(Crash):
+        submit(kind, "a.mp4", context=context, deferrable=deferrable)
+    assert [submit(kind, "b.mp4", context=retry(context), deferrable=deferrable)] == jobs(airflow_mps)
+    assert airflow_mps.backend.aborts == []
+    submit(kind, "b.mp4", context=clear(context), deferrable=deferrable)
+    assert len(jobs(airflow_mps)) == 2
+
+
+@STORES
+@WITH_SESSION
+def test_runs_of_one_name_have_jobs_of_their_own(airflow_mps: LocalMps, kind: Kind, store: bool) -> None:
+    """Another deployment, or a run deleted and made again, has the same names but began at another moment."""
+    first = submit(kind, context=new_context(store=store))
+    time.sleep(0.01)
+    second = submit(kind, context=new_context(store=store))
     assert jobs(airflow_mps) == [first, second]
+
+
+@pytest.mark.parametrize("fault", ["reset", "status"])
+def test_resubmission_is_bounded(airflow_mps: LocalMps, fault: Any) -> None:
+    """Where every answer is lost, resubmit_if_unknown pays for one more job in a try, not for one after another."""
+    airflow_mps.backend.faults.add(Fault(fault, action="BatchProcessMedia", when="after", times=None))
+    with pytest.raises(AirflowFailException, match="not known whether"):
+        submit(MpsBatchProcessMediaOperator, resubmit_if_unknown=True)
+    assert len(jobs(airflow_mps)) == 2
+
+
+@WAYS
+def test_a_partial_success_that_is_accepted_is_not_paid_again(airflow_mps: LocalMps, deferrable: bool) -> None:
+    """With allow_partial a retry takes up a job of which some parts failed."""
+    request = process("talk.partial-failure.mp4")
+    request["MediaProcessTask"] = {"TranscodeTaskSet": [{"Definition": 1}, {"Definition": 2}]}
+    context = new_context(store=True)
+    arguments = {"request": request, "allow_partial": True, "deferrable": deferrable}
+    first = submit(MpsProcessMediaOperator, context=context, **arguments)
+    assert submit(MpsProcessMediaOperator, context=retry(context), **arguments) == first
+    assert jobs(airflow_mps) == [first]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault("throttle", times=None), Fault("error", code="FailedOperation.UserArrears")],
+    ids=["rate", "arrears"],
+)
+@ALL_KINDS
+def test_a_job_that_mps_refused_is_sent_by_the_retry(airflow_mps: LocalMps, kind: Kind, fault: Fault) -> None:
+    """What MPS certainly did not take is no unknown: the next try sends it."""
+    fault = Fault(fault.kind, action=kind.action_name, code=fault.code, times=fault.times)
+    airflow_mps.backend.faults.add(fault)
+    context = new_context(store=True)
+    with pytest.raises(MpsApiError):
+        submit(kind, context=context)
+    airflow_mps.backend.faults.clear()
+    assert [submit(kind, context=retry(context))] == jobs(airflow_mps)
+
+
+def test_the_search_passes_over_what_describe_does_not_know(airflow_mps: LocalMps) -> None:
+    """Lists may name tasks that DescribeTaskDetail does not know (any more); they do not end the search."""
+    for number in range(3):
+        airflow_mps.backend.script([refusal("ResourceNotFound")], f"1250000000-WorkflowTask-other{number}")
+    airflow_mps.backend.faults.add(Fault("reset", action="ProcessMedia", when="after"))
+    task_id = submit(MpsProcessMediaOperator)
+    assert jobs(airflow_mps)[-1] == task_id
+    assert len(jobs(airflow_mps)) == 4
 
 
 @STORES

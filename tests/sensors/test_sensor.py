@@ -84,6 +84,7 @@ def test_a_triggerer_that_cannot_ask_says_so(airflow_mps: LocalMps, monkeypatch:
     connection = "AIRFLOW_CONN_MPS_DEFAULT"
     with monkeypatch.context() as away:
         away.delenv(connection)
+        deferred.trigger.patience["outage_tolerance"] = 0.0  # type: ignore[attr-defined]
         event = first_event(deferred.trigger)
     sensor = MpsTaskSensor(task_id="wait", mps_task_id=deferred.trigger.mps_task_id, deferrable=True)
     with pytest.raises(MpsConfigError, match=r"triggerer cannot wait.*mps_default"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,10 @@ _RELEASED = {
 }
 
 
+# Gives up on a connection that cannot be read at once.
+_IMPATIENT = {"mps_task_id": _UNKNOWN, "started": 0.0, "outage_tolerance": 0.0}
+
+
 def _trigger(task_id: str, **arguments: Any) -> MpsTaskTrigger:
     return MpsTaskTrigger(**{"mps_task_id": task_id, "poll_interval": 0.02, **arguments})
 
@@ -77,7 +82,7 @@ def test_arguments_of_earlier_releases_load(airflow_mps: LocalMps, release: str)
         ([RUNNING], {"deadline": 1.0}, "timeout"),
         ([refusal("AuthFailure.SignatureFailure")], {}, "look"),
         ([RUNNING, refusal("ResourceNotFound")], {}, "look"),
-        ([RUNNING], {"mps_conn_id": "not_there"}, "error"),
+        ([RUNNING], {"mps_conn_id": "not_there", "patience": _IMPATIENT}, "error"),
         ([RUNNING], {"mps_conn_id": "empty_key"}, "error"),
     ],
     ids=["ended", "deadline", "wrong key", "gone", "no connection", "empty key"],
@@ -102,7 +107,7 @@ def test_the_first_look_waits(airflow_mps: LocalMps, monkeypatch: pytest.MonkeyP
     """Also a task that ended long ago, a passed deadline and a missing connection wait for the earliest moment."""
     monkeypatch.setattr(MpsTaskTrigger, "earliest_event", 0.3)
     task_id = airflow_mps.backend.script([DONE])
-    for arguments in ({}, {"deadline": 1.0}, {"mps_conn_id": "not_there"}):
+    for arguments in ({}, {"deadline": 1.0}, {"mps_conn_id": "empty_key"}):
         started = time.monotonic()
         first_event(_trigger(task_id, **arguments))  # type: ignore[arg-type]
         assert time.monotonic() - started >= 0.3
@@ -210,3 +215,26 @@ def test_two_at_once_see_the_same(airflow_mps: LocalMps) -> None:
 
     assert asyncio.run(both()) == ["look", "look"]
     assert {call.action for call in airflow_mps.backend.calls} == {"DescribeTaskDetail"}
+
+
+def test_a_connection_that_comes_back_is_waited_for(airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow says that a connection isn't defined also when its backend is away: the trigger asks on."""
+    task_id = airflow_mps.backend.script([DONE])
+    connection = os.environ["AIRFLOW_CONN_MPS_DEFAULT"]
+
+    async def run() -> str:
+        monkeypatch.delenv("AIRFLOW_CONN_MPS_DEFAULT")
+        asyncio.get_running_loop().call_later(0.3, monkeypatch.setenv, "AIRFLOW_CONN_MPS_DEFAULT", connection)
+        async for event in _trigger(task_id, poll_interval=0.1).run():
+            return str(event.payload["status"])
+        return "none"
+
+    assert asyncio.run(run()) == "look"
+
+
+@pytest.mark.parametrize("seconds", [900, -900])
+def test_a_wrong_clock_does_not_wake_the_worker(airflow_mps: LocalMps, seconds: float) -> None:
+    """A triggerer whose clock is off corrects it and waits on, instead of sending the task to and fro."""
+    airflow_mps.backend.clock_offset = seconds
+    event = first_event(_trigger(airflow_mps.backend.script([RUNNING, RUNNING, DONE])))
+    assert event["message"].startswith("FINISH")

@@ -62,6 +62,12 @@ def e2e_dies() -> None:
     DiesOnceAfterSubmitting(task_id="job", request=_REQUEST, poll_interval=2, retries=2, retry_delay=1)
 
 
+@dag(schedule=None, params=_PARAMS)
+def e2e_mapped() -> None:
+    MpsProcessMediaOperator.partial(task_id="job", wait_for_completion=False).expand(request=[_REQUEST, _REQUEST])
+
+
+e2e_mapped()
 e2e_deferred()
 e2e_sync()
 e2e_deadline()
