@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from airflow_provider_mps.client.patience import Patience
@@ -43,6 +43,26 @@ class TaskWait:
         self.last_seen = "nothing"
         self.last_status = ""
         self._progress = Progress(log, self.mps_task_id)
+
+    @classmethod
+    def of(cls, operator: Any, mps_task_id: str) -> Self:
+        """A wait that begins now, as the arguments of a sensor or a submit operator say."""
+        from airflow_provider_mps.client.patience import Patience
+
+        patience = Patience(
+            mps_task_id,
+            started=time.time(),
+            outage_tolerance=operator.outage_tolerance,
+            not_found_grace=operator.not_found_grace,
+            settle_grace=operator.settle_grace,
+        )
+        return cls(
+            patience,
+            hook=operator.hook,
+            describe_action=getattr(operator, "describe_action", None),  # who submits a job knows its kind by the id
+            allow_partial=operator.allow_partial,
+            log=operator.log,
+        )
 
     def look(self) -> TaskDetail | None:
         """

@@ -23,7 +23,8 @@ from tencentcloud.mps.v20190612 import models, mps_client
 
 from airflow_provider_mps.client.actions import DescribeBatchTaskDetail
 from airflow_provider_mps.client.wire import Response, decode
-from airflow_provider_mps.emulator.backend import LocalMpsBackend, Settings
+from airflow_provider_mps.emulator.backend import LocalMpsBackend
+from airflow_provider_mps.emulator.state import Settings
 from airflow_provider_mps.results.subtitles import Subtitle
 
 ROUNDS = 21

@@ -10,8 +10,8 @@ from hypothesis import settings
 
 from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.credentials import Credentials
-from airflow_provider_mps.emulator.backend import Settings
 from airflow_provider_mps.emulator.server import LocalMps
+from airflow_provider_mps.emulator.state import Settings
 from tests.recorder import Recorder
 from tests.transports import Caller, OverAiohttp, OverRequests
 

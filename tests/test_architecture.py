@@ -21,7 +21,7 @@ LAYERS = [
     {"client"},
     {"hooks", "inputs", "rendering", "task_state", "user_action"},
     {"triggers"},
-    {"waiting"},
+    {"cancelling", "waiting"},
     {"sensors", "operators"},
 ]
 CLIENT = [
@@ -29,6 +29,7 @@ CLIENT = [
     {"config", "retry", "patience", "progress"},
     {"wire"},
     {"sync", "aio"},
+    {"search"},
     {"submission"},
 ]
 RESULTS = [{"redaction", "model"}, {"media", "verdict"}, {"outputs"}, {"subtitles"}, {"task"}, {"result"}]

@@ -9,9 +9,10 @@ import socket
 from aiohttp import web
 
 from airflow_provider_mps.client.config import is_loopback
-from airflow_provider_mps.emulator.backend import Account, LocalMpsBackend, Settings
+from airflow_provider_mps.emulator.backend import LocalMpsBackend
 from airflow_provider_mps.emulator.bodies import Outcome
 from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY, application
+from airflow_provider_mps.emulator.state import Account, Settings
 
 
 def _arguments() -> argparse.Namespace:

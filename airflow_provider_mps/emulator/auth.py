@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping
 
 from airflow_provider_mps.client.signing import ALGORITHM, authorization
-from airflow_provider_mps.emulator.backend import Account, Refusal
+from airflow_provider_mps.emulator.backend import Refusal
+from airflow_provider_mps.emulator.state import Account
 
 _TOLERANCE = 300  # seconds
 _HEADER = re.compile(

@@ -17,9 +17,10 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from airflow_provider_mps.emulator.auth import verify
-from airflow_provider_mps.emulator.backend import Account, Call, LocalMpsBackend, Refusal, Settings
+from airflow_provider_mps.emulator.backend import LocalMpsBackend, Refusal
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.page import render
+from airflow_provider_mps.emulator.state import Account, Call, Settings
 
 SECRET_ID = "AKIDemulator"  # noqa: S105 - as the key below
 SECRET_KEY = "emulator-secret-key"  # noqa: S105 - opens nothing but the emulator

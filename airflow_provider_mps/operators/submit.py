@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,6 +19,7 @@ from airflow_provider_mps.task_state import TaskStateLedger
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_mps.cancelling import Canceller
     from airflow_provider_mps.client.actions import SubmitAction
     from airflow_provider_mps.client.submission import Identity, Job, Submission
     from airflow_provider_mps.hooks.mps import MpsHook
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
 DEFAULT_TIMEOUT = 3 * 86_400.0
 _NEVER_SENT = "0-NotSent-0"
-# Airflow kills the process 5 seconds after SIGTERM.
-_KILL_BUDGET = 4.0
 _STEP = 1.0
 
 
@@ -112,6 +109,12 @@ class MpsSubmitOperator(BaseOperator):
 
         return MpsHook(self.mps_conn_id, region=self.region)
 
+    @cached_property
+    def _canceller(self) -> Canceller:
+        from airflow_provider_mps.cancelling import Canceller
+
+        return Canceller(self.hook, self.log)
+
     def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
         # Not render_template_fields, which Airflow does not call on a mapped task.
         super()._do_render_template_fields(parent, *args, **kwargs)
@@ -170,7 +173,7 @@ class MpsSubmitOperator(BaseOperator):
             resubmit_if_unknown=self.resubmit_if_unknown,
         )
         if self.cancel_on_kill and (before := self._submission.cleared()) and before.mps_task_id:
-            self._abort_cleared(before.mps_task_id)
+            self._canceller.abort_cleared(before.mps_task_id)
         try:
             return self._submission.once()
         except (MpsSubmitUnknown, MpsSessionClash) as error:
@@ -201,17 +204,9 @@ class MpsSubmitOperator(BaseOperator):
     # Wait.
 
     def _new_wait(self, mps_task_id: str) -> TaskWait:
-        from airflow_provider_mps.client.patience import Patience
         from airflow_provider_mps.waiting import TaskWait
 
-        patience = Patience(
-            mps_task_id,
-            started=time.time(),
-            outage_tolerance=self.outage_tolerance,
-            not_found_grace=self.not_found_grace,
-            settle_grace=self.settle_grace,
-        )
-        return TaskWait(patience, hook=self.hook, allow_partial=self.allow_partial, log=self.log)
+        return TaskWait.of(self, mps_task_id)
 
     def _poll(self, wait: TaskWait, deadline: float) -> str:
         while (ended := wait.look()) is None:
@@ -287,67 +282,19 @@ class MpsSubmitOperator(BaseOperator):
 
         fate = "It was left alone (cancel_on_kill is off) and may run on."
         if self.cancel_on_kill:
-            fate = self._abort(wait.mps_task_id, self.hook.get_conn())
+            fate = self._canceller.abort(wait.mps_task_id)
         text = f"has not ended within {self.timeout:g} seconds of its submission; last seen: {wait.last_seen}. {fate}"
         error = MpsTaskTimeout(text, mps_task_id=wait.mps_task_id)
         raise AirflowFailException(str(error)) from error  # a retry would find the same job, and the same deadline
-
-    def _abort(self, mps_task_id: str, client: Any) -> str:
-        from airflow_provider_mps.client.abort import abort_outcome
-        from airflow_provider_mps.client.actions import ManageTask
-        from airflow_provider_mps.errors import MpsError
-
-        try:
-            client.call(ManageTask(task_id=mps_task_id))
-            outcome = abort_outcome(mps_task_id, None)
-        except MpsError as error:
-            outcome = abort_outcome(mps_task_id, error)
-        (self.log.info if outcome.aborted else self.log.warning)("%s", outcome.text)
-        return outcome.text
-
-    def _abort_cleared(self, mps_task_id: str) -> None:
-        """Abort the job from before a Clear: on_kill may have come too late to tell it from a failover."""
-        from airflow_provider_mps.client.actions import describe
-        from airflow_provider_mps.errors import MpsError
-        from airflow_provider_mps.results.verdict import TaskStatus
-
-        try:
-            detail = self.hook.call(describe(mps_task_id))
-        except MpsError as error:
-            self.log.warning("The task was cleared; its MPS task %s was left alone: %s", mps_task_id, error)
-            return
-        if detail.status == TaskStatus.WAITING:
-            self._abort(mps_task_id, self.hook.get_conn())
-        elif not detail.is_finished:
-            self.log.warning("The task was cleared; its MPS task %s runs on and is billed.", mps_task_id)
 
     def on_kill(self) -> None:
         """Abort the job if a user ended the task: one short attempt, on a thread, since a signal may come anywhere."""
         self._killed = True
         if self._submission is not None:
             self._submission.stop()
-        if not self.cancel_on_kill or self._ti is None:
-            return
-        thread = threading.Thread(target=self._abort_if_user_ended_it, name="mps-abort", daemon=True)
-        thread.start()
-        thread.join(_KILL_BUDGET)
-
-    def _abort_if_user_ended_it(self) -> None:
-        from airflow_provider_mps.client.submission import find_by_session
-        from airflow_provider_mps.client.sync import MpsClient
-        from airflow_provider_mps.user_action import ended_while_running
-
         session = self._submission.in_flight if self._submission else None
-        if not (self._mps_task_id or session) or not ended_while_running(self._ti):
-            return
-        config = replace(self.hook.get_conn().config, timeout=_KILL_BUDGET / 2)
-        with MpsClient(config, attempts=3) as client:
-            mps_task_id = self._mps_task_id
-            if mps_task_id is None and session:  # killed while the answer was on its way
-                found = next(iter(find_by_session(client, session, since=time.time() - 600)), None)
-                mps_task_id = found.mps_task_id if found else None
-            if mps_task_id:
-                self._abort(mps_task_id, client)
+        if self.cancel_on_kill and (self._mps_task_id or session):
+            self._canceller.abort_if_user_ended(self._ti, self._mps_task_id, session)
 
 
 class MpsProcessMediaOperator(MpsSubmitOperator):

@@ -199,23 +199,9 @@ class MpsTaskSensor(BaseSensorOperator):
             raise MpsConfigError(f"poke_interval is {self.poke_interval!r}; it must be more than 0 seconds")
 
     def _new_wait(self) -> TaskWait:
-        from airflow_provider_mps.client.patience import Patience
         from airflow_provider_mps.waiting import TaskWait
 
-        patience = Patience(
-            self.mps_task_id,
-            started=time.time(),
-            outage_tolerance=self.outage_tolerance,
-            not_found_grace=self.not_found_grace,
-            settle_grace=self.settle_grace,
-        )
-        return TaskWait(
-            patience,
-            hook=self.hook,
-            describe_action=self.describe_action,
-            allow_partial=self.allow_partial,
-            log=self.log,
-        )
+        return TaskWait.of(self, self.mps_task_id)
 
     def _timed_out(self, wait: TaskWait | None) -> AirflowSensorTimeout:
         return AirflowSensorTimeout(

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_mps.emulator.backend import LocalMpsBackend, Refusal, Settings
+from airflow_provider_mps.emulator.backend import LocalMpsBackend, Refusal
 from airflow_provider_mps.emulator.bodies import Outcome
 from airflow_provider_mps.emulator.page import render
 from airflow_provider_mps.emulator.server import default_accounts
+from airflow_provider_mps.emulator.state import Settings
 from airflow_provider_mps.results.task import TaskDetail
 
 DAY = 86_400

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mps.emulator.backend import Account
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
+from airflow_provider_mps.emulator.state import Account
 from tests.official import (
     Credential,
     OfficialAsyncClient,

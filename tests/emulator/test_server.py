@@ -12,9 +12,9 @@ import requests
 
 from airflow_provider_mps.client.actions import ProcessMedia
 from airflow_provider_mps.client.signing import authorization
-from airflow_provider_mps.emulator.backend import Account
 from airflow_provider_mps.emulator.faults import KINDS, Fault, FaultScript
 from airflow_provider_mps.emulator.server import LocalMps
+from airflow_provider_mps.emulator.state import Account
 from tests.transports import Caller
 
 LIST = b'{"Status": "FINISH"}'

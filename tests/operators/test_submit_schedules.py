@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_mps.client.submission import Identity
-from airflow_provider_mps.emulator.backend import Task
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
+from airflow_provider_mps.emulator.state import Task
 from airflow_provider_mps.errors import MpsError, MpsTaskFailed
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
 from tests.harness import Crash, clear, new_context, retry
