@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, TypeVar
 
-from pydantic_core import from_json
+import msgspec
 
 from airflow_provider_mps.client.actions import Action
 from airflow_provider_mps.client.config import ClientConfig
@@ -20,6 +20,7 @@ ResultT = TypeVar("ResultT")
 # MPS documents 10 MB for a signed POST and 50 MB for an answer.
 MAX_REQUEST_BYTES = 10 * 1024 * 1024
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
+_decoder = msgspec.json.Decoder()
 _CONTENT_TYPE = "application/json"
 
 
@@ -111,8 +112,8 @@ def decode(action: Action[ResultT], response: Response, timestamp: int) -> Resul
 
 def _parse(action: Action[Any], response: Response) -> Mapping[str, Any]:
     try:
-        answer = from_json(response.body)
-    except ValueError:
+        answer = _decoder.decode(response.body)
+    except (ValueError, RecursionError):
         try:
             # It also reads half a surrogate pair, which recognised text may hold and nothing after us can store.
             answer = _without_half_pairs(json.loads(response.body))

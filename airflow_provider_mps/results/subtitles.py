@@ -184,7 +184,7 @@ def _walk(node: Mapping[str, Any], path: str, request: Mapping[str, Any]) -> Ite
 def _subtitle(key: str, output: Mapping[str, Any], source: str, request: Mapping[str, Any]) -> Iterator[Subtitle]:
     storage = Storage.of(output.get("OutputStorage"))
     files = tuple(_files(output, storage))
-    data = _segments([item for item in as_items(output.get("SegmentSet")) if isinstance(item, Mapping)])
+    data = _segments([item for item in as_items(output.get("SegmentSet")) if isinstance(item, dict)])
     kind = _KINDS[key]
     if not (data or files) and kind in {"erase", "dubbing", "description"}:
         return  # these write subtitles only when asked to
