@@ -18,6 +18,7 @@ from airflow_provider_mps.errors import MpsConfigError
 DEFAULT_HOST = "mps.tencentcloudapi.com"
 _REGION = re.compile(r"[a-z]{2,3}(-[a-z0-9]+){1,3}")
 _ENDPOINT = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+])(:\d+)?", re.IGNORECASE)
+_STANDARD_PORTS = {"https": ":443", "http": ":80"}
 _LANGUAGES = ("en-US", "zh-CN")
 
 
@@ -121,22 +122,23 @@ def _endpoint(host: str | None, port: int | None) -> str:
     netloc = rest.lower()
     if port and ":" not in netloc:
         netloc = f"{netloc}:{port}"
-    return f"{scheme.lower() if separator else 'https'}://{netloc}"
+    scheme = scheme.lower() if separator else "https"
+    # A client leaves the standard port out of the Host header, and the signature covers that header.
+    return f"{scheme}://{netloc.removesuffix(_STANDARD_PORTS.get(scheme, ''))}"
 
 
 def _check_endpoint(endpoint: str) -> None:
     try:
         parts = urlsplit(endpoint)
-        hostname, port = parts.hostname or "", parts.port
+        hostname, _ = parts.hostname or "", parts.port  # the port is read to be checked
     except ValueError:
         endpoint = ""
     if not _ENDPOINT.fullmatch(endpoint):
         raise MpsConfigError(
             f"The API endpoint of the MPS connection is not a host name such as {DEFAULT_HOST} (a port may follow)."
         )
-    if port == {"https": 443, "http": 80}[parts.scheme]:
-        # A client leaves the standard port out of the Host header, and the signature covers that header.
-        raise MpsConfigError(f"Leave :{port} out of the API endpoint: it is the standard port.")
+    if endpoint.endswith(_STANDARD_PORTS[parts.scheme]):
+        raise MpsConfigError(f"Leave the standard port out of the endpoint {endpoint}.")
     if parts.scheme == "http" and not is_loopback(hostname):
         raise MpsConfigError(
             "The API endpoint of the MPS connection uses http://, which is allowed for a loopback host only: "
