@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from airflow_provider_mps.client.patience import Patience
-    from airflow_provider_mps.errors import MpsError
     from airflow_provider_mps.hooks.mps import MpsHook
     from airflow_provider_mps.results.task import TaskDetail
     from airflow_provider_mps.triggers.mps import MpsTaskTrigger
@@ -41,6 +40,7 @@ class TaskWait:
         self.allow_partial = allow_partial
         self.log = log
         self.last_seen = "nothing"
+        self._trigger_error: str | None = None
         self.last_status = ""
         self._progress = Progress(log, self.mps_task_id)
 
@@ -96,9 +96,16 @@ class TaskWait:
         return self.mps_task_id
 
     def trigger(self, *, poll_interval: float, deadline: float, cancel_on_kill: bool = False) -> MpsTaskTrigger:
-        """The trigger that goes on with this wait."""
+        """
+        The trigger that goes on with this wait.
+
+        :raises MpsConfigError: the last one could not ask MPS, and the next would not either.
+        """
+        from airflow_provider_mps.errors import MpsConfigError
         from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 
+        if self._trigger_error is not None:
+            raise MpsConfigError(f"The triggerer cannot wait for MPS task {self.mps_task_id}: {self._trigger_error}")
         return MpsTaskTrigger(
             mps_task_id=self.mps_task_id,
             mps_conn_id=self.hook.mps_conn_id,
@@ -110,22 +117,19 @@ class TaskWait:
             cancel_on_kill=cancel_on_kill,
         )
 
-    def triggerer_cannot_ask(self, event: dict[str, Any] | None) -> MpsError:
-        """What an ``error`` event means for a task that has not ended: to defer again would lead to the same."""
-        from airflow_provider_mps.errors import MpsConfigError
-
-        message = (event or {}).get("message")
-        return MpsConfigError(f"The triggerer cannot wait for MPS task {self.mps_task_id}: {message}")
-
-    def resume(self, event: dict[str, Any] | None, patience: object) -> str | None:
+    def resume(self, event: dict[str, Any] | None, patience: object, deadline: float) -> float:
         """
         Take over what the trigger has seen. A lost or strange event costs one look, never a wrong verdict.
 
+        :param event: what the trigger sent; ``timeout`` and ``error`` mean something, any other word means "look".
         :param patience: the memory from before the deferral, which counts where the event brings none.
-        :return: the event's word: ``look``, ``timeout`` or ``error``; anything else means ``look``.
+        :param deadline: Unix seconds.
+        :return: the deadline that holds from here: now, if the trigger says that it has come.
         """
         event = event if isinstance(event, dict) else {}
         resumed = self.patience.resumed(patience)
         resumed.answered = time.time()  # as far as is known without the trigger's memory
         self.patience = resumed.resumed(event.get("patience"))
-        return event.get("status")
+        if event.get("status") == "error":
+            self._trigger_error = str(event.get("message"))
+        return time.time() if event.get("status") == "timeout" else deadline

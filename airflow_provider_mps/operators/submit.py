@@ -246,14 +246,9 @@ class MpsSubmitOperator(BaseOperator):
         self._ti = context["ti"]
         self._mps_task_id = mps_task_id = mps_task_id or self._pushed_id(context)
         wait = self._new_wait(mps_task_id)
-        word = wait.resume(event, patience)
-        if word == "error":
-            if (ended := wait.look()) is None:
-                raise wait.triggerer_cannot_ask(event)
-            return wait.conclude(ended)
-        if word == "timeout":
-            deadline = time.time()
-        return self._end_or_defer(wait, time.time() + self.timeout if deadline is None else deadline)
+        if deadline is None:
+            deadline = time.time() + self.timeout
+        return self._end_or_defer(wait, wait.resume(event, patience, deadline))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         # Both exceptions come without the arguments of the deferral: the id was pushed before it.

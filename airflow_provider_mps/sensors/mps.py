@@ -165,14 +165,9 @@ class MpsTaskSensor(BaseSensorOperator):
     ) -> str:
         """Look once more, whatever the event says, and decide."""
         wait = self._new_wait()
-        word = wait.resume(event, patience)
-        if word == "error":
-            if (ended := wait.look()) is None:
-                raise wait.triggerer_cannot_ask(event)
-            return wait.conclude(ended)
-        if word == "timeout":
-            deadline = time.time()
-        return self._end_or_defer(wait, time.time() + self.timeout if deadline is None else deadline)
+        if deadline is None:
+            deadline = time.time() + self.timeout
+        return self._end_or_defer(wait, wait.resume(event, patience, deadline))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         # BaseSensorOperator would skip on every AirflowException under soft_fail, and on none of ours.

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 _CONNECTION_TIMEOUT = 30.0
 _QUESTION_TIMEOUT = 6.0
 _ABORT_TIMEOUT = 9.0
-_ABORT_ATTEMPTS = 8
 _CONNECTION_ATTEMPTS = 4
 
 
@@ -133,15 +132,23 @@ class MpsTaskTrigger(BaseTrigger):
     async def _abort(self) -> None:
         from airflow_provider_mps.client.abort import abort_outcome
         from airflow_provider_mps.client.actions import ManageTask
+        from airflow_provider_mps.client.retry import should_retry
         from airflow_provider_mps.errors import MpsError
 
+        action = ManageTask(task_id=self.mps_task_id)
+        failure: MpsError | None = None
         async with await self._connect() as client:
-            client.attempts = _ABORT_ATTEMPTS  # MPS takes twenty a second, and a user may end hundreds
-            try:
-                await client.call(ManageTask(task_id=self.mps_task_id))
-                outcome = abort_outcome(self.mps_task_id, None)
-            except MpsError as error:
-                outcome = abort_outcome(self.mps_task_id, error)
+            while True:
+                try:
+                    await client.call(action)
+                except MpsError as error:
+                    # MPS takes twenty a second, and a user may end hundreds at once. The caller bounds this in time.
+                    if should_retry(action, error):
+                        await asyncio.sleep(random.uniform(0.3, 1.5))
+                        continue
+                    failure = error
+                break
+        outcome = abort_outcome(self.mps_task_id, failure)
         self.log.log(logging.INFO if outcome.aborted else logging.WARNING, outcome.text)
 
     def _resumed_patience(self) -> Patience:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,13 +11,12 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
-from airflow_provider_mps.errors import MpsApiError, MpsConfigError, MpsTaskFailed, MpsTaskNotFound, MpsTransportError
+from airflow_provider_mps.errors import MpsApiError, MpsTaskFailed, MpsTaskNotFound, MpsTransportError
 from airflow_provider_mps.operators.mps import MpsBatchProcessMediaOperator, MpsProcessMediaOperator
 from airflow_provider_mps.operators.submit import MpsSubmitOperator
 from tests.harness import Crash, clear, new_context, refusal, retry
 from tests.operators.submitting import (
     ALL_KINDS,
-    KINDS,
     STORES,
     WAYS,
     WITH_SESSION,
@@ -174,39 +172,6 @@ def test_f08_a_job_that_mps_forgot(airflow_mps: LocalMps, deferrable: bool) -> N
     assert jobs(airflow_mps) == [again]
 
 
-@pytest.mark.parametrize("foreign", [timedelta(1), object(), len, b"x", float("nan"), datetime.now(UTC)], ids=repr)
-@WAYS
-@ALL_KINDS
-def test_f09_what_is_no_json_is_never_sent(airflow_mps: LocalMps, kind: Kind, deferrable: bool, foreign: Any) -> None:
-    """F09: a request that is not plain JSON fails before the first call."""
-    request = KINDS[kind](TaskNotifyConfig={"NotifyUrl": foreign})
-    with pytest.raises(MpsConfigError):
-        submit(kind, request=request, deferrable=deferrable)
-    assert not airflow_mps.backend.calls
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [{"poll_interval": 0}, {"poll_interval": timedelta(1)}, {"timeout": -1}, {"timeout": float("nan")}, {"region": 5}],
-    ids=repr,
-)
-def test_bad_arguments_are_never_sent(airflow_mps: LocalMps, arguments: dict[str, Any]) -> None:
-    """Arguments that would fail after the job was sent fail before it."""
-    with pytest.raises(MpsConfigError):
-        submit(MpsProcessMediaOperator, **arguments)
-    assert not airflow_mps.backend.calls
-
-
-@pytest.mark.parametrize(
-    "request_", [{}, {"InputInfo": None}, {"InputInf": {}}, {"InputInfo": {}, "TasksPriority": 11}, "x"], ids=repr
-)
-def test_bad_requests_are_never_sent(airflow_mps: LocalMps, request_: Any) -> None:
-    """A missing, misspelt or impossible parameter fails before the first call."""
-    with pytest.raises(MpsConfigError):
-        submit(MpsProcessMediaOperator, request=request_)
-    assert not airflow_mps.backend.calls
-
-
 @STORES
 @WAYS
 @ALL_KINDS
@@ -258,69 +223,6 @@ def test_f11_ambiguous_answers_without_a_session(airflow_mps: LocalMps, fault: F
         assert len(jobs(airflow_mps)) == 1
         submit(MpsBatchProcessMediaOperator, context=retry(context), resubmit_if_unknown=True)
         assert len(jobs(airflow_mps)) == 2
-
-
-@STORES
-@WITH_SESSION
-def test_f12_a_session_id_of_another_run(airflow_mps: LocalMps, kind: Kind, store: bool) -> None:
-    """F12: one SessionId in two runs is an error that names the first TaskId; the other run's job is not adopted."""
-    request = KINDS[kind](SessionId="nightly")
-    first = submit(kind, request=request, context=new_context(store=store, run_id="monday"))
-    with pytest.raises(AirflowFailException, match=f"(?s)nightly.*{first}"):
-        submit(kind, request=request, context=new_context(store=store, run_id="tuesday"))
-    assert jobs(airflow_mps) == [first]
-
-
-@STORES
-@WITH_SESSION
-def test_a_session_id_of_ones_own_survives_a_crash(airflow_mps: LocalMps, kind: Kind, store: bool) -> None:
-    """The user's own SessionId is sent as it is, and the same task's job is taken up after a crash."""
-    request = KINDS[kind](SessionId="nightly")
-    context = new_context(store=store)
-    context["ti"].crash_on_push = True
-    with pytest.raises(Crash):
-        submit(kind, request=request, context=context)
-    (task,) = airflow_mps.backend.tasks.values()
-    assert task.request["SessionId"] == "nightly"
-    assert [submit(kind, request=request, context=retry(context))] == jobs(airflow_mps)
-
-
-@STORES
-def test_mapped_tasks_have_a_job_each(airflow_mps: LocalMps, store: bool) -> None:
-    """F73: a hundred mapped tasks over one input are a hundred jobs, each index with its own."""
-    returned = [
-        submit(MpsProcessMediaOperator, context=new_context(store=store, map_index=i), wait_for_completion=False)
-        for i in range(100)
-    ]
-    assert jobs(airflow_mps) == returned
-    assert len({task.request["SessionId"] for task in airflow_mps.backend.tasks.values()}) == 100
-
-
-@STORES
-@WAYS
-@WITH_SESSION
-def test_a_request_that_renders_anew_is_the_same_job(
-    airflow_mps: LocalMps, kind: Kind, deferrable: bool, store: bool
-) -> None:
-    """A retry whose templates render to something else (a signed address) takes the job up; Clear sends anew."""
-    context = new_context(store=store)
-    context["ti"].crash_on_push = True
-    with pytest.raises(Crash):
-        submit(kind, "a.mp4", context=context, deferrable=deferrable)
-    assert [submit(kind, "b.mp4", context=retry(context), deferrable=deferrable)] == jobs(airflow_mps)
-    assert airflow_mps.backend.aborts == []
-    submit(kind, "b.mp4", context=clear(context), deferrable=deferrable)
-    assert len(jobs(airflow_mps)) == 2
-
-
-@STORES
-@WITH_SESSION
-def test_runs_of_one_name_have_jobs_of_their_own(airflow_mps: LocalMps, kind: Kind, store: bool) -> None:
-    """Another deployment, or a run deleted and made again, has the same names but began at another moment."""
-    first = submit(kind, context=new_context(store=store))
-    time.sleep(0.01)
-    second = submit(kind, context=new_context(store=store))
-    assert jobs(airflow_mps) == [first, second]
 
 
 @pytest.mark.parametrize("fault", ["reset", "status"])
@@ -403,11 +305,3 @@ def test_mps_out_of_reach_is_retried_by_airflow(airflow_mps: LocalMps) -> None:
         submit(MpsProcessMediaOperator, context=context)
     airflow_mps.backend.faults.clear()
     assert [submit(MpsProcessMediaOperator, context=retry(context))] == jobs(airflow_mps)
-
-
-def test_request_templates_keep_native_types(airflow_mps: LocalMps) -> None:
-    """F74: numbers stay numbers and dicts stay dicts on their way to MPS."""
-    submit(MpsProcessMediaOperator, request=process(TasksPriority=5))
-    (task,) = airflow_mps.backend.tasks.values()
-    assert task.request["TasksPriority"] == 5
-    assert task.request["MediaProcessTask"]["TranscodeTaskSet"] == [{"Definition": 100030}]

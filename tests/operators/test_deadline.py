@@ -1,0 +1,162 @@
+"""When a wait gives up, and what it does then. Counted at the local MPS."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from datetime import timedelta
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferralError, TaskDeferred
+
+from airflow_provider_mps.emulator.faults import Fault
+from airflow_provider_mps.emulator.server import LocalMps
+from airflow_provider_mps.errors import MpsApiError, MpsStateUnknown
+from airflow_provider_mps.operators.mps import (
+    MpsAbortTaskOperator,
+    MpsBatchProcessMediaOperator,
+    MpsProcessMediaOperator,
+)
+from tests.harness import Crash, new_context, retry
+from tests.operators.submitting import STORES, WAYS, jobs, new_operator, submit
+
+
+@WAYS
+def test_f21_a_waiting_job_is_aborted_at_the_deadline(airflow_mps: LocalMps, deferrable: bool) -> None:
+    """F21: at the deadline one last look, then Abort of what still waits, then failure that names the TaskId."""
+    with pytest.raises(AirflowFailException) as caught:
+        submit(MpsProcessMediaOperator, "talk.queued.mp4", timeout=0.3, deferrable=deferrable)
+    (task_id,) = jobs(airflow_mps)
+    assert airflow_mps.backend.aborts == [task_id]
+    assert task_id in str(caught.value)
+    assert "WAITING" in str(caught.value)
+    assert "was aborted before it began" in str(caught.value)
+
+
+@WAYS
+def test_f21_a_running_job_goes_on_after_the_deadline(airflow_mps: LocalMps, deferrable: bool) -> None:
+    """F21: a job that runs already cannot be aborted, and the error says that it is billed."""
+    with pytest.raises(AirflowFailException, match="runs on and is billed"):
+        submit(MpsProcessMediaOperator, "talk.stuck.mp4", timeout=0.3, deferrable=deferrable)
+    assert airflow_mps.backend.aborts == []
+
+
+@WAYS
+def test_f27_success_at_the_deadline_wins(airflow_mps: LocalMps, deferrable: bool) -> None:
+    """F27: a job that is done at the last look is a success, however late."""
+    airflow_mps.backend.settings.state_seconds = 0.2
+    task_id = submit(MpsProcessMediaOperator, timeout=0.5, poll_interval=0.45, deferrable=deferrable)
+    assert jobs(airflow_mps) == [task_id]
+    assert airflow_mps.backend.aborts == []
+
+
+def test_f21_the_framework_timeout_finds_the_job(airflow_mps: LocalMps) -> None:
+    """F21: Airflow's own defer timeout drops the arguments of the deferral; the id comes from XCom."""
+    context = new_context(store=True)
+    with pytest.raises(TaskDeferred):
+        new_operator(MpsProcessMediaOperator, "talk.queued.mp4", deferrable=True)().execute(context)
+    (task_id,) = jobs(airflow_mps)
+    operator = new_operator(MpsProcessMediaOperator, "talk.queued.mp4", deferrable=True)()
+    with pytest.raises(AirflowFailException, match=task_id):
+        operator.resume_execution("__fail__", {"error": "Trigger timeout"}, context)
+    assert airflow_mps.backend.aborts == [task_id]
+
+
+@pytest.mark.parametrize("done", [True, False], ids=["job ended", "job runs"])
+def test_f04_a_crashed_trigger_is_taken_up_by_the_retry(airflow_mps: LocalMps, done: bool) -> None:
+    """F04: when the trigger crashes, a job that has ended is a success; else the next try takes it up: one job."""
+    context = new_context(store=True)
+    with pytest.raises(TaskDeferred):
+        new_operator(MpsProcessMediaOperator, deferrable=True)().execute(context)
+    airflow_mps.backend.tasks[jobs(airflow_mps)[0]].looks = 5 if done else 0
+    operator = new_operator(MpsProcessMediaOperator, deferrable=True)()
+    if done:
+        assert operator.resume_execution("__fail__", {"error": "Trigger failure"}, context) == jobs(airflow_mps)[0]
+        return
+    with pytest.raises(TaskDeferralError):
+        operator.resume_execution("__fail__", {"error": "Trigger failure"}, context)
+    assert [submit(MpsProcessMediaOperator, context=retry(context), deferrable=True)] == jobs(airflow_mps)
+
+
+@STORES
+@WAYS
+def test_f24_a_retry_does_not_restart_the_clock(airflow_mps: LocalMps, deferrable: bool, store: bool) -> None:
+    """F22, F24: the deadline counts from the first submission, also for a try that takes the job up later."""
+    context = new_context(store=store)
+    context["dag_run"].start_date -= timedelta(seconds=2000)
+    context["ti"].crash_on_push = True
+    with pytest.raises(Crash):
+        submit(MpsProcessMediaOperator, "talk.queued.mp4", context=context, deferrable=deferrable)
+    (task,) = airflow_mps.backend.tasks.values()
+    task.created -= 1000
+    if store:
+        stored = context["task_state_store"].get("mps_job")
+        context["task_state_store"].set("mps_job", {**stored, "sent_at": stored["sent_at"] - 1000})
+    started = time.monotonic()
+    with pytest.raises(AirflowFailException, match="has not ended within 5 seconds of its submission"):
+        submit(MpsProcessMediaOperator, "talk.queued.mp4", context=retry(context), deferrable=deferrable, timeout=5)
+    assert time.monotonic() - started < 4
+
+
+def test_f25_one_default_for_all_modes() -> None:
+    """F25: idle jobs may take three days, so three days is the default, in sync and deferrable mode alike."""
+    for deferrable in (False, True):
+        operator = MpsProcessMediaOperator(task_id="a_task", request={}, deferrable=deferrable)
+        assert operator.timeout == 3 * 86_400
+    defaults = inspect.signature(MpsProcessMediaOperator).parameters
+    assert defaults["timeout"].default == 3 * 86_400
+
+
+@WAYS
+def test_f26_credentials_that_break_in_mid_wait(airflow_mps: LocalMps, deferrable: bool) -> None:
+    """F26: a permanent error while waiting fails with the TaskId; the job is not touched, the retry takes it up."""
+    code = "AuthFailure.SecretIdNotFound"
+    airflow_mps.backend.faults.add(Fault("error", action="DescribeTaskDetail", code=code, times=None))
+    context = new_context(store=True)
+    with pytest.raises(MpsApiError, match=r"SecretIdNotFound") as caught:
+        submit(MpsProcessMediaOperator, context=context, deferrable=deferrable)
+    assert jobs(airflow_mps)[0] in str(caught.value)
+    airflow_mps.backend.faults.clear()
+    assert [submit(MpsProcessMediaOperator, context=retry(context), deferrable=deferrable)] == jobs(airflow_mps)
+
+
+@WAYS
+def test_f47_an_endless_outage_aborts_nothing(airflow_mps: LocalMps, deferrable: bool) -> None:
+    """F47: when MPS stays silent the state is unknown, which is no reason to abort or to submit again."""
+    airflow_mps.backend.faults.add(Fault("status", action="DescribeTaskDetail", times=None))
+    with pytest.raises(MpsStateUnknown):
+        submit(MpsProcessMediaOperator, deferrable=deferrable, outage_tolerance=0.1)
+    assert len(jobs(airflow_mps)) == 1
+    assert airflow_mps.backend.aborts == []
+
+
+@WAYS
+def test_f28_an_aborted_job_is_never_a_success(airflow_mps: LocalMps, deferrable: bool) -> None:
+    """F28: a job that was aborted under the wait ends in an error that says so."""
+    context = new_context(store=True)
+    context["ti"].crash_on_push = True
+    with pytest.raises(Crash):
+        submit(MpsProcessMediaOperator, "talk.queued.mp4", context=context)
+    MpsAbortTaskOperator(task_id="abort", mps_task_id=jobs(airflow_mps)[0]).execute(new_context())
+    with pytest.raises(Exception, match="was it aborted"):
+        submit(MpsProcessMediaOperator, "talk.queued.mp4", context=retry(context), deferrable=deferrable)
+    assert len(jobs(airflow_mps)) == 1
+
+
+def test_a_batch_job_is_aborted_like_any_other(airflow_mps: LocalMps) -> None:
+    """Whether MPS aborts batch jobs is not documented; it is asked, and what it says is told."""
+    with pytest.raises(AirflowFailException, match="was aborted before it began"):
+        submit(MpsBatchProcessMediaOperator, "talk.queued.mp4", timeout=0.2)
+    assert airflow_mps.backend.aborts == jobs(airflow_mps)
+
+
+@WAYS
+def test_f23_the_clock_starts_when_the_job_is_sent(airflow_mps: LocalMps, deferrable: bool) -> None:
+    """F23: the deadline counts from the first sending, so a slow submission does not add to it, in either mode."""
+    airflow_mps.backend.faults.add(Fault("slow", action="ProcessMedia", when="after", bytes_per_second=200))
+    context = new_context(store=True)
+    started = time.time()
+    with pytest.raises(AirflowFailException, match="has not ended"):
+        submit(MpsProcessMediaOperator, "talk.queued.mp4", context=context, deferrable=deferrable, timeout=1.5)
+    assert time.time() - started < 4
+    assert 0 <= context["task_state_store"].get("mps_job")["sent_at"] - started < 0.5

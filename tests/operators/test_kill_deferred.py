@@ -1,0 +1,185 @@
+"""A task that is ended while it is deferred: who is behind it, and what becomes of the job."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, TaskDeferred
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+from airflow.triggers.base import BaseTrigger
+
+from airflow_provider_mps.emulator.faults import Fault
+from airflow_provider_mps.emulator.server import LocalMps
+from airflow_provider_mps.operators.mps import (
+    MpsProcessMediaOperator,
+)
+from airflow_provider_mps.sensors.mps import MpsTaskSensor
+from airflow_provider_mps.triggers.mps import MpsTaskTrigger
+from tests.harness import TaskInstance, new_context, revive
+from tests.operators.killing import Says
+from tests.operators.submitting import new_operator
+
+
+def _deferred_trigger(mps: LocalMps, name: str = "talk.queued.mp4", **arguments: Any) -> MpsTaskTrigger:
+    with pytest.raises(TaskDeferred) as caught:
+        new_operator(MpsProcessMediaOperator, name, deferrable=True, **arguments)().execute(new_context(store=True))
+    trigger: MpsTaskTrigger = revive(caught.value.trigger)
+    trigger.task_instance = TaskInstance()  # type: ignore[assignment]
+    return trigger
+
+
+@pytest.mark.parametrize(
+    ("state", "aborts"),
+    [("failed", 1), ("success", 1), ("None", 1), ("scheduled", 1), ("deferred", 0), ("up_for_retry", 0)],
+)
+def test_f13_f15_the_trigger_asks_airflow_first(
+    airflow_mps: LocalMps, airflow_says: Says, state: str, aborts: int
+) -> None:
+    """F13, F15: Airflow calls on_kill for a user's action and for a failover: only the first aborts, once."""
+    airflow_says(state)
+    trigger = _deferred_trigger(airflow_mps)
+
+    async def kill() -> None:
+        await trigger.on_kill()
+        await trigger.on_kill()
+
+    asyncio.run(kill())
+    assert len(airflow_mps.backend.aborts) == aborts
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [{"error": RuntimeError("away")}, {"error": AirflowException("no")}, {"state": "failed", "seconds": 6}],
+    ids=["error", "Airflow's error", "no answer"],
+)
+def test_f13_in_doubt_nothing_is_aborted(airflow_mps: LocalMps, airflow_says: Says, trouble: dict[str, Any]) -> None:
+    """F13: when Airflow does not answer, the job goes on, and the trigger ends in time (F14, F18)."""
+    airflow_says(**trouble)
+    trigger = _deferred_trigger(airflow_mps)
+    started = time.monotonic()
+    with contextlib.closing(asyncio.new_event_loop()) as loop:  # asyncio.run would wait for the question's thread
+        loop.run_until_complete(trigger.on_kill())
+    assert time.monotonic() - started < 10
+    assert airflow_mps.backend.aborts == []
+
+
+def test_f13_a_cancelled_question_is_doubt(airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch) -> None:
+    """F13: on a failover Airflow cancels the very question; that is no user either."""
+
+    def cancelled(**_: Any) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(cancelled))
+    trigger = _deferred_trigger(airflow_mps)
+    asyncio.run(trigger.on_kill())
+    assert airflow_mps.backend.aborts == []
+
+
+def test_f66_after_the_event_a_kill_does_nothing(airflow_mps: LocalMps, airflow_says: Says) -> None:
+    """F66: Airflow cancels a trigger whose event it has taken as if a user had; nothing is aborted then."""
+    airflow_says("running")
+    trigger = _deferred_trigger(airflow_mps, "talk.mp4")
+
+    async def run() -> None:
+        async for _ in trigger.run():
+            await trigger.on_kill()
+
+    asyncio.run(run())
+    assert not [call for call in airflow_mps.backend.calls if call.action == "ManageTask"]
+
+
+@pytest.mark.parametrize("flag", [True, False], ids=["cancel_on_kill", "leave alone"])
+def test_a_sensor_never_aborts(airflow_mps: LocalMps, airflow_says: Says, flag: bool) -> None:
+    """A sensor did not start the job, so it never ends it; an operator may be told not to."""
+    airflow_says("failed")
+    trigger = _deferred_trigger(airflow_mps, cancel_on_kill=flag)
+    assert trigger.cancel_on_kill is flag
+    sensor = MpsTaskSensor(task_id="wait", mps_task_id=trigger.mps_task_id, deferrable=True)
+    with pytest.raises(TaskDeferred) as caught:
+        sensor.execute(new_context())
+    waiting: MpsTaskTrigger = revive(caught.value.trigger)
+    waiting.task_instance = TaskInstance()  # type: ignore[assignment]
+    asyncio.run(waiting.on_kill())
+    assert airflow_mps.backend.aborts == []
+
+
+async def _cancelled(trigger: MpsTaskTrigger) -> None:
+    """Run a trigger for a moment, and cancel it."""
+
+    async def drain() -> None:
+        async for _ in trigger.run():
+            pass
+
+    run = asyncio.create_task(drain())
+    await asyncio.sleep(0.3)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+
+
+@pytest.mark.parametrize(("state", "aborts"), [("failed", 1), ("deferred", 0)])
+def test_f15_before_airflow_33_a_cancelled_trigger_asks_itself(
+    airflow_mps: LocalMps, airflow_says: Says, monkeypatch: pytest.MonkeyPatch, state: str, aborts: int
+) -> None:
+    """F15: Airflow 3.2 has no on_kill for triggers: the cancellation asks for the task's state, and aborts or not."""
+    airflow_says(state)
+    monkeypatch.delattr(BaseTrigger, "on_kill", raising=False)
+    trigger = _deferred_trigger(airflow_mps, poll_interval=60)
+
+    asyncio.run(_cancelled(trigger))
+    assert len(airflow_mps.backend.aborts) == aborts
+
+
+def test_f18_a_slow_abort_does_not_hold_the_triggerer(airflow_mps: LocalMps, airflow_says: Says) -> None:
+    """F18: an Abort that hangs ends after 10 seconds at most, and the loop goes on meanwhile."""
+    airflow_says("failed")
+    trigger = _deferred_trigger(airflow_mps)
+    airflow_mps.backend.faults.add(Fault("hang", action="ManageTask", seconds=60))
+    beats = 0
+
+    async def kill() -> None:
+        nonlocal beats
+
+        async def beat() -> None:
+            nonlocal beats
+            while True:
+                await asyncio.sleep(0.01)
+                beats += 1
+
+        heart = asyncio.create_task(beat())
+        await trigger.on_kill()
+        heart.cancel()
+
+    started = time.monotonic()
+    asyncio.run(kill())
+    assert time.monotonic() - started < 10
+    assert beats > 10
+
+
+def test_f15_many_ended_at_once_are_all_aborted(airflow_mps: LocalMps, airflow_says: Says) -> None:
+    """F15: MPS takes twenty Aborts a second: sixty deferred tasks that a user ends at once are still all aborted."""
+    airflow_says("failed", seconds=0.03)
+    triggers = [_deferred_trigger(airflow_mps) for _ in range(60)]
+
+    async def kill() -> None:
+        await asyncio.gather(*(trigger.on_kill() for trigger in triggers))
+
+    asyncio.run(kill())
+    assert len(airflow_mps.backend.aborts) == 60
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), EOFError()], ids=repr)
+def test_any_error_of_the_question_is_doubt(
+    airflow_mps: LocalMps, airflow_says: Says, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Whatever Airflow's answer fails with, a cancelled trigger stays cancelled, and nothing is aborted."""
+    airflow_says(error=error)
+    monkeypatch.delattr(BaseTrigger, "on_kill", raising=False)
+    trigger = _deferred_trigger(airflow_mps, poll_interval=60)
+
+    asyncio.run(_cancelled(trigger))
+    assert airflow_mps.backend.aborts == []
