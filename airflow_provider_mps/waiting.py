@@ -19,7 +19,6 @@ class TaskWait:
     :param patience: what it puts up with, and what it has seen.
     :param allow_partial: succeed although parts failed, as long as at least one part succeeded.
     :ivar last_seen: the last known state, for messages.
-    :ivar last_status: the last known status word of MPS, "" as long as there was none.
     """
 
     def __init__(
@@ -41,7 +40,6 @@ class TaskWait:
         self.log = log
         self.last_seen = "nothing"
         self._trigger_error: str | None = None
-        self.last_status = ""
         self._progress = Progress(log, self.mps_task_id)
 
     @classmethod
@@ -77,7 +75,7 @@ class TaskWait:
         outcome: TaskDetail | MpsError
         try:
             outcome = self.hook.call(describe(self.mps_task_id, self.describe_action))
-            self.last_seen, self.last_status = outcome.summary, outcome.status
+            self.last_seen = outcome.summary
         except MpsError as error:
             outcome = error
         self._progress.report(outcome)

@@ -125,7 +125,7 @@ class LocalAirflow:
             for component in COMPONENTS:
                 self.start(component)
             self._wait_until_healthy(120)
-        except BaseException:
+        except BaseException:  # also Ctrl-C: what was started is stopped
             self.stop()
             raise
         return self
@@ -255,7 +255,7 @@ class LocalMpsProcess:
                     self.state()
                     return self
             raise TimeoutError("The local MPS did not start within 30 s.")
-        except BaseException:
+        except BaseException:  # also Ctrl-C: what was started is stopped
             self._process.stop()
             raise
 

@@ -79,7 +79,7 @@ class MpsHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Ask for one line of the task list: signed, read-only, free of charge."""
         from airflow_provider_mps.client.actions import DescribeTasks
-        from airflow_provider_mps.errors import MpsApiError, MpsError
+        from airflow_provider_mps.errors import MpsApiError, MpsError, MpsTransportError
 
         try:
             client = self.get_conn()
@@ -88,6 +88,9 @@ class MpsHook(BaseHook):
         except MpsApiError as error:
             advice = f"{error.next_step[:1].upper()}{error.next_step[1:]}. " if error.next_step else ""
             return False, f"{advice}MPS says {error.code}: {error.message} (RequestId {error.request_id})"
+        except MpsTransportError as error:
+            where = client.config.endpoint
+            return False, f"MPS cannot be reached at {where}: check the API endpoint, the proxy, the network. {error}"
         except MpsError as error:
             return False, str(error)
         if client.clock_skew:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_mps.emulator.server import LocalMps
@@ -21,6 +22,7 @@ from tests.operators.submitting import (
     WAYS,
     WITH_SESSION,
     jobs,
+    new_operator,
     process,
     submit,
 )
@@ -129,4 +131,19 @@ def test_request_templates_keep_native_types(airflow_mps: LocalMps) -> None:
     submit(MpsProcessMediaOperator, request=process(TasksPriority=5))
     (task,) = airflow_mps.backend.tasks.values()
     assert task.request["TasksPriority"] == 5
+    assert task.request["MediaProcessTask"]["TranscodeTaskSet"] == [{"Definition": 100030}]
+
+
+@pytest.mark.parametrize("native", [True, False], ids=["native", "text"])
+def test_f74_templates_and_types(airflow_mps: LocalMps, native: bool) -> None:
+    """F74: a number in a request stays one; a template gives a number where Airflow renders natively."""
+    with DAG("templates", schedule=None, render_template_as_native_obj=native):
+        request = process("{{ name }}.mp4", TasksPriority="{{ priority }}")
+        operator = new_operator(MpsProcessMediaOperator, request=request, wait_for_completion=False)()
+    operator.render_template_fields({"name": "talk", "priority": 5})  # type: ignore[typeddict-item]
+    assert operator.request["TasksPriority"] == (5 if native else "5")
+    operator.execute(new_context(store=True))
+    (task,) = airflow_mps.backend.tasks.values()
+    assert task.request["TasksPriority"] == 5  # a top-level number is one to MPS either way
+    assert task.request["InputInfo"] == process("talk.mp4")["InputInfo"]
     assert task.request["MediaProcessTask"]["TranscodeTaskSet"] == [{"Definition": 100030}]
