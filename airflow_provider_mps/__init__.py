@@ -38,6 +38,7 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {"integration-name": "Tencent Cloud MPS", "python-modules": ["airflow_provider_mps.operators.mps"]}
         ],
+        "extra-links": ["airflow_provider_mps.links.mps.MpsTaskLink"],
         "connection-types": [
             {
                 "connection-type": "tencentcloud_mps",

@@ -19,7 +19,7 @@ LAYERS = [
     {"errors"},
     {"results"},
     {"client"},
-    {"hooks", "inputs", "rendering", "task_state", "user_action"},
+    {"hooks", "inputs", "links", "rendering", "task_state", "user_action"},
     {"triggers"},
     {"cancelling", "waiting"},
     {"sensors", "operators"},

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_mps.links.mps import MpsTaskLink
 from airflow_provider_mps.operators.result import MpsTaskResultOperator
 from airflow_provider_mps.operators.submit import (
     MpsBatchProcessMediaOperator,
@@ -45,6 +46,7 @@ class MpsAbortTaskOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("mps_task_id", "mps_conn_id", "region")
+    operator_extra_links = (MpsTaskLink(),)
     ui_color = "#cfe8ff"
 
     def __init__(
@@ -55,15 +57,17 @@ class MpsAbortTaskOperator(BaseOperator):
         self.mps_conn_id = mps_conn_id
         self.region = region
 
-    def execute(self, context: Context) -> bool:  # noqa: ARG002 - Airflow passes it
+    def execute(self, context: Context) -> bool:
         from airflow_provider_mps.client.abort import abort_outcome
         from airflow_provider_mps.client.actions import ManageTask, check_mps_task_id
         from airflow_provider_mps.errors import MpsError
         from airflow_provider_mps.hooks.mps import MpsHook
 
         action = ManageTask(task_id=check_mps_task_id(self.mps_task_id))
+        hook = MpsHook(self.mps_conn_id, region=self.region)
+        MpsTaskLink.persist(context, hook, action=action.name, mps_task_id=self.mps_task_id)
         try:
-            MpsHook(self.mps_conn_id, region=self.region).call(action)
+            hook.call(action)
             outcome = abort_outcome(self.mps_task_id, None)
         except MpsError as error:
             outcome = abort_outcome(self.mps_task_id, error)
@@ -93,6 +97,7 @@ class MpsActionOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("action", "parameters", "mps_conn_id", "region")
     template_fields_renderers: ClassVar[dict[str, str]] = {"parameters": "json"}
+    operator_extra_links = (MpsTaskLink(),)
     ui_color = "#cfe8ff"
 
     def __init__(
@@ -118,12 +123,15 @@ class MpsActionOperator(BaseOperator):
         if parent is self:
             mask_secrets_in(self.parameters)
 
-    def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow passes it
+    def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_mps.client.actions import RawAction
         from airflow_provider_mps.hooks.mps import MpsHook
         from airflow_provider_mps.results.redaction import without_secrets
 
         action = RawAction(action=self.action, body=self.parameters or {}, may_be_repeated=self.idempotent)
-        answer: dict[str, Any] = without_secrets(MpsHook(self.mps_conn_id, region=self.region).call(action))
+        hook = MpsHook(self.mps_conn_id, region=self.region)
+        answer: dict[str, Any] = without_secrets(hook.call(action))
+        if mps_task_id := answer.get("TaskId") or action.parameters.get("TaskId"):
+            MpsTaskLink.persist(context, hook, action=action.name, mps_task_id=str(mps_task_id))
         self.log.info("MPS answered %s (RequestId %s)", self.action, answer.get("RequestId"))
         return answer

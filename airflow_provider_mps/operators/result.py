@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_mps.links.mps import MpsTaskLink
+
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
 
@@ -66,6 +68,7 @@ class MpsTaskResultOperator(BaseOperator):
         "output_path",
         "output_conn_id",
     )
+    operator_extra_links = (MpsTaskLink(),)
     ui_color = "#cfe8ff"
 
     def __init__(
@@ -102,7 +105,7 @@ class MpsTaskResultOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_mps.results.result import MpsTaskResult
 
-        detail = self._detail()
+        detail = self._detail(context)
         detail.raise_for_failure(self.mps_task_id, allow_partial=self.allow_partial)
         result = MpsTaskResult.of(detail, self.mps_task_id)
         if self.output_path:
@@ -123,13 +126,14 @@ class MpsTaskResultOperator(BaseOperator):
         )
         return value
 
-    def _detail(self) -> TaskDetail:
+    def _detail(self, context: Context) -> TaskDetail:
         """Look the task up, and again for a while if it says FINISH but lacks results."""
         from airflow_provider_mps.client.actions import describe
         from airflow_provider_mps.client.patience import Patience
         from airflow_provider_mps.errors import MpsApiError
 
         action = describe(self.mps_task_id, self.describe_action)
+        MpsTaskLink.persist(context, self.hook, action=action.name, mps_task_id=self.mps_task_id)
         patience = Patience(self.mps_task_id, started=time.time(), not_found_grace=0.0, settle_grace=self.settle_grace)
         while True:
             try:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator, conf
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferralError, TaskDeferralTimeout
 
+from airflow_provider_mps.links.mps import MpsTaskLink
 from airflow_provider_mps.rendering import mask_secrets_in
 from airflow_provider_mps.task_state import TaskStateLedger
 
@@ -63,6 +64,7 @@ class MpsSubmitOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("request", "mps_conn_id", "region")
     template_fields_renderers: ClassVar[dict[str, str]] = {"request": "json"}
+    operator_extra_links = (MpsTaskLink(),)
     ui_color = "#cfe8ff"
     action_name: ClassVar[str]
 
@@ -132,6 +134,7 @@ class MpsSubmitOperator(BaseOperator):
         region = self.hook.get_conn().config.region
         for key, value in (("mps_task_id", mps_task_id), ("request_id", job.request_id), ("region", region)):
             context["ti"].xcom_push(key=key, value=value)
+        MpsTaskLink.persist(context, self.hook, action=self.action_name, mps_task_id=mps_task_id)
         self.log.info("MPS task %s: %s (generation %d)", mps_task_id, job.how, job.generation)
         if not self.wait_for_completion:
             return mps_task_id

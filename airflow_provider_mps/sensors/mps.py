@@ -18,6 +18,8 @@ from airflow.sdk.exceptions import (
     TaskDeferralTimeout,
 )
 
+from airflow_provider_mps.links.mps import MpsTaskLink
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
@@ -60,6 +62,7 @@ class MpsTaskSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("mps_task_id", "mps_conn_id", "region", "describe_action")
+    operator_extra_links = (MpsTaskLink(),)
     ui_color = "#cfe8ff"
 
     def __init__(
@@ -90,7 +93,8 @@ class MpsTaskSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> str:
         with self._one_ending_for_all_modes():
-            self._check_arguments()
+            action = self._checked_action()
+            MpsTaskLink.persist(context, self.hook, action=action, mps_task_id=self.mps_task_id)
             if self.deferrable:
                 return self._end_or_defer(self._new_wait(), time.time() + self.timeout)
             try:
@@ -185,13 +189,15 @@ class MpsTaskSensor(BaseSensorOperator):
 
         return MpsHook(self.mps_conn_id, region=self.region)
 
-    def _check_arguments(self) -> None:
+    def _checked_action(self) -> str:
+        """The action to ask with; a wrong argument is found before anything is sent."""
         from airflow_provider_mps.client.actions import describe
         from airflow_provider_mps.errors import MpsConfigError
 
-        describe(self.mps_task_id, self.describe_action)
+        action = describe(self.mps_task_id, self.describe_action)
         if not self.poke_interval > 0:
             raise MpsConfigError(f"poke_interval is {self.poke_interval!r}; it must be more than 0 seconds")
+        return action.name
 
     def _new_wait(self) -> TaskWait:
         from airflow_provider_mps.waiting import TaskWait

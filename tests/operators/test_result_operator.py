@@ -13,6 +13,7 @@ from airflow_provider_mps.client.actions import BatchProcessMedia, ProcessMedia,
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsConfigError, MpsResultTooLarge, MpsTaskFailed, MpsTaskUnsettled
 from airflow_provider_mps.hooks.mps import MpsHook
+from airflow_provider_mps.links.mps import MpsTaskLink
 from airflow_provider_mps.operators.mps import MpsTaskResultOperator
 from airflow_provider_mps.results.result import MpsTaskResult
 from tests.harness import FAILED, answer, as_json, new_context, part
@@ -56,7 +57,8 @@ def test_a_batch_subtitle_task(airflow_mps: LocalMps) -> None:
     assert subtitle["segment_count"] == len(subtitle["segments"]) == 120
     assert subtitle["segments"][1]["translation"] == "Let us first look at the city in the morning."
     assert value["outputs"][0]["uri"] == "cos://media-1250000000/output/subtitle.vtt"
-    assert xcoms == {key: value[key] for key in ("metadata", "subtitles", "outputs")}
+    parts = {key: value[key] for key in ("metadata", "subtitles", "outputs")}
+    assert xcoms == parts | {MpsTaskLink().xcom_key: airflow_mps.host}
     assert MpsTaskResult.model_validate(value).as_json() == value
 
 
