@@ -32,7 +32,7 @@ CLIENT = [
     {"search"},
     {"submission"},
 ]
-RESULTS = [{"redaction", "model"}, {"media", "verdict"}, {"outputs"}, {"subtitles"}, {"task"}, {"result"}]
+RESULTS = [{"redaction", "model"}, {"media", "segments", "verdict"}, {"outputs"}, {"subtitles"}, {"task"}, {"result"}]
 KNOWS_NO_AIRFLOW = {"errors", "results", "client", "emulator"}
 NETWORK = {"requests", "urllib3", "aiohttp", "httpx", "http", "socket"}
 STATUS_WORDS = {"SUCCESS", "FAIL", "FAILED", "FINISH", "PROCESSING", "WAITING", "Success", "Error"}

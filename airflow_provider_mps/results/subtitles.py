@@ -9,57 +9,20 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
-from airflow_provider_mps.results.model import Number, ResultModel, as_items, finite
+from airflow_provider_mps.results.model import ResultModel, as_items, finite
 from airflow_provider_mps.results.outputs import Storage
 from airflow_provider_mps.results.redaction import mask_urls
+from airflow_provider_mps.results.segments import Segments, TextChoice, read_segments
 
 if TYPE_CHECKING:
     from pysubs2 import SSAFile
 
 _LONGEST = 359_999.999  # seconds: SubRip has two digits for hours
-TextChoice = Literal["original", "translation", "bilingual"]
 SubtitleKind = Literal["asr", "translation", "ocr", "pure_translation", "erase", "dubbing", "description"]
-
-
-# Thousands of these in one answer: as dataclasses with slots they cost less time and memory than models do.
-_value = dataclass(frozen=True, slots=True, config=ConfigDict(coerce_numbers_to_str=True, populate_by_name=True))
-
-
-@_value
-class Word:
-    """One word with its times in seconds; MPS lists words only when the request asked for them."""
-
-    text: Annotated[str, Field(alias="Word")] = ""
-    start: Annotated[Number | None, Field(alias="Start")] = None
-    end: Annotated[Number | None, Field(alias="End")] = None
-    translation: Annotated[str | None, Field(alias="Trans")] = None
-
-
-@_value
-class Segment:
-    """One sentence or line: times in seconds from the start of the file, ``confidence`` from 0 to 100."""
-
-    start: Annotated[Number, Field(alias="StartTimeOffset")] = 0.0
-    end: Annotated[Number, Field(alias="EndTimeOffset")] = 0.0
-    text: Annotated[str, Field(alias="Text")] = ""
-    translation: Annotated[str | None, Field(alias="Trans")] = None
-    confidence: Annotated[Number | None, Field(alias="Confidence")] = None
-    speaker: Annotated[str | None, Field(alias="SpeakerId")] = None
-    words: Annotated[tuple[Word, ...], Field(alias="Wordlist")] = ()
-
-    def show(self, text: TextChoice) -> str:
-        """The text to display; ``bilingual`` is the original line above its translation, each where present."""
-        translation = self.translation or ""
-        if text == "original":
-            return self.text
-        if text == "translation":
-            return translation
-        return "\n".join(line for line in (self.text, translation) if line)
 
 
 class SubtitleFile(ResultModel):
@@ -95,7 +58,7 @@ class Subtitle(ResultModel):
     translation_language: str | None = None
     input_index: int | None = None
     segment_count: int = 0
-    segments: tuple[Segment, ...] = ()
+    segments: Segments = ()
     files: tuple[SubtitleFile, ...] = ()
     exports: dict[str, str] = Field(default_factory=dict)
 
@@ -203,7 +166,7 @@ def _subtitle(key: str, output: Mapping[str, Any], source: str, request: Mapping
             else None,
             "input_index": _batch_index(source),
             "segment_count": len(data),
-            "segments": data,
+            "segments": read_segments(data),
             "files": files,
         }
     )

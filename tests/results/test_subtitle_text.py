@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_mps.results.subtitles import Segment, Subtitle, TextChoice
+from airflow_provider_mps.results.segments import Segment, TextChoice
+from airflow_provider_mps.results.subtitles import Subtitle
 
 _TIME = {"srt": r"(\d\d):(\d\d):(\d\d),(\d{3})", "vtt": r"(\d\d):(\d\d):(\d\d)\.(\d{3})"}
 Format = Literal["srt", "vtt"]

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mps.results.subtitles import Segment, Subtitle, Word, find_subtitles
+from airflow_provider_mps.results.segments import Segment, Word
+from airflow_provider_mps.results.subtitles import Subtitle, find_subtitles
 from tests.answers import sample, successes
 
 ANSWERS = successes()
