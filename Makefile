@@ -1,17 +1,25 @@
 # make demo    the main job end to end, in a real Airflow against the local MPS
 # make test    the whole test suite
+# make campaign SEED=1 SEEDS=20 TASKS=25   random schedules of faults; the promises are checked after every seed
 # make airflow a local Airflow with UI, example DAGs and local MPS, until Ctrl-C
 PYTHON ?= python3
 VENV   ?= .venv
 RUN     = $(VENV)/bin/python
 
-.PHONY: demo test airflow lint check clean
+SEED   ?= 1
+SEEDS  ?= 20
+TASKS  ?= 25
+
+.PHONY: demo test campaign airflow lint check clean
 
 demo: $(VENV)/ready
 	$(RUN) -m dev.demo
 
 test: $(VENV)/ready
 	$(RUN) -m pytest $(ARGS)
+
+campaign: $(VENV)/ready
+	$(RUN) -m tests.campaign --seed $(SEED) --seeds $(SEEDS) --tasks $(TASKS) $(ARGS)
 
 airflow: $(VENV)/ready
 	$(RUN) -m dev.playground $(ARGS)

@@ -37,7 +37,7 @@ def free_port() -> int:
 class Process:
     """A child in a process group of its own, stopped by its id."""
 
-    def __init__(self, command: list[str], env: Mapping[str, str], log: Path) -> None:
+    def __init__(self, command: list[str], env: Mapping[str, str], log: Path, user: str | None = None) -> None:
         self.command = command
         self.log = log
         with log.open("ab") as output:
@@ -48,6 +48,7 @@ class Process:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                user=user,
             )
 
     @property
@@ -81,11 +82,21 @@ class LocalAirflow:
     :param home: where its database and logs go; it is created.
     :param dags: folder with DAG files.
     :param port: of the API and UI; 0 takes a free one.
+    :param database: SQLAlchemy URL of an empty database; None for SQLite in ``home``.
     :param config: more settings, as ``AIRFLOW__SECTION__KEY``.
     """
 
-    def __init__(self, home: Path, dags: Path, *, port: int = 0, config: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        dags: Path,
+        *,
+        port: int = 0,
+        database: str | None = None,
+        config: Mapping[str, str] | None = None,
+    ) -> None:
         self.home = home
+        self.database = database or f"sqlite:///{home}/airflow.db"
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.processes: dict[str, Process] = {}
@@ -104,7 +115,7 @@ class LocalAirflow:
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self.database,
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(self.port),
             "AIRFLOW__API__WORKERS": "1",
@@ -211,6 +222,15 @@ class LocalAirflow:
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
         content = self.api("GET", path, headers={"Accept": "application/json"})["content"]
         return "\n".join(str(line.get("event", line)) if isinstance(line, dict) else str(line) for line in content)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """What a SELECT on the metadata database answers, for what the REST API does not tell."""
+        from sqlalchemy import create_engine, text
+        from sqlalchemy.pool import NullPool
+
+        engine = create_engine(self.database, poolclass=NullPool)
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(query))]
 
     def _run(self, *arguments: str) -> None:
         done = subprocess.run(

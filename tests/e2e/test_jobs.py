@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sqlite3
 import time
 from collections.abc import Callable
 from typing import Any
@@ -163,6 +162,5 @@ def test_f13_failover_aborts_nothing(airflow: LocalAirflow, mps: LocalMpsProcess
 
 
 def _owner(airflow: LocalAirflow) -> int | None:
-    with sqlite3.connect(airflow.home / "airflow.db", timeout=30) as database:
-        row = database.execute("select triggerer_id from trigger").fetchone()
-    return row[0] if row else None
+    rows = airflow.rows("select triggerer_id from trigger")
+    return rows[0][0] if rows else None

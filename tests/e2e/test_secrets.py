@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import pytest
 
 from airflow_provider_mps.emulator.server import SECRET_KEY
@@ -19,8 +17,5 @@ def test_no_secret_is_left_anywhere(airflow: LocalAirflow, secret: str) -> None:
     for path in airflow.home.rglob("*"):
         if path.is_file():
             assert secret.encode() not in path.read_bytes(), path
-    with sqlite3.connect(airflow.home / "airflow.db") as database:
-        rendered = database.execute("select count(*) from rendered_task_instance_fields").fetchone()
-        pushed = database.execute("select count(*) from xcom").fetchone()
-    assert rendered[0] > 0
-    assert pushed[0] > 0
+    for table in ("rendered_task_instance_fields", "xcom"):
+        assert airflow.rows(f"select count(*) from {table}")[0][0] > 0

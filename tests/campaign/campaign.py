@@ -1,0 +1,211 @@
+"""Run the plans of a seed, then hold what happened against the promises."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from unittest import mock
+
+import tenacity
+from airflow.sdk.exceptions import AirflowSensorTimeout
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+from airflow_provider_mps.client import retry, submission
+from airflow_provider_mps.emulator.server import SECRET_KEY, LocalMps
+from airflow_provider_mps.emulator.state import Settings, Task
+from airflow_provider_mps.errors import MpsSubmitUnknown, MpsTaskFailed, MpsTaskTimeout, MpsTaskUnsettled
+from airflow_provider_mps.triggers.mps import MpsTaskTrigger
+from tests.campaign.life import CANARY, POLL, Ended, Life
+from tests.campaign.plan import USER_BLOWS, Ending, Kind, Plan, draw
+from tests.campaign.world import AirflowStates, Jobs, Triggerer, Weather
+from tests.operators.submitting import process
+
+AT_ONCE = 12
+_WORLD = 50  # tasks that share one MPS: looking for a lost job looks at all of them
+_REQUEST_TIMEOUT = 1.0
+# The last look may be a call that is asked again; each of its requests may hang until its timeout.
+LAST_LOOK = 4 * _REQUEST_TIMEOUT + 1.0
+
+
+@dataclass
+class Result:
+    """
+    What happened in a campaign.
+
+    :param findings: broken promises, each with the plan that it happened to.
+    :param late: seconds between a deadline and the end of its wait, at most.
+    """
+
+    tasks: int = 0
+    jobs: int = 0
+    aborts: int = 0
+    calls: int = 0
+    refused: int = 0
+    late: float = 0.0
+    endings: Counter[str] = field(default_factory=Counter)
+    blows: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    findings: list[str] = field(default_factory=list)
+
+    def add(self, other: Result) -> None:
+        """Take another one in."""
+        for name in ("tasks", "jobs", "aborts", "calls", "refused", "findings"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in ("endings", "blows", "faults"):
+            getattr(self, name).update(getattr(other, name))
+        self.late = max(self.late, other.late)
+
+
+def run(seed: int, tasks: int, log: Path, only: int | None = None) -> Result:
+    """
+    One campaign.
+
+    :param log: where everything goes that is logged, at DEBUG.
+    :param only: the number of the one plan to run, to look at a finding.
+    """
+    plans = [plan for plan in draw(seed, tasks) if only in {None, plan.number}]
+    result = Result()
+    with _logging_to(log):
+        for start in range(0, len(plans), _WORLD):
+            result.add(_world(seed + start, plans[start : start + _WORLD]))
+    logged = log.read_text(encoding="utf-8")
+    result.findings += [f"the secret {secret} is in the log" for secret in (CANARY, SECRET_KEY) if secret in logged]
+    result.findings = [f"seed {seed}: {finding}" for finding in result.findings]
+    return result
+
+
+def _world(seed: int, plans: list[Plan]) -> Result:
+    airflow, settings = AirflowStates(), Settings(state_seconds=0.15, segment_count=1)
+    with LocalMps(settings) as mps, _patched(mps, airflow), Triggerer() as triggers:
+        # A second here stands for minutes there, so ten times the looks are asked in it.
+        settings.rates = dict.fromkeys(mps.backend.actions, 1000.0)
+        weather = mps.backend.faults = Weather(seed)
+        jobs = mps.backend.tasks = Jobs(mps.backend, {plan.name: plan for plan in plans})
+        lives = [Life(plan, jobs, triggers, airflow, _job_of_a_sensor(plan, jobs)) for plan in plans]
+        with ThreadPoolExecutor(AT_ONCE) as workers:
+            ends = list(workers.map(_run, lives))
+        result = Result(len(plans), len(jobs), len(mps.backend.aborts), len(mps.backend.calls), faults=weather.struck)
+        result.refused = sum(call.code == "RequestLimitExceeded" for call in mps.backend.calls)
+        result.findings += jobs.findings
+        for life, ended in zip(lives, ends, strict=True):
+            result.blows.update(life.landed)
+            result.findings += [f"{finding}\n    {life.plan}" for finding in _judged(life, ended, jobs, mps, result)]
+    return result
+
+
+def _run(life: Life) -> Ended | Exception:
+    try:
+        return life.run()
+    except Exception as error:  # noqa: BLE001 - a finding like any other: nothing may end a task in such a way
+        return error
+
+
+def _job_of_a_sensor(plan: Plan, jobs: Jobs) -> str | None:
+    if plan.kind is not Kind.SENSOR:
+        return None
+    task_id = f"1250000000-WorkflowTask-{uuid.uuid4().hex}tt7"
+    jobs[task_id] = Task(task_id, "DescribeTaskDetail", jobs.now(), process(f"{plan.name}.mp4"))
+    return task_id
+
+
+def _judged(life: Life, ended: Ended | Exception, jobs: Jobs, mps: LocalMps, result: Result) -> Iterator[str]:
+    """The broken promises of one life."""
+    plan, mine = life.plan, jobs.of_plan[life.plan.name]
+    if not isinstance(ended, Ended):
+        yield f"lost task: {type(ended).__name__}: {ended}"
+        return
+    aborted = [task_id for task_id in mine if jobs[task_id].aborted]
+    timed_out = isinstance(_cause(ended.error), (MpsTaskTimeout, AirflowSensorTimeout))
+    if aborted and not (life.aborts_allowed or timed_out):
+        yield f"abort of {aborted} without a user's action or a deadline"
+    if left := [task_id for task_id in mine if jobs.waits_in_vain(task_id)]:
+        yield from _left_waiting(plan, ended, left)
+    texts = "".join(ended.seen)
+    for secret in (CANARY, mps.secret_key):
+        if secret in texts:
+            yield f"the secret {secret} is in an XCom, an event, trigger arguments, the state store or an error"
+    if plan.ending is not Ending.ENDS and not ended.user_acted and mine and plan.kind is not Kind.SENSOR:
+        late = ended.at - jobs[mine[0]].created - plan.timeout
+        result.late = max(result.late, late)
+        if late > POLL + LAST_LOOK:
+            yield f"the wait ended {late:.1f} s after its deadline"
+    what, finding = _verdict(plan, ended, jobs)
+    result.endings[what] += 1
+    if finding:
+        yield finding
+
+
+def _left_waiting(plan: Plan, ended: Ended, left: list[str]) -> Iterator[str]:
+    """A job that waits for ever is aborted at its deadline, or when a user ends the task."""
+    if plan.kind is Kind.SENSOR:
+        return  # it did not start the job
+    if ended.user_acted or isinstance(_cause(ended.error), MpsTaskTimeout):
+        yield f"{left} still wait after {' and '.join(ended.user_acted) or 'the deadline'}"
+
+
+def _verdict(plan: Plan, ended: Ended, jobs: Jobs) -> tuple[str, str | None]:
+    """How the task ended, in words, and what is wrong with that."""
+    mine, error = [jobs[task_id] for task_id in jobs.of_plan[plan.name]], _cause(ended.error)
+    if ended.state in set(USER_BLOWS):
+        return ended.state, None
+    if ended.state == "success":
+        good = mine and ended.value == mine[-1].task_id and jobs.has_succeeded(mine[-1])
+        return "success", None if good else f"wrong verdict: success with {ended.value}"
+    if isinstance(error, MpsTaskFailed):
+        good = error.mps_task_id in jobs and jobs.has_failed(jobs[error.mps_task_id])
+        return "job failed", None if good else f"wrong verdict: {error}"
+    if isinstance(error, (MpsTaskTimeout, AirflowSensorTimeout)):
+        good = plan.ending is not Ending.ENDS
+        return "deadline", None if good else f"lost task: {error}"
+    if isinstance(error, MpsSubmitUnknown):
+        # Only a submission without SessionId may be left to a person.
+        good = plan.kind is Kind.BATCH
+        return "left to a person", None if good else f"lost task: {error}"
+    if isinstance(error, MpsTaskUnsettled) and any(task.aborted for task in mine):
+        return "job aborted", None
+    return "lost", f"lost task: {type(ended.error).__name__}: {ended.error}"
+
+
+def _cause(error: BaseException | None) -> BaseException | None:
+    """Airflow's exceptions, where they only carry ours."""
+    return error.__cause__ if error is not None and error.__cause__ is not None else error
+
+
+@contextlib.contextmanager
+def _logging_to(log: Path) -> Iterator[None]:
+    """Airflow sends the log of an operator to the standard output, the rest to the handlers of the root logger."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    with log.open("w", encoding="utf-8") as file, contextlib.redirect_stdout(file):
+        root.handlers[:] = [logging.StreamHandler(file)]
+        root.setLevel(logging.DEBUG)
+        try:
+            yield
+        finally:
+            root.handlers[:] = handlers
+            root.setLevel(level)
+
+
+@contextlib.contextmanager
+def _patched(mps: LocalMps, airflow: AirflowStates) -> Iterator[None]:
+    """A connection to this MPS, an Airflow to ask, and short pauses."""
+    connection = {"conn_type": "tencentcloud_mps", "login": mps.secret_id, "password": mps.secret_key}
+    connection |= {"host": mps.host, "extra": {"region": "ap-guangzhou", "timeout": _REQUEST_TIMEOUT}}
+    with contextlib.ExitStack() as patches:
+        patches.enter_context(mock.patch.dict(os.environ, AIRFLOW_CONN_MPS_DEFAULT=json.dumps(connection)))
+        for target, name, value in (
+            (RuntimeTaskInstance, "get_task_states", staticmethod(airflow.answer)),
+            (retry, "PAUSES", tenacity.wait_random(0.0, 0.2)),
+            (submission, "PAUSE", 0.1),
+            (MpsTaskTrigger, "earliest_event", 0.05),
+        ):
+            patches.enter_context(mock.patch.object(target, name, value))
+        yield

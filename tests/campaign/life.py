@@ -1,0 +1,250 @@
+"""One task from its first try to its end: what Airflow would do with it, and what strikes it on the way."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
+
+from airflow_provider_mps.hooks.mps import MpsHook
+from airflow_provider_mps.sensors.mps import MpsTaskSensor
+from tests.campaign.plan import RETRIES, USER_BLOWS, Blow, Kind, Plan, Point, Strike
+from tests.campaign.world import AirflowStates, Deferral, Jobs, Triggerer
+from tests.harness import Crash, DagRun, StateStore, TaskInstance, as_json, clear, retry
+from tests.operators.submitting import KINDS
+
+CANARY = "canary-notify-5cfa3e"
+POLL = 0.05
+RETRY_DELAY = 0.6  # as in Airflow, where it is minutes, longer than a bad spell of the network
+_STRANGE = (None, {}, {"status": "done"}, {"status": "look"}, {"mps_task_id": 7, "patience": "lost"})
+_OPERATORS = {kind.action_name: kind for kind in KINDS}
+
+
+class UserActed(BaseException):
+    """A user has ended this try."""
+
+    def __init__(self, blow: Blow) -> None:
+        super().__init__(blow)
+        self.blow = blow
+
+
+@dataclass
+class Ended:
+    """
+    How a task ended.
+
+    :param state: ``success``, ``failed``, or what a user made of it.
+    :param seen: everything that left the process and that a person or a table may hold.
+    """
+
+    state: str
+    value: Any
+    error: BaseException | None
+    at: float
+    tries: int
+    user_acted: tuple[Blow, ...]
+    seen: list[str] = field(default_factory=list)
+
+
+class _Store(StateStore):
+    def __init__(self, life: Life) -> None:
+        super().__init__()
+        self._life = life
+
+    def set(self, key: str, value: Any) -> None:
+        sent = bool(isinstance(value, dict) and value.get("mps_task_id"))
+        if key == "mps_job":
+            self._life.passes(Point.BEFORE_STORING if sent else Point.BEFORE_SENDING)
+        super().set(key, value)
+
+
+class _TaskInstance(TaskInstance):
+    def __init__(self, life: Life, **names: Any) -> None:
+        super().__init__(**names)
+        self._life = life
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        if key == "mps_task_id":
+            self._life.passes(Point.BEFORE_PUSHING)
+        super().xcom_push(key, value)
+        if key == "region":
+            self._life.passes(Point.BEFORE_WAITING)
+
+
+class _Hook(MpsHook):
+    life: Life
+
+    def call(self, action: Any) -> Any:
+        self.life.passes(Point.BEFORE_A_LOOK)
+        answer = super().call(action)
+        self.life.passes(Point.AFTER_A_LOOK)
+        return answer
+
+
+class Life:
+    """
+    Runs one plan to its end. Every start is a new operator; what crosses from one to the next crosses as JSON.
+
+    :param mps_task_id: of the job that a sensor waits for.
+    """
+
+    def __init__(
+        self, plan: Plan, jobs: Jobs, triggerer: Triggerer, airflow: AirflowStates, mps_task_id: str | None = None
+    ) -> None:
+        self.plan = plan
+        self.jobs = jobs
+        self.triggerer = triggerer
+        self.airflow = airflow
+        self.mps_task_id = mps_task_id
+        self.landed: Counter[str] = Counter()
+        self.aborts_allowed = False
+        self._random = Random(plan.number)
+        self._strikes = list(plan.strikes)
+        self._trigger_blows = list(plan.trigger_blows)
+        self._now: Strike | None = None
+        self._passed = 0
+        self._user_acted: list[Blow] = []
+        self._seen: list[str] = []
+        ti = _TaskInstance(self, run_id=plan.name, max_tries=RETRIES)
+        self.context: dict[str, Any] = {"ti": ti, "dag_run": DagRun()}
+        if plan.store:
+            self.context["task_state_store"] = _Store(self)
+        self._operator: Any = None
+
+    def run(self) -> Ended:
+        """All tries."""
+        ti = self.context["ti"]
+        while True:
+            self._now, self._passed = (self._strikes.pop(0) if self._strikes else None), 0
+            self.airflow.of_run[self.plan.name] = "running"
+            try:
+                return self._end("success", value=self._try())
+            except UserActed as acted:
+                self._user_acted.append(acted.blow)
+                if acted.blow is not Blow.CLEAR:
+                    return self._end(acted.blow.value)
+                clear(self.context, RETRIES)
+                continue
+            except Crash as crash:
+                error: BaseException = crash
+            except (AirflowFailException, AirflowSensorTimeout, AirflowSkipException) as final:
+                return self._end("failed", error=final)
+            except Exception as failed:  # noqa: BLE001 - whatever an operator raises is a failed try to Airflow
+                self._seen.append(f"{type(failed).__name__}: {failed}")
+                error = failed
+            if ti.try_number > ti.max_tries:
+                return self._end("failed", error=error)
+            retry(self.context)
+            time.sleep(RETRY_DELAY)
+
+    def _end(self, state: str, *, value: Any = None, error: BaseException | None = None) -> Ended:
+        ti, store = self.context["ti"], self.context.get("task_state_store")
+        self._seen += [str(error), str(ti.xcoms), str(store.__dict__.get("_values") if store else "")]
+        return Ended(state, value, error, time.time(), ti.try_number, tuple(self._user_acted), self._seen)
+
+    # One try.
+
+    def _try(self) -> Any:
+        resume: tuple[str, dict[str, Any]] | None = None
+        while True:
+            operator = self._operator = self._new()
+            self.airflow.of_run[self.plan.name] = "running"
+            try:
+                if resume is None:
+                    return operator.execute(self.context)
+                return operator.resume_execution(*resume, self.context)
+            except TaskDeferred as deferred:
+                resume = self._deferred(deferred)
+            except AirflowRescheduleException:
+                ti = self.context["ti"]
+                ti.first_reschedule = ti.first_reschedule or ti.start_date.now(ti.start_date.tzinfo)
+                time.sleep(POLL)
+
+    def _new(self) -> Any:
+        plan, deferrable = self.plan, self.plan.mode == "deferrable"
+        common: dict[str, Any] = {"task_id": "a_task", "retries": RETRIES, "timeout": plan.timeout, "settle_grace": 3}
+        common |= {"deferrable": deferrable, "not_found_grace": 3, "outage_tolerance": 60}
+        operator: Any
+        if plan.kind is Kind.SENSOR:
+            mode = "reschedule" if plan.mode == "reschedule" else "poke"
+            operator = MpsTaskSensor(mps_task_id=str(self.mps_task_id), mode=mode, poke_interval=POLL, **common)
+        else:
+            kind = _OPERATORS[plan.kind.value]
+            request = KINDS[kind](f"{plan.name}.mp4", TaskNotifyConfig={"NotifyType": "URL", "NotifyKey": CANARY})
+            operator = kind(request=request, poll_interval=POLL, **common)
+        hook = _Hook()
+        hook.life = self
+        operator.hook = hook
+        return operator
+
+    def passes(self, point: Point) -> None:
+        """The worker is here; this is where it is struck, if it is."""
+        strike = self._now
+        if strike is None or strike.point is not point:
+            return
+        self._passed += 1
+        if self._passed <= strike.skip:
+            return
+        self._now = None
+        self.landed[strike.blow] += 1
+        says = {Blow.SIGKILL: None, Blow.EVICTION: "running", Blow.AIRFLOW_AWAY: AirflowStates.AWAY}
+        if strike.blow in USER_BLOWS:
+            self._user_acts(strike.blow)
+            self._operator.on_kill()
+            raise UserActed(strike.blow)
+        if (state := says[strike.blow]) is not None:
+            self.airflow.of_run[self.plan.name] = state
+            self._operator.on_kill()
+        raise Crash
+
+    def _user_acts(self, blow: Blow, *, deferred: bool = False) -> None:
+        self.aborts_allowed = True
+        cleared = "scheduled" if deferred else "restarting"
+        if self.plan.late and deferred:
+            cleared = "deferred"
+        states = {Blow.MARK_FAILED: "failed", Blow.MARK_SUCCESS: "success", Blow.CLEAR: cleared}
+        self.airflow.of_run[self.plan.name] = states[blow]
+
+    # In the triggerer.
+
+    def _deferred(self, deferred: TaskDeferred) -> tuple[str, dict[str, Any]]:
+        self.airflow.of_run[self.plan.name] = "deferred"
+        self._seen.append(str(deferred.trigger.serialize()))
+        deferral = self.triggerer.start(deferred.trigger, self.context["ti"])
+        blow = self._trigger_blows.pop(0) if self._trigger_blows else None
+        if blow is not None and (events := self.triggerer.events(deferral, self._random.uniform(0.0, 0.2))) is None:
+            self.landed[blow] += 1
+            if blow is Blow.CRASH:
+                self.triggerer.stop(deferral, by_user=False)
+                return "__fail__", {"error": "Trigger failure", "traceback": None}
+            deferral = self._struck(blow, deferred, deferral)
+        events = self.triggerer.events(deferral, self.plan.timeout + 30)
+        if events is None or len(events) != 1:
+            raise AssertionError(f"The trigger sent {events} instead of one event.")
+        self._seen.append(str(events))
+        event = self._random.choice(_STRANGE) if blow is Blow.STRANGE_EVENT else events[0]
+        return deferred.method_name, as_json({**deferred.kwargs, "event": event})
+
+    def _struck(self, blow: Blow, deferred: TaskDeferred, deferral: Deferral) -> Deferral:
+        if blow in USER_BLOWS:
+            self._user_acts(blow, deferred=True)
+            self.triggerer.stop(deferral, by_user=True)
+            raise UserActed(blow)
+        if blow is Blow.RESTART:
+            self.triggerer.stop(deferral, by_user=False)
+            return self.triggerer.start(deferred.trigger, self.context["ti"])
+        if blow is Blow.FAILOVER:
+            taken_over = self.triggerer.start(deferred.trigger, self.context["ti"])
+            self.triggerer.stop(deferral, by_user=True)
+            return taken_over
+        return deferral

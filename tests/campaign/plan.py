@@ -1,0 +1,154 @@
+"""What will happen to one task, drawn from a seed before it begins. Nothing here runs anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from random import Random
+
+RETRIES = 5
+TIMEOUT = 2.5
+LONG = 90.0
+
+
+class Kind(StrEnum):
+    """What the task is."""
+
+    PROCESS = "ProcessMedia"
+    EDIT = "EditMedia"
+    BATCH = "BatchProcessMedia"
+    SENSOR = "sensor"
+
+
+class Ending(StrEnum):
+    """What becomes of the job."""
+
+    ENDS = "ends"
+    QUEUED = "queued for ever"
+    STUCK = "runs for ever"
+
+
+class Point(StrEnum):
+    """Where a worker process can be struck."""
+
+    BEFORE_SENDING = "before sending"
+    BEFORE_STORING = "after acceptance, before storing"
+    BEFORE_PUSHING = "after storing, before pushing"
+    BEFORE_WAITING = "after pushing, before the wait"
+    BEFORE_A_LOOK = "before a look"
+    AFTER_A_LOOK = "after a look"
+
+
+class Blow(StrEnum):
+    """What strikes a task. The last three are a user's."""
+
+    SIGKILL = "worker: SIGKILL"
+    EVICTION = "worker: SIGTERM, nobody asked for it"
+    AIRFLOW_AWAY = "worker: SIGTERM, Airflow does not answer"
+    RESTART = "triggerer: SIGTERM and restart"
+    FAILOVER = "triggerer: its triggers move, and it wakes again"
+    CRASH = "trigger: crashed"
+    STRANGE_EVENT = "trigger: strange event"
+    MARK_FAILED = "user: mark failed"
+    MARK_SUCCESS = "user: mark success"
+    CLEAR = "user: Clear"
+
+
+WORKER_BLOWS = (Blow.SIGKILL, Blow.SIGKILL, Blow.EVICTION, Blow.AIRFLOW_AWAY)
+TRIGGER_BLOWS = (Blow.RESTART, Blow.RESTART, Blow.FAILOVER, Blow.CRASH, Blow.STRANGE_EVENT)
+USER_BLOWS = (Blow.MARK_FAILED, Blow.MARK_SUCCESS, Blow.CLEAR)
+
+
+@dataclass(frozen=True)
+class Strike:
+    """
+    One blow on a worker.
+
+    :param skip: how often the point is passed unharmed before.
+    """
+
+    blow: Blow
+    point: Point
+    skip: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    One task and its fate.
+
+    :param store: whether Airflow has a task state store (3.3) or not (3.2).
+    :param fails: so many of its jobs fail before one succeeds.
+    :param strikes: on its workers, one in a try.
+    :param trigger_blows: on its triggers, one in a deferral.
+    :param late: Airflow answers on_kill as if nothing had happened (the cleared task is deferred again already).
+    """
+
+    number: int
+    kind: Kind
+    mode: str
+    store: bool
+    ending: Ending
+    fails: int
+    strikes: tuple[Strike, ...]
+    trigger_blows: tuple[Blow, ...]
+    late: bool
+
+    @property
+    def name(self) -> str:
+        """Unique within a campaign of one seed, and findable in a request."""
+        return f"plan-{self.number:05d}"
+
+    @property
+    def timeout(self) -> float:
+        """Seconds: short where only a deadline can end the wait."""
+        return LONG if self.ending is Ending.ENDS else TIMEOUT
+
+    @property
+    def blows(self) -> tuple[Blow, ...]:
+        """All that is going to strike it."""
+        return (*(strike.blow for strike in self.strikes), *self.trigger_blows)
+
+    def __str__(self) -> str:
+        store = "with" if self.store else "without"
+        strikes = [f"{strike.blow} {strike.point} (+{strike.skip})" for strike in self.strikes]
+        what = f"{self.name}: {self.kind} {self.mode}, {store} state store, job {self.ending}, {self.fails} fail first"
+        return f"{what}; {'; '.join([*strikes, *self.trigger_blows]) or 'left in peace'}{'; late' * self.late}"
+
+
+def draw(seed: int, count: int) -> Iterator[Plan]:
+    """The plans of a seed: the same ones for ever."""
+    random = Random(seed)
+    for number in range(count):
+        yield _draw(random, number)
+
+
+def _draw(random: Random, number: int) -> Plan:
+    kind = random.choice([Kind.PROCESS] * 4 + [Kind.EDIT, Kind.BATCH, Kind.SENSOR, Kind.SENSOR])
+    modes = ["poke", "reschedule", "deferrable"] if kind is Kind.SENSOR else ["sync", "deferrable", "deferrable"]
+    strikes = [_strike(random, random.choice(WORKER_BLOWS)) for _ in range(random.choice([0, 0, 1, 1, 2]))]
+    mode = random.choice(modes)
+    triggers = [random.choice(TRIGGER_BLOWS) for _ in range(random.choice([0, 0, 1, 2]))] if "def" in mode else []
+    ending = random.choice([Ending.ENDS] * 6 + [Ending.QUEUED, Ending.QUEUED, Ending.STUCK])
+    if random.random() < 0.2 and kind is not Kind.SENSOR:
+        blow = random.choice(USER_BLOWS)
+        if mode == "deferrable" and random.random() < 0.7:
+            triggers.append(blow)
+        else:
+            strikes.append(_strike(random, blow))
+    return Plan(
+        number,
+        kind,
+        mode,
+        store=random.random() < 0.7,
+        ending=ending,
+        fails=random.choice([0, 0, 0, 1, 2]) if ending is Ending.ENDS else 0,
+        strikes=tuple(strikes),
+        trigger_blows=tuple(triggers),
+        late=random.random() < 0.3,
+    )
+
+
+def _strike(random: Random, blow: Blow) -> Strike:
+    return Strike(blow, random.choice(list(Point)), skip=random.choice([0, 0, 1]))

@@ -1,0 +1,216 @@
+"""What a campaign's tasks live in: an MPS whose network is bad, a triggerer, and an Airflow that can be asked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Coroutine
+from dataclasses import replace
+from random import Random
+from typing import Any, Self, TypeVar
+
+from airflow.triggers.base import BaseTrigger
+
+from airflow_provider_mps.emulator.backend import LocalMpsBackend
+from airflow_provider_mps.emulator.bodies import Outcome
+from airflow_provider_mps.emulator.faults import Fault, FaultScript
+from airflow_provider_mps.emulator.state import Task
+from tests.campaign.plan import LONG, Ending, Plan
+from tests.harness import as_json, revive
+
+_FAULTS = (
+    Fault("reset"),
+    Fault("reset", when="after"),
+    Fault("status", status=502),
+    Fault("status", status=504, when="after"),
+    Fault("html"),
+    Fault("html", when="after"),
+    Fault("cut", when="after"),
+    Fault("broken", when="after"),
+    Fault("throttle"),
+    Fault("throttle"),
+    Fault("error", code="InternalError"),
+    Fault("error", code="InternalError", when="after"),
+    Fault("hang", seconds=3),
+    Fault("hang", seconds=3, when="after"),
+)
+T = TypeVar("T")
+_SPELL = 0.5  # seconds
+_NAME = re.compile(r"plan-\d{5}")
+
+
+class Weather(FaultScript):
+    """Strikes calls at random, now and then all of them for half a second. Counts what it did."""
+
+    def __init__(self, seed: int, share: float = 0.06) -> None:
+        super().__init__()
+        self.struck: Counter[str] = Counter()
+        self._random = Random(seed)
+        self._share = share
+        self._spell: tuple[float, Fault] = (0.0, _FAULTS[0])
+        self._last_abort_was_struck = False
+
+    def take(self, action: str, when: str) -> Fault | None:
+        """As the server asks: once before the action and once after it."""
+        if action == "ManageTask":  # an Abort is best effort within seconds; one fault it has to survive
+            self._last_abort_was_struck = not self._last_abort_was_struck and self._random.random() < self._share
+            return self._note(action, Fault("reset")) if self._last_abort_was_struck and when == "before" else None
+        until, fault = self._spell
+        if time.monotonic() < until:
+            return self._note(action, fault) if when == "before" else None
+        fault = self._random.choice(_FAULTS)
+        if fault.when != when or self._random.random() >= self._share:
+            return None
+        if when == "before" and fault.kind != "hang" and self._random.random() < 0.05:
+            self._spell = (time.monotonic() + _SPELL, fault)
+        return self._note(action, fault)
+
+    def _note(self, action: str, fault: Fault) -> Fault:
+        self.struck[f"{fault.kind} {fault.code * (fault.kind == 'error')} {fault.when}".replace("  ", " ")] += 1
+        return replace(fault)
+
+
+class Jobs(dict[str, Task]):
+    """The jobs at MPS. Each ends as the plan of its task says; one that no plan allows is a finding."""
+
+    def __init__(self, backend: LocalMpsBackend, plans: dict[str, Plan]) -> None:
+        super().__init__()
+        self._backend = backend
+        self._plans = plans
+        self.of_plan: dict[str, list[str]] = {name: [] for name in plans}
+        self.findings: list[str] = []
+
+    def __setitem__(self, task_id: str, task: Task) -> None:
+        text = json.dumps(dict(task.request))
+        found = _NAME.search(text)
+        if found:
+            plan, earlier = self._plans[found[0]], self.of_plan[found[0]]
+            marker = task.request.get("SessionContext")
+            for other in (self[name] for name in earlier):
+                if other.request.get("SessionContext") == marker and not self.has_failed(other):
+                    self.findings.append(f"duplicate job {task_id}: {other.task_id} of the same epoch has not failed")
+            outcome = {Ending.QUEUED: Outcome.QUEUED, Ending.STUCK: Outcome.STUCK}.get(plan.ending, Outcome.SUCCESS)
+            if len(earlier) < plan.fails:
+                outcome = Outcome.ALL_FAIL if plan.number % 2 else Outcome.SOURCE_ERROR
+            elif outcome is Outcome.SUCCESS and plan.number % 5 == 0:
+                outcome = Outcome.LATE_RESULT
+            task.request = json.loads(text.replace(found[0], f"{found[0]}.{outcome}"))
+            earlier.append(task_id)
+        super().__setitem__(task_id, task)
+
+    def now(self) -> float:
+        """The time at MPS."""
+        return self._backend.now()
+
+    def has_failed(self, task: Task) -> bool:
+        """Certainly, and by now."""
+        return task.outcome in {Outcome.ALL_FAIL, Outcome.SOURCE_ERROR} and self._backend.status(task) == "FINISH"
+
+    def has_succeeded(self, task: Task) -> bool:
+        """Certainly, and by now. A late result counts once it shows."""
+        good = task.outcome is Outcome.SUCCESS or task.outcome is Outcome.LATE_RESULT
+        return good and not task.aborted and self._backend.status(task) == "FINISH"
+
+    def waits_in_vain(self, task_id: str) -> bool:
+        """It waits, nobody has aborted it, and nothing else will end it."""
+        task = self[task_id]
+        return task.outcome is Outcome.QUEUED and not task.aborted
+
+
+class AirflowStates:
+    """What Airflow says of its tasks, by run id. Installed as ``RuntimeTaskInstance.get_task_states``."""
+
+    AWAY = "away"
+
+    def __init__(self) -> None:
+        self.of_run: dict[str, str] = {}
+
+    def answer(self, *, task_ids: list[str], run_ids: list[str], **_: Any) -> dict[str, Any]:
+        state = self.of_run[run_ids[0]]
+        if state == self.AWAY:
+            raise RuntimeError("the API server does not answer")
+        return {run_ids[0]: {task_ids[0]: state}}
+
+
+class Deferral:
+    """One trigger that runs in the triggerer."""
+
+    def __init__(self, trigger: Any, task_instance: Any) -> None:
+        self.trigger = revive(trigger)
+        self.trigger.task_instance = task_instance
+        self.by_user = False
+        self.task: asyncio.Task[list[Any]]
+
+    async def run(self) -> list[Any]:
+        """As Airflow's runner does it: on_kill at a user's action (and at a failover), clean up in any case."""
+        events = []
+        try:
+            async for event in self.trigger.run():
+                events.append(as_json(event.payload))
+        except asyncio.CancelledError:
+            if self.by_user and hasattr(BaseTrigger, "on_kill"):
+                await asyncio.wait_for(self.trigger.on_kill(), 30)
+            raise
+        finally:
+            await self.trigger.cleanup()
+        return events
+
+
+class Triggerer:
+    """All triggers of a campaign in one event loop, on a thread of its own; use it in a ``with``."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="triggerer", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        async def end_the_rest() -> None:
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+
+        self._run(end_the_rest())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    def start(self, trigger: Any, task_instance: Any) -> Deferral:
+        """Take a trigger over, from what is stored of it."""
+        deferral = Deferral(trigger, task_instance)
+
+        async def spawn() -> None:
+            deferral.task = asyncio.create_task(deferral.run())
+
+        self._run(spawn())
+        return deferral
+
+    def events(self, deferral: Deferral, timeout: float) -> list[Any] | None:
+        """What it has sent when it ends within ``timeout`` seconds; None for one that still runs."""
+
+        async def wait() -> list[Any] | None:
+            done, _ = await asyncio.wait({deferral.task}, timeout=timeout)
+            return deferral.task.result() if done else None
+
+        return self._run(wait())
+
+    def stop(self, deferral: Deferral, *, by_user: bool) -> None:
+        """Cancel it; ``by_user`` as Airflow does at a user's action and, by mistake, at a failover."""
+
+        async def cancel() -> None:
+            deferral.by_user = by_user
+            deferral.task.cancel()
+            await asyncio.wait({deferral.task})
+
+        self._run(cancel())
+
+    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(LONG + 60)
