@@ -32,7 +32,14 @@ CLIENT = [
     {"search"},
     {"submission"},
 ]
-RESULTS = [{"redaction", "model"}, {"media", "segments", "verdict"}, {"outputs"}, {"subtitles"}, {"task"}, {"result"}]
+RESULTS = [
+    {"redaction", "model"},
+    {"media", "segments", "verdict"},
+    {"cues", "outputs"},
+    {"subtitles"},
+    {"merging", "task"},
+    {"result"},
+]
 KNOWS_NO_AIRFLOW = {"errors", "results", "client", "emulator"}
 NETWORK = {"requests", "urllib3", "aiohttp", "httpx", "http", "socket"}
 STATUS_WORDS = {"SUCCESS", "FAIL", "FAILED", "FINISH", "PROCESSING", "WAITING", "Success", "Error"}

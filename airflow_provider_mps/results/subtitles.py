@@ -7,21 +7,22 @@ SmartSubtitleTaskBatchOutput)
 
 from __future__ import annotations
 
-import html
+import io
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, TextIO
 
+import msgspec
 from pydantic import Field
 
+from airflow_provider_mps.errors import MpsResultTooLarge
+from airflow_provider_mps.results.cues import CueFormat, CueStyle, write_cues
 from airflow_provider_mps.results.model import ResultModel, as_items, finite
 from airflow_provider_mps.results.outputs import Storage
 from airflow_provider_mps.results.redaction import mask_urls
-from airflow_provider_mps.results.segments import Segments, TextChoice, read_segments
+from airflow_provider_mps.results.segments import Segments, TextChoice, as_plain, read_segments
 
-if TYPE_CHECKING:
-    from pysubs2 import SSAFile
-
-_LONGEST = 359_999.999  # seconds: SubRip has two digits for hours
+_PIECE = 500
+SubtitleFormat = CueFormat | Literal["json"]
 SubtitleKind = Literal["asr", "translation", "ocr", "pure_translation", "erase", "dubbing", "description"]
 
 
@@ -49,7 +50,7 @@ class Subtitle(ResultModel):
     :param segment_count: also where the segments themselves were left out because they are too many.
     :param segments: empty where MPS wrote only files, or where they were left out.
     :param files: what MPS wrote.
-    :param exports: what was written from the segments: format (json, srt, vtt) to URI.
+    :param exports: what was written from the segments: format (srt, vtt, ...) to URI.
     """
 
     source: str = ""
@@ -64,44 +65,57 @@ class Subtitle(ResultModel):
 
     def to_srt(self, text: TextChoice = "bilingual") -> str:
         """The segments as SubRip text. Segments with nothing to show are left out."""
-        return self._render("srt", text)
+        return self.render("srt", text=text)
 
     def to_vtt(self, text: TextChoice = "bilingual") -> str:
         """The segments as WebVTT text. Segments with nothing to show are left out."""
-        return self._render("vtt", text)
+        return self.render("vtt", text=text)
 
-    def _render(self, format_: Literal["srt", "vtt"], text: TextChoice) -> str:
-        # pysubs2 takes braces for style tags; kept as they are, they reach the file as the text they were.
-        return self._events(format_, text).to_string(format_, keep_ssa_tags=True)
+    def to_ass(self, text: TextChoice = "bilingual") -> str:
+        """The segments as SubStation Alpha (ASS) text. Segments with nothing to show are left out."""
+        return self.render("ass", text=text)
 
-    def _events(self, format_: Literal["srt", "vtt"], text: TextChoice) -> SSAFile:
-        import pysubs2  # here, because a DAG file that imports the operators must stay light
+    def render(
+        self,
+        format_: SubtitleFormat,
+        *,
+        text: TextChoice = "bilingual",
+        speakers: bool = False,
+        word_timing: bool = False,
+    ) -> str:
+        """
+        The segments as the text of a file: srt, vtt, ass, ttml, txt (no times) or json (everything).
 
-        subtitles = pysubs2.SSAFile()
-        for segment in self.segments:
-            if shown := _one_cue(segment.show(text), escape=format_ == "vtt"):
-                event = pysubs2.SSAEvent(start=_milliseconds(segment.start), end=_milliseconds(segment.end))
-                event.text = shown
-                subtitles.append(event)
-        return subtitles
+        :param text: the original, the translation, or both.
+        :param speakers: name the speakers.
+        :param word_timing: say when each word begins, in vtt and ass.
+        :raises MpsResultTooLarge: the segments were left out of this value, so that it fits into XCom.
+        """
+        stream = io.StringIO()
+        self.write(stream, format_, CueStyle(text, speakers, word_timing))
+        return stream.getvalue()
 
+    def write(self, stream: TextIO, format_: SubtitleFormat, style: CueStyle) -> None:
+        """Write what :meth:`render` returns, piece by piece."""
+        if self.segment_count and not self.segments:
+            raise MpsResultTooLarge(
+                f"The {self.segment_count} segments of {self.source} were left out of this value, so that it fits into "
+                "XCom. They are in the files that exports, or full_result of the whole value, names."
+            )
+        if format_ != "json":
+            write_cues(self.segments, stream, format_, style)
+            return
+        for piece in self.json_pieces(exclude={"exports"}):
+            stream.write(piece)
 
-def _milliseconds(seconds: float) -> int:
-    return round(min(max(seconds, 0), _LONGEST) * 1000)
-
-
-def _one_cue(text: str, *, escape: bool) -> str:
-    r"""
-    Text that stays one cue in a file: no empty lines, no arrow, no backslash sequence that pysubs2 would read.
-
-    WebVTT has character references for markup, SubRip has none and needs none but for the arrow.
-    """
-    lines = [line.strip() for line in text.splitlines()]
-    text = "\n".join(line for line in lines if line)
-    text = html.escape(text, quote=False) if escape else text.replace("-->", "->")
-    for sequence in (r"\N", r"\n", r"\h"):
-        text = text.replace(sequence, sequence[0] + "\N{ZERO WIDTH NON-JOINER}" + sequence[1])
-    return text.replace("\n", r"\N")
+    def json_pieces(self, *, exclude: set[str] | None = None) -> Iterator[str]:
+        """The JSON object of this value, some hundred segments at a time."""
+        head = self.model_dump_json(exclude={"segments", *(exclude or ())})
+        yield f'{head[:-1]},"segments":['
+        for first in range(0, len(self.segments), _PIECE):
+            piece = msgspec.json.encode(as_plain(self.segments[first : first + _PIECE])).decode()
+            yield ("," if first else "") + piece[1:-1]
+        yield "]}"
 
 
 def find_subtitles(body: Mapping[str, Any]) -> tuple[Subtitle, ...]:
