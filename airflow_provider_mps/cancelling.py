@@ -36,21 +36,18 @@ class Canceller:
         (self.log.info if outcome.aborted else self.log.warning)("%s", outcome.text)
         return outcome.text
 
-    def abort_cleared(self, mps_task_id: str) -> None:
+    def abort_cleared(self, mps_task_id: str, describe_action: str | None) -> None:
         """Abort the job from before a Clear: on_kill may have come too late to tell it from a failover."""
         from airflow_provider_mps.client.actions import describe
         from airflow_provider_mps.errors import MpsError
-        from airflow_provider_mps.results.verdict import TaskStatus
 
         try:
-            detail = self.hook.call(describe(mps_task_id))
+            detail = self.hook.call(describe(mps_task_id, describe_action))
         except MpsError as error:
             self.log.warning("The task was cleared; its MPS task %s was left alone: %s", mps_task_id, error)
             return
-        if detail.status == TaskStatus.WAITING:
-            self.abort(mps_task_id)
-        elif not detail.is_finished:
-            self.log.warning("The task was cleared; its MPS task %s runs on and is billed.", mps_task_id)
+        if not detail.is_finished:
+            self.abort(mps_task_id)  # MPS knows best whether that is still possible: a live task may be running
 
     def abort_if_user_ended(self, ti: Any, mps_task_id: str | None, session_id: str | None) -> None:
         """

@@ -221,13 +221,17 @@ class MpsStateUnknown(MpsTaskError):
 class MpsSubmitUnknown(MpsError):
     """It is not known whether MPS runs the job. Nothing was sent again: a second one would be billed as well."""
 
-    def __init__(self, *, action: str, why: str, sent_at: float, session_context: str) -> None:
+    def __init__(self, *, action: str, why: str, sent_at: float, session_context: str | None) -> None:
         sent = datetime.fromtimestamp(sent_at, UTC)
+        mark = (
+            f"its SessionContext is {session_context} unless yours was given"
+            if session_context
+            else "it has no mark of its own: compare input and time"
+        )
         super().__init__(
             f"It is not known whether MPS accepted {action}: {why}. Look in the task list of the MPS console for a job "
-            f"of about {sent:%Y-%m-%d %H:%M} UTC (its SessionContext is {session_context} unless yours was given). If "
-            "it is there, wait for its TaskId with MpsTaskSensor; if not, clear this task. resubmit_if_unknown=True "
-            "submits again in such a case, at the risk of paying twice."
+            f"of about {sent:%Y-%m-%d %H:%M} UTC ({mark}). If it is there, wait for its TaskId with MpsTaskSensor; if "
+            "not, clear this task. resubmit_if_unknown=True submits again in such a case, at the risk of paying twice."
         )
         self.action = action
         self.session_context = session_context

@@ -57,7 +57,7 @@ class TaskWait:
         return cls(
             patience,
             hook=operator.hook,
-            describe_action=getattr(operator, "describe_action", None),  # who submits a job knows its kind by the id
+            describe_action=operator.describe_action,
             allow_partial=operator.allow_partial,
             log=operator.log,
         )

@@ -25,7 +25,8 @@ LAYERS = [
     {"sensors", "operators"},
 ]
 CLIENT = [
-    {"signing", "credentials", "actions", "abort"},
+    {"signing", "credentials", "action", "abort"},
+    {"actions"},
     {"config", "retry", "patience", "progress"},
     {"wire"},
     {"sync", "aio"},

@@ -1,4 +1,7 @@
-"""What came of an attempt to abort a task, in words. MPS aborts only what still waits; the rest runs and is billed."""
+"""
+What came of an attempt to abort a task, in words. MPS aborts only what still waits, and live tasks also while they
+run; the rest runs on and is billed.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ def abort_outcome(mps_task_id: str, error: MpsError | None) -> AbortOutcome:
     """Read the end of a ManageTask call: ``error`` is what it raised, None if it went through."""
     task = f"MPS task {mps_task_id}"
     if error is None:
-        return AbortOutcome(True, False, f"{task} was aborted before it began.")
+        return AbortOutcome(True, False, f"{task} was aborted.")
     if isinstance(error, MpsApiError):
         if error.code in _TOO_LATE:
             why = "it no longer waits, and MPS aborts only tasks that wait. If it still runs, it runs on and is billed"

@@ -6,140 +6,39 @@ Source: https://www.tencentcloud.com/document/product/1041/33625 (API overview, 
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_pascal
+from pydantic import AfterValidator, Field
 
+from airflow_provider_mps.client.action import Action, SubmitAction, TaskId, check_mps_task_id
 from airflow_provider_mps.errors import MpsConfigError
-from airflow_provider_mps.results.task import Acknowledgement, SubmittedTask, TaskDetail, TaskPage
+from airflow_provider_mps.results.media import MediaMetadata
+from airflow_provider_mps.results.task import Acknowledgement, TaskDetail, TaskPage
 
-ResultT = TypeVar("ResultT")
-_TASK_ID = re.compile(r"[A-Za-z0-9*_.:-]{1,256}")
-_NOT_AN_ID = {"none", "null", "nan", "undefined"}
+__all__ = [
+    "Action",
+    "BatchProcessMedia",
+    "DescribeBatchTaskDetail",
+    "DescribeImageTaskDetail",
+    "DescribeMediaMetaData",
+    "DescribeTaskDetail",
+    "DescribeTasks",
+    "EditMedia",
+    "ManageTask",
+    "ProcessImage",
+    "ProcessLiveStream",
+    "ProcessMedia",
+    "RawAction",
+    "SubmitAction",
+    "check_mps_task_id",
+    "describe",
+]
 
-
-def check_mps_task_id(value: Any) -> str:
-    """
-    Return a TaskId that can be asked for; its shape is Tencent's business.
-
-    :raises MpsConfigError: None, "", "None", an unrendered template or anything else that is no id.
-    """
-    if isinstance(value, str) and _TASK_ID.fullmatch(value) and value.lower() not in _NOT_AN_ID:
-        return value
-    raise MpsConfigError(
-        f"mps_task_id is {value!r:.80}, which is no MPS TaskId. It looks like 240000-WorkflowTask-0123456789abcdef; "
-        "does the task that should have returned it really return it?"
-    )
-
-
-def _task_id(value: Any) -> str:
-    try:
-        return check_mps_task_id(value)
-    except MpsConfigError as error:
-        raise ValueError(str(error)) from None  # pydantic collects ValueErrors made by itself or here
-
-
-TaskId = Annotated[str, BeforeValidator(_task_id)]
 Object = dict[str, Any]
-
-
-class Action(BaseModel, Generic[ResultT]):
-    """
-    A request as a value: the class is the action, its fields are the parameters, ``ResultT`` is what it answers.
-
-    Fields are written in snake_case or as Tencent spells them; ``parameters`` holds Tencent's spelling.
-    Unknown top-level parameters are refused; nested objects are passed through as Tencent documents them.
-
-    To add an action: (1) a class here, its docstring with what it does and its page, its fields, ``idempotent``,
-    ``requests_per_second`` and ``result``; (2) its handler in ``emulator/backend.py``; (3) a line in the table of
-    ``tests/client/test_actions.py``, which compares it with the official SDK.
-    """
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        alias_generator=to_pascal,
-        populate_by_name=True,
-        hide_input_in_errors=True,
-    )
-
-    service: ClassVar[str] = "mps"
-    version: ClassVar[str] = "2019-06-12"
-    requests_per_second: ClassVar[int]
-    """What MPS documents, per account."""
-
-    def __init__(self, **parameters: Any) -> None:
-        try:
-            super().__init__(**parameters)
-        except ValidationError as error:
-            raise MpsConfigError(self._explain(error)) from None
-
-    @classmethod
-    def _explain(cls, error: ValidationError) -> str:
-        known = [field.alias or name for name, field in cls.model_fields.items()]
-        lines = []
-        for problem in error.errors(include_url=False, include_input=False, include_context=False):
-            name = ".".join(str(step) for step in problem["loc"])
-            if problem["type"] == "extra_forbidden":
-                guess = difflib.get_close_matches(name, known, n=1)
-                hint = f"; did you mean {guess[0]}?" if guess else f"; it takes {', '.join(known)}"
-                lines.append(f"{name} is not a parameter of {cls.__name__}{hint}")
-            elif problem["type"] == "missing":
-                lines.append(f"{name} is missing")
-            else:
-                lines.append(f"{name}: {problem['msg'].removeprefix('Value error, ')}")
-        return f"{cls.__name__} cannot be sent: " + "; ".join(lines)
-
-    @property
-    def name(self) -> str:
-        """The ``X-TC-Action``."""
-        return type(self).__name__
-
-    @property
-    def idempotent(self) -> bool:
-        """Whether it may be sent again although it may have run already."""
-        return True
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The body, in Tencent's spelling."""
-        return self.model_dump(by_alias=True, exclude_none=True)
-
-    def result(self, body: Mapping[str, Any]) -> ResultT:
-        """Read the content of ``Response``."""
-        raise TypeError(f"{type(self).__name__} cannot read {sorted(body)}: it has no result")
-
-
-class SubmitAction(Action[SubmittedTask]):
-    """An action that starts a job, and costs money each time it runs."""
-
-    session_context: Annotated[str, Field(max_length=1000)] | None = None
-
-    @property
-    def deduplicated(self) -> bool:
-        """Whether MPS refuses a SessionId that it has seen, so that a repeat does no harm."""
-        return "session_id" in type(self).model_fields
-
-    @property
-    def own_session_id(self) -> str | None:
-        """The SessionId in it, if any; MPS takes an empty one for none."""
-        return getattr(self, "session_id", None) or None
-
-    def tagged(self, session_id: str | None, session_context: str) -> Self:
-        """A copy that carries this SessionId, where there is one, and this SessionContext unless it has its own."""
-        update = {"session_id": session_id} if session_id else {}
-        return self.model_copy(update={**update, "session_context": self.session_context or session_context})
-
-    @property
-    def idempotent(self) -> bool:
-        return False
-
-    def result(self, body: Mapping[str, Any]) -> SubmittedTask:
-        return SubmittedTask.of(body)
+SessionId = Annotated[str, Field(max_length=50)]
+SessionContext = Annotated[str, Field(max_length=1000)]
 
 
 class DescribeTaskDetail(Action[TaskDetail]):
@@ -168,6 +67,37 @@ class DescribeBatchTaskDetail(Action[TaskDetail]):
 
     def result(self, body: Mapping[str, Any]) -> TaskDetail:
         return TaskDetail.of(body)
+
+
+class DescribeImageTaskDetail(Action[TaskDetail]):
+    """
+    State and results of a task of ProcessImage, for 7 days.
+
+    Source: https://www.tencentcloud.com/document/product/1041/70401
+    """
+
+    requests_per_second = 100
+    task_id: TaskId
+
+    def result(self, body: Mapping[str, Any]) -> TaskDetail:
+        return TaskDetail.of(body, is_image=True)
+
+
+class DescribeMediaMetaData(Action[MediaMetadata]):
+    """
+    Metadata of one file, read while the caller waits: no job is started.
+
+    :param mode: ``slow`` gives MPS more time, for a file that is slow to read.
+
+    Source: https://www.tencentcloud.com/document/product/1041/37461
+    """
+
+    requests_per_second = 20
+    input_info: Object
+    mode: Literal["slow"] | None = None
+
+    def result(self, body: Mapping[str, Any]) -> MediaMetadata:
+        return MediaMetadata.of_probe(body)
 
 
 class DescribeTasks(Action[TaskPage]):
@@ -230,7 +160,8 @@ class ProcessMedia(SubmitAction):
     ai_dubbing_task: Object | None = Field(None, alias="AIDubbingTask")
     task_notify_config: Object | None = None
     tasks_priority: Annotated[int, Field(ge=-10, le=10)] | None = None
-    session_id: Annotated[str, Field(max_length=50)] | None = None
+    session_id: SessionId | None = None
+    session_context: SessionContext | None = None
     task_type: Literal["Online", "Offline"] | None = None
     resource_id: str | None = None
     activities: list[Object] | None = None
@@ -251,6 +182,7 @@ class BatchProcessMedia(SubmitAction):
     smart_subtitles_task: Object | None = None
     task_notify_config: Object | None = None
     tasks_priority: Annotated[int, Field(ge=-10, le=10)] | None = None
+    session_context: SessionContext | None = None
     resource_id: str | None = None
     skip_mate_data: Literal[0, 1] | None = None
     task_mode: Literal["Parallel", "Serial"] | None = None
@@ -271,7 +203,58 @@ class EditMedia(SubmitAction):
     compose_config: Object | None = None
     task_notify_config: Object | None = None
     tasks_priority: Annotated[int, Field(ge=-10, le=10)] | None = None
-    session_id: Annotated[str, Field(max_length=50)] | None = None
+    session_id: SessionId | None = None
+    session_context: SessionContext | None = None
+    resource_id: str | None = None
+
+
+class ProcessImage(SubmitAction):
+    """
+    Start a job on one picture. It has neither SessionId nor SessionContext: a job sent twice runs twice, and no
+    answer of MPS tells whose a job is.
+
+    ``schedule_id`` and ``add_on_parameter`` are offered to mainland accounts only.
+
+    Source: https://www.tencentcloud.com/document/product/1041/66929
+    """
+
+    requests_per_second = 20
+    describe_action = "DescribeImageTaskDetail"
+    input_info: Object | None = None
+    output_storage: Object | None = None
+    output_dir: str | None = None
+    output_path: str | None = None
+    definition: int | None = None
+    resource_id: str | None = None
+    image_task: Object | None = None
+    schedule_id: int | None = None
+    add_on_parameter: Object | None = None
+    std_ext_info: str | None = None
+
+
+class ProcessLiveStream(SubmitAction):
+    """
+    Start a job on a live stream, which runs until the stream ends or the job is aborted.
+
+    What it finds out is told by notification only, hence ``task_notify_config`` is required. With ``schedule_id`` it
+    runs an orchestration, which writes files as well.
+
+    Source: https://www.tencentcloud.com/document/product/1041/33641
+    """
+
+    requests_per_second = 100
+    url: str
+    task_notify_config: Object
+    output_storage: Object | None = None
+    output_dir: str | None = None
+    ai_content_review_task: Object | None = None
+    ai_recognition_task: Object | None = None
+    ai_analysis_task: Object | None = None
+    ai_quality_control_task: Object | None = None
+    smart_subtitles_task: Object | None = None
+    session_id: SessionId | None = None
+    session_context: SessionContext | None = None
+    schedule_id: int | None = None
     resource_id: str | None = None
 
 
@@ -292,7 +275,7 @@ class RawAction(Action[dict[str, Any]]):
 
     requests_per_second = 20
     action: Annotated[str, AfterValidator(_action_name)]
-    body: Object = {}
+    body: Object = Field(default_factory=dict)
     may_be_repeated: bool = False
 
     @property
@@ -311,22 +294,29 @@ class RawAction(Action[dict[str, Any]]):
         return dict(body)
 
 
-DescribeActionName = Literal["DescribeTaskDetail", "DescribeBatchTaskDetail"]
-_DESCRIBE: Mapping[str, type[DescribeTaskDetail] | type[DescribeBatchTaskDetail]] = {
-    "DescribeTaskDetail": DescribeTaskDetail,
-    "DescribeBatchTaskDetail": DescribeBatchTaskDetail,
+Describe = DescribeTaskDetail | DescribeBatchTaskDetail | DescribeImageTaskDetail
+_DESCRIBE: Mapping[str, type[Describe]] = {
+    action.__name__: action for action in (DescribeTaskDetail, DescribeBatchTaskDetail, DescribeImageTaskDetail)
 }
+# ProcessImage also answers ids with "-WorkflowTask-" in them, which cannot be told from those of ProcessMedia.
+_IMAGE_ID = re.compile(r"[A-Za-z0-9]{64}")
 
 
-def describe(mps_task_id: Any, action: str | None = None) -> DescribeTaskDetail | DescribeBatchTaskDetail:
+def describe(mps_task_id: Any, action: str | None = None) -> Describe:
     """
     The action that tells the state of a task.
 
-    :param action: its name, where the TaskId does not tell. Without it, ``-BatchTask-`` in the id decides.
+    :param action: its name, where the TaskId does not tell: a task of ProcessImage may have an id like any other's.
+        Without it, ``-BatchTask-`` in the id or an id of 64 letters and digits (an image) decides.
     :raises MpsConfigError: the id is none, or the action is not one that describes a task.
     """
     task_id = check_mps_task_id(mps_task_id)
-    name = action or ("DescribeBatchTaskDetail" if "-BatchTask-" in task_id else "DescribeTaskDetail")
-    if name not in _DESCRIBE:
+    if action and action not in _DESCRIBE:
         raise MpsConfigError(f"describe_action is {action!r:.60}; it can be {' or '.join(_DESCRIBE)}")
-    return _DESCRIBE[name](task_id=task_id)
+    return _DESCRIBE[action or _describing(task_id)](task_id=task_id)
+
+
+def _describing(task_id: str) -> str:
+    if "-BatchTask-" in task_id:
+        return "DescribeBatchTaskDetail"
+    return "DescribeImageTaskDetail" if _IMAGE_ID.fullmatch(task_id) else "DescribeTaskDetail"

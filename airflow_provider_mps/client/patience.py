@@ -119,7 +119,10 @@ class Patience:
         elif now - self.started < self.not_found_grace:
             return
         else:
-            what = "is not known to MPS: the id has expired, is wrong, or belongs to another account or API endpoint"
+            what = (
+                "is not known to MPS: the id has expired, is wrong, belongs to another account or API endpoint, or to "
+                "a task of ProcessImage (which needs describe_action='DescribeImageTaskDetail')"
+            )
         raise MpsTaskNotFound(f"{what}. {QUERY_WINDOW}. {error}", mps_task_id=self.mps_task_id) from error
 
 

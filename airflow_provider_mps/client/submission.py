@@ -1,9 +1,10 @@
 """
 Send a job once: across lost answers, crashes and retries. Knows no Airflow; its memory is a :class:`Ledger`.
 
-MPS bills a job that is sent twice twice, and can abort only a job that still waits. For ProcessMedia and EditMedia it
-refuses a ``SessionId`` that it has seen within 3 days, but does not tell the TaskId of the first one, so that has to be
-found again. BatchProcessMedia has no such key: after an ambiguous answer nothing is sent again.
+MPS bills a job that is sent twice twice, and can abort only a job that still waits. For ProcessMedia, EditMedia and
+ProcessLiveStream it refuses a ``SessionId`` that it has seen within 3 days, but does not tell the TaskId of the first
+one, so that has to be found again. BatchProcessMedia and ProcessImage have no such key: after an ambiguous answer
+nothing is sent again.
 """
 
 from __future__ import annotations
@@ -208,7 +209,7 @@ class Submission:
     def _look_up(self, job: Job, mps_task_id: str) -> Job | None:
         """The job of an earlier try, unless it has failed."""
         try:
-            detail = self.client.call(describe(mps_task_id))
+            detail = self.client.call(describe(mps_task_id, self.action.describe_action))
         except MpsTransportError:
             return replace(job, how="reattached")  # the wait that follows sits an outage out
         except MpsApiError as error:
@@ -241,7 +242,8 @@ class Submission:
         action = self.action.tagged(session, self.identity.marker)
         self._save(job)
         self.in_flight = session
-        tag = f"SessionId {session}" if session else f"SessionContext {action.session_context}"
+        mark = getattr(action, "session_context", None)
+        tag = f"SessionId {session}" if session else f"SessionContext {mark}" if mark else "nothing to tell it by"
         log.info("Sending %s with %s", action.name, tag)
         ambiguous = False
         # One request at a time, each decided on here: a retry inside the client would not know of a stop.
@@ -320,7 +322,10 @@ class Submission:
         """Leave this generation behind if that was asked for; else a person has to look."""
         if not self._may_resubmit(f"may have taken {self.action.name} already: {why}"):
             raise MpsSubmitUnknown(
-                action=self.action.name, why=why, sent_at=job.sent_at, session_context=self.identity.marker
+                action=self.action.name,
+                why=why,
+                sent_at=job.sent_at,
+                session_context=self.identity.marker if self.action.marked else None,
             )
 
     def _may_resubmit(self, why: str) -> bool:

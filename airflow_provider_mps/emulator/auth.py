@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from airflow_provider_mps.client.signing import ALGORITHM, authorization
-from airflow_provider_mps.emulator.backend import Refusal
+from airflow_provider_mps.emulator.checks import Refusal
 from airflow_provider_mps.emulator.state import Account
 
 _TOLERANCE = 300  # seconds

@@ -11,28 +11,21 @@ import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from types import NoneType
 from typing import Any
 
 from airflow_provider_mps.client import actions as api
-from airflow_provider_mps.emulator.bodies import Outcome, ResultWriter, inputs_of
+from airflow_provider_mps.emulator.bodies import ResultWriter
+from airflow_provider_mps.emulator.checks import Refusal, checked
+from airflow_provider_mps.emulator.contents import metadata
 from airflow_provider_mps.emulator.faults import FaultScript
+from airflow_provider_mps.emulator.outcomes import Outcome, inputs_of, outcome_of
 from airflow_provider_mps.emulator.state import Account, Call, Settings, Task
-from airflow_provider_mps.errors import MpsConfigError
+
+__all__ = ["APP_ID", "LocalMpsBackend", "Refusal"]
 
 _NOT_YET = "0000-00-00T00:00:00Z"
 _LATE_LOOKS = 3
-_OBJECTS = {"CosInputInfo", "UrlInputInfo", "S3InputInfo", "RawParameter", "CosOutputStorage"}
 APP_ID = "1250000000"
-
-
-class Refusal(Exception):
-    """An error answer."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(code)
-        self.code = code
-        self.message = message
 
 
 class LocalMpsBackend:
@@ -56,6 +49,10 @@ class LocalMpsBackend:
             "ProcessMedia": (api.ProcessMedia, self._process),
             "BatchProcessMedia": (api.BatchProcessMedia, self._process_batch),
             "EditMedia": (api.EditMedia, self._edit),
+            "ProcessImage": (api.ProcessImage, self._process_image),
+            "ProcessLiveStream": (api.ProcessLiveStream, self._process_live),
+            "DescribeImageTaskDetail": (api.DescribeImageTaskDetail, self._describe_image),
+            "DescribeMediaMetaData": (api.DescribeMediaMetaData, self._probe),
         }
 
     def now(self) -> float:
@@ -94,7 +91,7 @@ class LocalMpsBackend:
             raise Refusal("InvalidAction", f"The action {action} does not exist.")
         model, handler = self._handlers[action]
         self._count_against_rate(action, model)
-        return handler(_checked(model, parameters))
+        return handler(checked(model, parameters))
 
     def counts(self) -> dict[str, Any]:
         """What happened so far, as numbers: jobs, aborts, and calls by action and error code."""
@@ -137,6 +134,14 @@ class LocalMpsBackend:
     def _describe_batch(self, parameters: dict[str, Any]) -> dict[str, Any]:
         return self._detail(parameters["TaskId"], "DescribeBatchTaskDetail")
 
+    def _describe_image(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        return self._detail(parameters["TaskId"], "DescribeImageTaskDetail")
+
+    def _probe(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        if outcome_of(parameters["InputInfo"]) in {Outcome.SOURCE_ERROR, Outcome.ALL_FAIL}:
+            raise Refusal("InvalidParameterValue.SrcFile", "The source file can not be read.")
+        return {"MetaData": metadata()}
+
     def _detail(self, task_id: str, describe: str) -> dict[str, Any]:
         task = self.tasks.get(task_id)
         expired = task is not None and self.now() - task.created > self.settings.window_seconds
@@ -158,10 +163,11 @@ class LocalMpsBackend:
         begun = status != "WAITING"
         if status == "FINISH" and task.finished is None:
             task.finished = self.now()
-        body: dict[str, Any] = {
-            "TaskType": task.kind,
-            "Status": status,
-            "CreateTime": _time(task.created),
+        body: dict[str, Any] = {"TaskType": task.kind, "Status": status, "CreateTime": _time(task.created)}
+        if task.describe == "DescribeImageTaskDetail":
+            finished = {"FinishTime": _time(task.finished)} if task.finished else {}
+            return body | finished | writer.image(status=status)
+        body |= {
             "BeginProcessTime": _time(task.created + 1) if begun else _NOT_YET,
             "FinishTime": _time(task.finished) if task.finished else _NOT_YET,
             "TaskNotifyConfig": request.get("TaskNotifyConfig"),
@@ -170,21 +176,27 @@ class LocalMpsBackend:
             "SessionContext": request.get("SessionContext") or "",
             "ExtInfo": "",
         }
-        if task.is_batch:
+        if task.kind == "BatchTask":
             return body | {"TaskId": task.task_id, "BatchTaskResult": writer.batch(status=status)}
-        write = writer.edit if task.kind == "EditMediaTask" else writer.workflow
-        kinds = ("WorkflowTask", "EditMediaTask", "LiveStreamProcessTask", "ScheduleTask", "LiveScheduleTask")
-        return body | dict.fromkeys(kinds) | {task.kind: write(task.task_id, status=status)}
+        write = {
+            "WorkflowTask": writer.workflow,
+            "EditMediaTask": writer.edit,
+            "LiveStreamProcessTask": writer.live,
+            "LiveScheduleTask": writer.live_schedule,
+        }
+        written = write[task.kind](task.task_id, status=status)
+        return body | dict.fromkeys((*write, "ScheduleTask")) | {task.kind: written}
 
     def _visible_request(self, task: Task, status: str) -> Mapping[str, Any]:
         """The request that its results follow: a late result shows after some looks, an aborted job has none."""
         if task.aborted:
-            return {key: task.request[key] for key in ("InputInfo", "FileInfos") if key in task.request}
+            return {key: task.request[key] for key in ("InputInfo", "FileInfos", "Url") if key in task.request}
         if task.outcome is Outcome.LATE_RESULT and status == "FINISH":
             task.late_looks += 1
             if task.late_looks > _LATE_LOOKS:
                 plain = [{"Type": "URL", "UrlInputInfo": {"Url": "https://media.invalid/talk.mp4"}}]
-                return {**task.request, "InputInfo": plain, "FileInfos": [{"InputInfo": plain[0]}]}
+                found = {"InputInfo": plain, "FileInfos": [{"InputInfo": plain[0]}]}
+                return {**task.request, **found} | ({"Url": "rtmp://live.invalid/talk"} if task.is_live else {})
         return task.request
 
     def _process(self, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -195,6 +207,16 @@ class LocalMpsBackend:
         self._take_session(parameters)
         return self._accept("EditMediaTask", "tt6", "DescribeTaskDetail", parameters)
 
+    def _process_image(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        # Ids of this form, and others of 64 letters and digits, are published; this one is harder to tell.
+        return self._accept("WorkflowTask", "tt6", "DescribeImageTaskDetail", parameters)
+
+    def _process_live(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        self._take_session(parameters)
+        if parameters.get("ScheduleId"):
+            return self._accept("LiveScheduleTask", "tt7", "DescribeTaskDetail", parameters)
+        return self._accept("LiveStreamProcessTask", "tt7", "DescribeTaskDetail", parameters, form="procedure-live")
+
     def _take_session(self, parameters: dict[str, Any]) -> None:
         if session := parameters.get("SessionId"):
             if self.now() - self._sessions.get(session, float("-inf")) < self.settings.session_seconds:
@@ -204,32 +226,37 @@ class LocalMpsBackend:
     def _process_batch(self, parameters: dict[str, Any]) -> dict[str, Any]:
         return self._accept("BatchTask", "t20", "DescribeBatchTaskDetail", parameters)
 
-    def _accept(self, kind: str, suffix: str, describe: str, request: dict[str, Any]) -> dict[str, Any]:
+    def _accept(
+        self, kind: str, suffix: str, describe: str, request: dict[str, Any], *, form: str | None = None
+    ) -> dict[str, Any]:
         infos = inputs_of(request)
         if not infos or not all(info.get("Type") for info in infos):
             raise Refusal("InvalidParameter", "InputInfo.Type is missing.")
-        task_id = f"{APP_ID}-{kind}-{uuid.uuid4().hex}{suffix}"
-        self.tasks[task_id] = Task(task_id, describe, self.now(), request)
+        task_id = f"{APP_ID}-{form or kind}-{uuid.uuid4().hex}{suffix}"
+        self.tasks[task_id] = Task(task_id, describe, self.now(), kind, request)
         return {"TaskId": task_id}
 
     def _manage(self, parameters: dict[str, Any]) -> dict[str, Any]:
         task = self.tasks.get(parameters["TaskId"])
-        if task is None:
+        # An assumption: what is documented as "ID of a video processing task" does not take that of a picture.
+        if task is None or task.describe == "DescribeImageTaskDetail":
             raise Refusal("InvalidParameterValue.TaskId", "The task does not exist.")
-        if self.status(task) != "WAITING":
+        if self.status(task) not in ({"WAITING", "PROCESSING"} if task.is_live else {"WAITING"}):
             raise Refusal("InvalidParameterValue.NotProcessingTask", "The task can not be aborted in its status.")
         task.aborted = True
         self.aborts.append(task.task_id)
         return {}
 
     def _list(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        # Assumptions: batch jobs are not listed, oldest first, and the window filters the time of creation.
+        # Assumptions: batch and image jobs are not listed, oldest first, and the window filters the time of creation.
         limit = int(parameters.get("Limit") or 10)
         start, end = parameters.get("StartTime") or "", parameters.get("EndTime") or "9"
         listed = [
             task
             for task in sorted(self.tasks.values(), key=lambda task: task.created)
-            if not task.is_batch and self.status(task) == parameters["Status"] and start <= _time(task.created) <= end
+            if task.describe == "DescribeTaskDetail"
+            and self.status(task) == parameters["Status"]
+            and start <= _time(task.created) <= end
         ]
         token = str(parameters.get("ScrollToken") or "0")
         first = int(token) if token.isdecimal() else 0
@@ -238,7 +265,7 @@ class LocalMpsBackend:
         items = [
             {
                 "TaskId": task.task_id,
-                "TaskType": task.kind,
+                "TaskType": "LiveProcessTask" if task.is_live else task.kind,  # a name of its own, as documented
                 "CreateTime": _time(task.created),
                 "BeginProcessTime": _NOT_YET if self.status(task) == "WAITING" else _time(task.created + 1),
                 "FinishTime": _time(task.finished or self.now()) if self.status(task) == "FINISH" else _NOT_YET,
@@ -247,45 +274,6 @@ class LocalMpsBackend:
             for task in page
         ]
         return {"TaskSet": items, "ScrollToken": str(first + limit) if more else "", "TotalCount": len(listed)}
-
-
-def _checked(model: type[api.Action[Any]], parameters: dict[str, Any]) -> dict[str, Any]:
-    """Refuse what MPS would refuse, with its codes."""
-    fields = {field.alias or name: field for name, field in model.model_fields.items()}
-    if unknown := sorted(set(parameters) - set(fields)):
-        raise Refusal("UnknownParameter", f"The parameter `{unknown[0]}` is not recognized.")
-    # MPS also requires what the action fills in by itself: another client may leave it out.
-    required = [name for name, field in fields.items() if field.is_required() or field.default is not None]
-    if missing := [name for name in required if parameters.get(name) is None]:
-        raise Refusal("MissingParameter", f"The request is missing a required parameter `{missing[0]}`.")
-    for name, longest in (("SessionId", 50), ("SessionContext", 1000)):
-        if len(str(parameters.get(name) or "")) > longest:
-            raise Refusal(f"InvalidParameterValue.{name}TooLong", f"{name} is longer than {longest} characters.")
-    limit = "10" if parameters.get("Limit") is None else str(parameters["Limit"])
-    if not (limit.isdecimal() and 0 < int(limit) <= 100):
-        raise Refusal("InvalidParameterValue.Limit", "Limit must be between 1 and 100.")
-    _check_shapes(parameters)
-    try:
-        return model(**{name: value for name, value in parameters.items() if value is not None}).parameters
-    except MpsConfigError as error:
-        raise Refusal("InvalidParameterValue", str(error)) from error
-
-
-def _check_shapes(parameters: Mapping[str, Any]) -> None:
-    """Refuse nested values of a wrong type, as far as anything here reads them."""
-    for name, value in parameters.items():
-        objects = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, Mapping)]
-        expected = ""
-        if name in _OBJECTS and not isinstance(value, (Mapping, NoneType)):
-            expected = "an object"
-        elif name.endswith("TaskSet") and value is not None and value != objects:
-            expected = "a list of objects"
-        elif name == "Definition" and not (value is None or str(value).isdecimal()):
-            expected = "a number"
-        if expected:
-            raise Refusal("InvalidParameter", f"The parameter `{name}` is not {expected}.")
-        for item in objects:
-            _check_shapes(item)
 
 
 def _time(seconds: float) -> str:

@@ -2,50 +2,20 @@
 Result bodies in the shape that MPS documents, invented in content.
 
 Sources: https://www.tencentcloud.com/document/product/1041/33644 (DescribeTaskDetail),
-https://www.tencentcloud.com/document/product/1041/70402 (DescribeBatchTaskDetail).
+https://www.tencentcloud.com/document/product/1041/70402 (DescribeBatchTaskDetail),
+https://www.tencentcloud.com/document/product/1041/70401 (DescribeImageTaskDetail).
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Any
 
-from airflow_provider_mps.results.redaction import mask_urls
+from airflow_provider_mps.emulator.contents import DURATION, metadata, segments
+from airflow_provider_mps.emulator.outcomes import Outcome, inputs_of, location, outcome_of
 
-
-class Outcome(StrEnum):
-    """How a job ends. An input whose file name contains the value gets it: ``talk.partial-failure.mp4``."""
-
-    SUCCESS = "success"
-    PARTIAL_FAILURE = "partial-failure"  # the last part fails, the others succeed
-    ALL_FAIL = "all-fail"
-    SOURCE_ERROR = "source-error"  # the task itself has an error code
-    EMPTY_RESULT = "empty-result"  # FINISH without any result, for ever
-    LATE_RESULT = "late-result"  # FINISH without any result for the first looks
-    UNSETTLED = "unsettled"  # FINISH while a part says PROCESSING, for ever
-    LANGUAGE_ERROR = "language-error"  # one language fails inside a part that says SUCCESS
-    STUCK = "stuck"  # never leaves PROCESSING
-    QUEUED = "queued"  # never leaves WAITING
-
-
-LINES = (
-    ("欢迎收看今天的节目。", "Welcome to today's programme."),
-    ("我们先来看看这座城市的早晨。", "Let us first look at the city in the morning."),
-    ("街上的人还不多。", "There are not many people in the streets yet."),
-    ("面包店已经开门了。", "The bakery is already open."),
-    ("空气里有咖啡的香味。", "The air smells of coffee."),
-    ("列车准时进站。", "The train arrives on time."),
-    ("请注意脚下的台阶。", "Please mind the step."),
-    ("孩子们在公园里放风筝。", "Children are flying kites in the park."),
-    ("下午可能会下雨。", "It may rain in the afternoon."),
-    ("大家都带了伞。", "Everybody has brought an umbrella."),
-    ("晚上的灯光特别好看。", "The lights at night are especially beautiful."),
-    ("谢谢观看，我们明天再见。", "Thank you for watching. See you tomorrow."),
-)
-_DURATION = 372.5
 _FAILED = {"Status": "FAIL", "ErrCodeExt": "InternalError", "ErrCode": 70000, "Message": "internal error"}
 _MEDIA_TASKS = (  # request key, Type, key of the result, and the key under which its Output names its storage
     ("TranscodeTaskSet", "Transcode", "TranscodeTask", "OutputStorage"),
@@ -55,95 +25,6 @@ _MEDIA_TASKS = (  # request key, Type, key of the result, and the key under whic
     ("ImageSpriteTaskSet", "ImageSprites", "ImageSpriteTask", "Storage"),
     ("AdaptiveDynamicStreamingTaskSet", "AdaptiveDynamicStreaming", "AdaptiveDynamicStreamingTask", "Storage"),
 )
-
-
-def inputs_of(request: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The inputs of a submission; ProcessMedia has one, BatchProcessMedia a list, EditMedia one for each cut."""
-    info = request.get("InputInfo")
-    cuts = [cut.get("InputInfo") for cut in request.get("FileInfos") or []]
-    items = cuts or (info if isinstance(info, list) else [info])
-    return [item for item in items if isinstance(item, Mapping)]
-
-
-def location(info: Mapping[str, Any]) -> str:
-    """Where an input lies, for people: without the query of an address, which may hold a signature."""
-    cos, url, s3 = (info.get(key) or {} for key in ("CosInputInfo", "UrlInputInfo", "S3InputInfo"))
-    if url.get("Url"):
-        return mask_urls(str(url["Url"])).partition("?")[0]
-    bucket, key = cos.get("Bucket") or s3.get("S3Bucket"), cos.get("Object") or s3.get("S3Object")
-    return f"{bucket}{key}" if key else str(info.get("Type") or "unknown")
-
-
-def outcome_of(info: Mapping[str, Any]) -> Outcome:
-    """The outcome that the file name of an input asks for."""
-    name = PurePosixPath(location(info)).name
-    return next((outcome for outcome in Outcome if outcome in name), Outcome.SUCCESS)
-
-
-def metadata() -> dict[str, Any]:
-    """A MediaMetaData object."""
-    return {
-        "Size": 86_213_004,
-        "Container": "mov,mp4,m4a,3gp,3g2,mj2",
-        "Bitrate": 1_851_558,
-        "Height": 1080,
-        "Width": 1920,
-        "Duration": _DURATION,
-        "Rotate": 0,
-        "VideoDuration": _DURATION,
-        "AudioDuration": _DURATION - 0.04,
-        "VideoStreamSet": [
-            {
-                "Bitrate": 1_723_561,
-                "Height": 1080,
-                "Width": 1920,
-                "Codec": "h264",
-                "Fps": 25,
-                "ColorPrimaries": "bt709",
-                "ColorSpace": "bt709",
-                "ColorTransfer": "bt709",
-                "HdrType": "sdr",
-                "Codecs": "avc1.640028",
-                "FpsNumerator": 0,
-                "FpsDenominator": 0,
-            }
-        ],
-        "AudioStreamSet": [
-            {
-                "Bitrate": 127_997,
-                "SamplingRate": 48000,
-                "Codec": "aac",
-                "Channel": 2,
-                "Codecs": "mp4a.40.2",
-                "Loudness": -16.2,
-            }
-        ],
-    }
-
-
-def segments(count: int, *, translated: bool, words: bool) -> list[dict[str, Any]]:
-    """``count`` sentences of 2.4 seconds, one every 3 seconds."""
-    return [_segment(index, translated=translated, words=words) for index in range(count)]
-
-
-def _segment(index: int, *, translated: bool, words: bool) -> dict[str, Any]:
-    text, translation = LINES[index % len(LINES)]
-    start = index * 3.0
-    step = 2.4 / len(text)
-    segment: dict[str, Any] = {
-        "Confidence": 99,
-        "StartTimeOffset": start,
-        "EndTimeOffset": start + 2.4,
-        "Text": text,
-        "Wordlist": [
-            {"Word": word, "Start": round(start + i * step, 3), "End": round(start + (i + 1) * step, 3)}
-            for i, word in enumerate(text)
-        ]
-        if words
-        else [],
-        "SpeakerId": str(index % 2 + 1),
-    }
-    return segment | ({"Trans": translation} if translated else {})
 
 
 class ResultWriter:
@@ -224,6 +105,54 @@ class ResultWriter:
             "SmartSubtitlesTaskResult": {"Input": self.request.get("SmartSubtitlesTask"), "Outputs": outputs},
         }
 
+    def image(self, *, status: str) -> dict[str, Any]:
+        """What DescribeImageTaskDetail says of it; while it runs, as published, next to nothing."""
+        info = inputs_of(self.request)[0]
+        outcome = outcome_of(info)
+        echo = {"InputInfo": info, "ImageTask": self.request.get("ImageTask")}
+        if status != "FINISH":
+            return echo
+        definition = self.request.get("Definition") or 0
+        task = echo | {"ErrCode": 0, "ErrMsg": "", "Message": "", "Definition": definition}
+        if outcome is Outcome.SOURCE_ERROR:
+            return task | {"ErrCode": 60000, "ErrMsg": "SourceFileError", "Message": "Server returned 404 Not Found"}
+        if outcome in {Outcome.EMPTY_RESULT, Outcome.LATE_RESULT}:
+            return task
+        encode = (self.request.get("ImageTask") or {}).get("EncodeConfig") or {}
+        name = PurePosixPath(location(info))
+        path = f"{self.directory}{name.stem}_{definition}.{str(encode.get('Format') or name.suffix[1:]).lower()}"
+        output = {"Path": self.request.get("OutputPath") or path, "OutputStorage": self._storage()}
+        part = self._part(output, status, outcome, is_last=True)
+        part["ErrMsg"] = part.pop("ErrCodeExt")
+        del part["ErrCode"]
+        return task | {"ImageProcessTaskResultSet": [part]}
+
+    def live(self, task_id: str, *, status: str) -> dict[str, Any]:
+        """The LiveStreamProcessTask object: a state. What it finds out goes to who is notified."""
+        task = {"TaskId": task_id, "Status": "FINISH" if status == "FINISH" else "PROCESSING", "ErrCode": 0}
+        task |= {"Message": "", "Url": self.request["Url"]}
+        failed = {Outcome.ALL_FAIL, Outcome.PARTIAL_FAILURE, Outcome.SOURCE_ERROR}
+        if status == "FINISH" and outcome_of(inputs_of(self.request)[0]) in failed:
+            return task | {"ErrCode": 60000, "Message": "Source file error: the stream can not be pulled"}
+        return task
+
+    def live_schedule(self, task_id: str, *, status: str) -> dict[str, Any]:
+        """The LiveScheduleTask object, with a record of the stream."""
+        outcome = outcome_of(inputs_of(self.request)[0])
+        task = self.live(task_id, status=status) | {"LiveActivityResultSet": None}
+        ended_early = status == "FINISH" and not self.request.get("ScheduleId")  # aborted
+        if outcome is Outcome.SOURCE_ERROR or status == "WAITING" or ended_early:
+            return task
+        if outcome in {Outcome.EMPTY_RESULT, Outcome.LATE_RESULT}:
+            return task
+        url = f"https://emulator-1250000000.cos.ap-guangzhou.myqcloud.com{self.directory}record.mp4"
+        file = {"Url": url, "Size": 43_303_172, "Duration": int(DURATION), "StartTime": "", "EndTime": ""}
+        output = {"OutputStorage": self._storage(), "FileList": [file]}
+        part = self._part(output, status, outcome, is_last=True)
+        del part["Progress"]
+        activity = {"ActivityType": "LiveRecord", "LiveActivityResItem": {"LiveRecordTask": part}}
+        return task | {"ErrCode": 0, "Message": "", "LiveActivityResultSet": [activity]}
+
     def _part(self, output: Mapping[str, Any], status: str, outcome: Outcome, *, is_last: bool) -> dict[str, Any]:
         running = {"Status": "PROCESSING", "ErrCodeExt": "", "ErrCode": 0, "Message": "SUCCESS"}
         if status != "FINISH" or (outcome is Outcome.UNSETTLED and is_last):
@@ -271,7 +200,7 @@ class ResultWriter:
                 "Height": 720,
                 "Width": 1280,
                 "Size": 43_303_172,
-                "Duration": _DURATION,
+                "Duration": DURATION,
                 "Container": "mov,mp4,m4a,3gp,3g2,mj2",
                 "Md5": md5,
                 "AudioStreamSet": source["AudioStreamSet"],

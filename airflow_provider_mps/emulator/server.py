@@ -17,7 +17,8 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from airflow_provider_mps.emulator.auth import verify
-from airflow_provider_mps.emulator.backend import LocalMpsBackend, Refusal
+from airflow_provider_mps.emulator.backend import LocalMpsBackend
+from airflow_provider_mps.emulator.checks import Refusal
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.page import render
 from airflow_provider_mps.emulator.state import Account, Call, Settings

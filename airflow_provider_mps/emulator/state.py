@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_mps.emulator.bodies import Outcome, inputs_of, location, outcome_of
+from airflow_provider_mps.emulator.outcomes import Outcome, inputs_of, location, outcome_of
 
 _DAY = 86_400
 
@@ -42,11 +42,17 @@ class Settings:
 
 @dataclass
 class Task:
-    """A job. A scripted one answers its ``answers`` in turn, the last for ever."""
+    """
+    A job. A scripted one answers its ``answers`` in turn, the last for ever.
+
+    :param describe: the action that tells its state.
+    :param kind: its ``TaskType`` in answers; that of an image task is WorkflowTask.
+    """
 
     task_id: str
     describe: str
     created: float
+    kind: str = "WorkflowTask"
     request: Mapping[str, Any] = field(default_factory=dict)
     answers: list[dict[str, Any]] = field(default_factory=list)
     looks: int = 0
@@ -55,13 +61,8 @@ class Task:
     finished: float | None = None
 
     @property
-    def is_batch(self) -> bool:
-        return self.describe == "DescribeBatchTaskDetail"
-
-    @property
-    def kind(self) -> str:
-        """WorkflowTask, EditMediaTask or BatchTask, as its id says."""
-        return next((kind for kind in ("BatchTask", "EditMediaTask") if f"-{kind}-" in self.task_id), "WorkflowTask")
+    def is_live(self) -> bool:
+        return self.kind.startswith("Live")
 
     @property
     def outcome(self) -> Outcome:

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator
 
 from airflow_provider_mps.links.mps import MpsTaskLink
+from airflow_provider_mps.operators.metadata import MpsMediaMetadataOperator
 from airflow_provider_mps.operators.result import MpsTaskResultOperator
 from airflow_provider_mps.operators.submit import (
     MpsBatchProcessMediaOperator,
     MpsEditMediaOperator,
+    MpsProcessImageOperator,
+    MpsProcessLiveStreamOperator,
     MpsProcessMediaOperator,
 )
 from airflow_provider_mps.rendering import mask_secrets_in
@@ -24,6 +27,9 @@ __all__ = [
     "MpsActionOperator",
     "MpsBatchProcessMediaOperator",
     "MpsEditMediaOperator",
+    "MpsMediaMetadataOperator",
+    "MpsProcessImageOperator",
+    "MpsProcessLiveStreamOperator",
     "MpsProcessMediaOperator",
     "MpsTaskResultOperator",
 ]
@@ -31,7 +37,7 @@ __all__ = [
 
 class MpsAbortTaskOperator(BaseOperator):
     """
-    Abort an MPS task that still waits; it returns whether MPS did.
+    Abort an MPS task that still waits, or a live task at any time; it returns whether MPS did.
 
     A task that runs already, or is not known, is no failure: the log says that it runs on and is billed.
 

@@ -36,7 +36,8 @@ class MpsTaskResultOperator(BaseOperator):
     :param mps_task_id: the TaskId, usually the output of :class:`MpsTaskSensor`. (templated)
     :param mps_conn_id: connection of type ``tencentcloud_mps``. (templated)
     :param region: overrides the region of the connection. (templated)
-    :param describe_action: ``DescribeTaskDetail`` or ``DescribeBatchTaskDetail``, where the TaskId does not tell.
+    :param describe_action: ``DescribeImageTaskDetail`` for a task of ProcessImage, whose TaskId may look like any
+        other's; else only where the TaskId does not tell, ``DescribeTaskDetail`` or ``DescribeBatchTaskDetail``.
         (templated)
     :param allow_partial: take the result although parts failed, as long as at least one part succeeded; the failed
         ones are listed under ``failures``.

@@ -67,6 +67,8 @@ class MpsSubmitOperator(BaseOperator):
     operator_extra_links = (MpsTaskLink(),)
     ui_color = "#cfe8ff"
     action_name: ClassVar[str]
+    describe_action: ClassVar[str | None] = None
+    """What tells the state of its jobs; None where their TaskIds say so."""
 
     def __init__(
         self,
@@ -176,7 +178,7 @@ class MpsSubmitOperator(BaseOperator):
             resubmit_if_unknown=self.resubmit_if_unknown,
         )
         if self.cancel_on_kill and (before := self._submission.cleared()) and before.mps_task_id:
-            self._canceller.abort_cleared(before.mps_task_id)
+            self._canceller.abort_cleared(before.mps_task_id, self.describe_action)
         try:
             return self._submission.once()
         except (MpsSubmitUnknown, MpsSessionClash) as error:
@@ -329,3 +331,35 @@ class MpsBatchProcessMediaOperator(MpsSubmitOperator):
     """
 
     action_name = "BatchProcessMedia"
+
+
+class MpsProcessImageOperator(MpsSubmitOperator):
+    """
+    Process one picture: convert, enhance, erase, compress, describe, generate.
+
+    ProcessImage has neither SessionId nor SessionContext: MPS takes a repeated request for a new job, and no answer
+    tells whose a job is. When it is not known whether a request arrived, nothing is sent again and the task fails
+    without a retry (see ``resubmit_if_unknown``). Its TaskIds may look like those of ProcessMedia, so a sensor or
+    result operator that takes one needs ``describe_action="DescribeImageTaskDetail"``.
+
+    Source: https://www.tencentcloud.com/document/product/1041/66929
+    """
+
+    action_name = "ProcessImage"
+    describe_action = "DescribeImageTaskDetail"
+
+
+class MpsProcessLiveStreamOperator(MpsSubmitOperator):
+    """
+    Process a live stream: review, recognition, analysis, quality control, subtitles, or an orchestration that records.
+
+    The job carries a SessionId, as in :class:`MpsProcessMediaOperator`. It runs until the stream ends, and what it
+    finds out comes by notification only (``TaskNotifyConfig``): MPS answers a question about it with its state and,
+    for an orchestration (``ScheduleId``), its records. A wait ends with the stream; ``wait_for_completion=False`` goes
+    on at once. Unlike other jobs it can be aborted while it runs: ``cancel_on_kill`` and
+    :class:`MpsAbortTaskOperator` end it, and so does ``timeout``, which fails the task as well.
+
+    Source: https://www.tencentcloud.com/document/product/1041/33641
+    """
+
+    action_name = "ProcessLiveStream"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field
 
@@ -64,6 +64,18 @@ class MediaMetadata(ResultModel):
     audio_duration: Number | None = Field(None, alias="AudioDuration")
     video_streams: VideoStreams = Field((), alias="VideoStreamSet")
     audio_streams: AudioStreams = Field((), alias="AudioStreamSet")
+
+    @classmethod
+    def of_probe(cls, body: Mapping[str, Any]) -> Self:
+        """
+        Read the content of ``Response`` of DescribeMediaMetaData.
+
+        :raises ValueError: it holds no metadata.
+        """
+        data = body.get("MetaData")
+        if not (isinstance(data, Mapping) and data):
+            raise ValueError("it holds no MetaData")
+        return cls.read({**data, "source": "MetaData"})
 
     @property
     def video(self) -> VideoStream | None:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from airflow_provider_mps.results.media import AudioStreams, VideoStreams
 from airflow_provider_mps.results.model import Number, ResultModel
-from airflow_provider_mps.results.redaction import ECHOES, mask_urls
+from airflow_provider_mps.results.redaction import ECHOES, mask_address, mask_urls
 
 # Key of a path, a list of paths or an address -> kind of the file. "Path" is named after the task that wrote it.
 _FILE_KEYS = {
@@ -99,11 +99,12 @@ class Storage(ResultModel):
         None where the bucket is not known. MPS paths start with "/", object keys do not.
         """
         if "://" in path:
-            return mask_urls(path)
+            return mask_address(path)
         scheme = {"COS": "cos", "AWS-S3": "s3", "VOD": "vod"}.get(self.type)
         if not (scheme and self.bucket):
             return None
-        return f"{scheme}://{self.bucket}/{quote(path.lstrip('/'), safe='/!$&()*+,;=:@~', errors='replace')}"
+        key = mask_address(path).lstrip("/")
+        return f"{scheme}://{self.bucket}/{quote(key, safe='/!$&()*+,;=:@~', errors='replace')}"
 
 
 class OutputFile(ResultModel):
@@ -111,8 +112,10 @@ class OutputFile(ResultModel):
     A file that the task wrote.
 
     ``kind`` says what it is (transcode, snapshot, subtitle, ...), ``source`` where in the answer it stood, ``path``
-    is the path inside the bucket as MPS writes it, or an address without its query. ``size`` in bytes,
-    ``duration`` in seconds, ``bitrate`` in bit/s. What MPS does not tell is None.
+    is the path inside the bucket as MPS writes it, or an address without its query. A file in VOD may be known by
+    its ``file_id`` alone; then ``path`` is "". ``size`` in bytes, ``duration`` in seconds, ``bitrate`` in bit/s.
+    ``content`` is the text that MPS answers a picture with, where that is its result: kind "text", without a path.
+    What MPS does not tell is None.
     """
 
     kind: str = ""
@@ -131,16 +134,23 @@ class OutputFile(ResultModel):
     height: int | None = Field(None, alias="Height")
     time_offset: Number | None = Field(None, alias="TimeOffset")
     language: str | None = None
+    content: str | None = None
     video_streams: VideoStreams = Field((), alias="VideoStreamSet")
     audio_streams: AudioStreams = Field((), alias="AudioStreamSet")
 
 
 def find_outputs(body: Mapping[str, Any]) -> tuple[OutputFile, ...]:
-    """All files of an answer, in its order. A file named twice under one result is listed once."""
-    found: dict[tuple[str, str, str | None], OutputFile] = {}
+    """All files of an answer, in its order. A file that is named twice is listed once, with all that is said of it."""
+    found: dict[tuple[Any, ...], OutputFile] = {}
     for output in _walk(body, "", "", Storage()):
-        found.setdefault((output.kind, output.path, output.uri), output)
+        same = (output.kind, output.path, output.uri, None if output.path else output.file_id, output.content)
+        found[same] = _merged(found[same], output) if same in found else output
     return tuple(found.values())
+
+
+def _merged(first: OutputFile, other: OutputFile) -> OutputFile:
+    told = {name: value for name, value in other if getattr(first, name) in (None, ()) and value not in (None, ())}
+    return first.model_copy(update=told) if told else first
 
 
 def _walk(node: Mapping[str, Any], path: str, task: str, storage: Storage) -> Iterator[OutputFile]:
@@ -153,17 +163,22 @@ def _walk(node: Mapping[str, Any], path: str, task: str, storage: Storage) -> It
             for location in value if isinstance(value, list) else [value]:
                 if isinstance(location, str) and location:
                     yield _file(node, here, key, location, task, storage)
+        elif key.endswith("FileId") and isinstance(value, str) and value:
+            if not _text(node.get(path_key := _path_key(key))):  # else it stands with its path
+                yield _file(node, here, path_key, "", task, storage)
+        elif key == "Content" and task == "ImageProcessTaskResultSet" and isinstance(value, str) and value:
+            yield OutputFile(kind="text", source=here, content=mask_urls(value))
         elif key in ECHOES or key in {"MetaData", "Metadatas"}:
             continue
         elif isinstance(value, Mapping):
             yield from _walk(value, here, _task_name(key, task), storage)
-        elif isinstance(value, list) and not _is_text(value):
+        elif isinstance(value, list) and not _is_spoken(value):
             for index, item in enumerate(value):
                 if isinstance(item, Mapping):
                     yield from _walk(item, f"{here}[{index}]", _task_name(key, task), storage)
 
 
-def _is_text(items: list[Any]) -> bool:
+def _is_spoken(items: list[Any]) -> bool:
     """Recognised sentences and words; there may be a hundred thousand, and none names a file."""
     return bool(items) and isinstance(items[0], Mapping) and ("Text" in items[0] or "Word" in items[0])
 
@@ -172,23 +187,40 @@ def _task_name(key: str, task: str) -> str:
     return key if key.endswith(("Task", "TaskResult")) or key in _KINDS else task
 
 
+def _path_key(file_id_key: str) -> str:
+    """``VideoPath`` for ``VideoFileId``; the FileId of a subtitle stands beside a plain ``Path``."""
+    return "Path" if file_id_key == "SubtitleFileId" else f"{file_id_key.removesuffix('FileId')}Path"
+
+
 def _file(node: Mapping[str, Any], source: str, key: str, location: str, task: str, storage: Storage) -> OutputFile:
-    kind = _FILE_KEYS[key] or _KINDS.get(task) or ("subtitle" if task in _SUBTITLE_TASKS else _snake(task))
-    described = node if key == "Path" else {"TimeOffset": node.get("TimeOffset")}
-    # VideoPath stands beside VideoFileId, Path beside FileId or, for the subtitle of a language, SubtitleFileId.
-    file_id = node.get(f"{key.removesuffix('Path')}FileId") or (node.get("SubtitleFileId") if key == "Path" else None)
+    kind = _FILE_KEYS.get(key) or _KINDS.get(task) or ("subtitle" if task in _SUBTITLE_TASKS else _snake(task))
+    ids = [f"{key.removesuffix('Path')}FileId", *(["SubtitleFileId"] if key == "Path" else [])]
     return OutputFile.read(
         {
-            **{name: value for name, value in described.items() if name[:1].isupper()},
+            **_described(node, key),
             "kind": kind,
             "source": source,
-            "path": mask_urls(location),
-            "uri": storage.uri(location),
+            "path": mask_address(location),
+            "uri": storage.uri(location) if location else None,
             "storage": Storage(type="URL") if "://" in location else storage,
-            "file_id": file_id,
-            "language": node.get("Language") or node.get("TransDst"),
+            "file_id": next((value for name in ids if (value := _text(node.get(name)))), None),
+            "language": _text(node.get("Language")) or _text(node.get("TransDst")),
         }
     )
+
+
+def _described(node: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """What an answer says of the file beside its path; the numbers beside a list of pictures are not theirs."""
+    if key in {"Path", "Url"}:
+        metadata = node.get("MetaData")  # of an edited file
+        told = {**(metadata if isinstance(metadata, Mapping) else {}), **node}
+        return {name: value for name, value in told.items() if name[:1].isupper()}
+    names = {"HighlightPath": ("Duration",), "HighlightUrl": ("Duration",)}.get(key, ("TimeOffset", "Definition"))
+    return {name: node.get(name) for name in names}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _snake(name: str) -> str:

@@ -11,15 +11,41 @@ ECHOES = frozenset({"Input", "InputInfo", "InputInfos", "TaskNotifyConfig", "Ima
 _SECRET_KEYS = frozenset(
     {"NotifyKey", "S3SecretId", "S3SecretKey", "SecretId", "SecretKey", "TmpSecretId", "TmpSecretKey", "Token"}
 )
-_QUERY = re.compile(r"(?P<address>\b[a-z][a-z0-9+.-]*://[^\s?#\"'<>]+)[?#](?P<query>[^\s\"'<>]*)", re.IGNORECASE)
-_USER = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)(?P<user>[^\s/@\"'<>]+)@", re.IGNORECASE)
+# A quote ends an address only where a sentence or a JSON text goes on behind it: a query may hold quotes itself.
+_AFTER_QUOTE = r"(?=[\s,}\]):;>]|\\|$)"
+_IN_QUOTES = rf"(?:(?!(?P=quote){_AFTER_QUOTE})(?:\\.|\S))*"
+_SCHEME = r"\b[a-z][a-z0-9+.-]*://"
+_ADDRESS = rf"{_SCHEME}(?:[^\s?#\"'<>]|[\"'](?!{_AFTER_QUOTE}))+"
+_QUERY = re.compile(
+    rf"(?:(?P<quote>\\?[\"'])|(?P<bracket><))?(?P<address>{_ADDRESS})[?#]"
+    rf"(?P<query>(?(quote){_IN_QUOTES}|(?(bracket)[^\s>]*|\S*)))",
+    re.IGNORECASE,
+)
+_USER = re.compile(rf"(?P<scheme>{_SCHEME})(?P<user>[^\s/?#\"'<>]+)@", re.IGNORECASE)
+# Without a scheme "?" is a letter like others, unless what follows says that it signs or opens something.
+_SIGNED = re.compile(
+    r"\?(?P<query>(?=\S*?[\w.-]*(?:sign|token|secret|credential|passw|auth|key|q-ak)[\w.-]*=)"
+    rf"(?:[^\s\"'<>]|[\"'](?!{_AFTER_QUOTE}))*)",
+    re.IGNORECASE,
+)
 
 
 def mask_urls(text: str) -> str:
     """Cut query, fragment and user name off every address in ``text``: that is where tokens and signatures stand."""
-    if "://" not in text:
-        return text
-    return _USER.sub(r"\g<scheme>", _QUERY.sub(r"\g<address>", text))
+    if "://" in text:
+        text = _USER.sub(r"\g<scheme>", _QUERY.sub(_without_query, text))
+    return _SIGNED.sub("", text) if "?" in text else text
+
+
+def _without_query(found: re.Match[str]) -> str:
+    return (found["quote"] or found["bracket"] or "") + found["address"]
+
+
+def mask_address(address: str) -> str:
+    """The same for a text that is an address or a path as a whole, blanks included."""
+    if "://" in address:
+        return _USER.sub(r"\g<scheme>", re.split(r"[?#]", address, maxsplit=1)[0])
+    return address[: signed.start()] if (signed := _SIGNED.search(address)) else address
 
 
 def secrets_in(value: Any) -> Iterator[str]:
@@ -34,6 +60,7 @@ def secrets_in(value: Any) -> Iterator[str]:
             yield from secrets_in(item)
     elif isinstance(value, str):
         yield from (found["query"] for found in _QUERY.finditer(value) if found["query"])
+        yield from (found["query"] for found in _SIGNED.finditer(_QUERY.sub(_without_query, value)))
         yield from (found["user"] for found in _USER.finditer(value) if ":" in found["user"])
 
 

@@ -34,9 +34,10 @@ _OPAQUE = ECHOES | {"MetaData", "Metadatas", "SegmentSet", "Wordlist", "OutputSt
 _STATUS_FIELDS = ("Status", "ErrCode", "ErrCodeExt", "ErrMsg")
 # One subtitle file a language, with a status of its own inside a part that may say SUCCESS.
 _LANGUAGES = {"SubtitleInfo", "SubtitleResults", "RecognizeSubtitleResult", "TransSubtitleResult"}
-# Task objects that carry their result themselves: EditMediaTask in Output, the others in nothing that must be there.
-_WITHOUT_PARTS = {"EditMediaTask", "LiveStreamProcessTask", "ExtractBlindWatermarkTask"}
-_NO_OUTPUT_NEEDED = {"LiveStreamProcessTask", "ExtractBlindWatermarkTask", "ExecRuleTask"}
+# Task objects that may be their own result: EditMediaTask in its Output, the others in nothing that must be there. The
+# results of a live stream go to who is notified; one that is orchestrated lists records where it made some.
+_WITHOUT_PARTS = {"EditMediaTask", "LiveStreamProcessTask", "LiveScheduleTask", "ExtractBlindWatermarkTask"}
+_NO_OUTPUT_NEEDED = {"LiveStreamProcessTask", "LiveScheduleTask", "ExtractBlindWatermarkTask", "ExecRuleTask"}
 
 
 @dataclass(frozen=True, slots=True)

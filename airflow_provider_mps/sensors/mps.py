@@ -41,7 +41,8 @@ class MpsTaskSensor(BaseSensorOperator):
     :param mps_task_id: the TaskId that MPS returned. (templated)
     :param mps_conn_id: connection of type ``tencentcloud_mps``. (templated)
     :param region: overrides the region of the connection. (templated)
-    :param describe_action: ``DescribeTaskDetail`` or ``DescribeBatchTaskDetail``, where the TaskId does not tell.
+    :param describe_action: ``DescribeImageTaskDetail`` for a task of ProcessImage, whose TaskId may look like any
+        other's; else only where the TaskId does not tell, ``DescribeTaskDetail`` or ``DescribeBatchTaskDetail``.
         (templated)
     :param allow_partial: succeed although parts failed, as long as at least one part succeeded.
     :param outage_tolerance: seconds without any usable answer of MPS until the wait fails with "state unknown".

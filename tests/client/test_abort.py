@@ -21,7 +21,7 @@ def _refused(code: str) -> MpsApiError:
 @pytest.mark.parametrize(
     ("error", "aborted", "refused", "text"),
     [
-        (None, True, False, "was aborted before it began"),
+        (None, True, False, "was aborted."),
         (_refused("InvalidParameterValue.NotProcessingTask"), False, True, "it runs on and is billed"),
         (_refused("InvalidParameterValue.TaskId"), False, True, "MPS does not know it"),
         (_refused("ResourceNotFound"), False, True, "MPS does not know it"),

@@ -8,15 +8,20 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from pydantic.alias_generators import to_pascal
 
 from airflow_provider_mps.client.actions import (
     Action,
     BatchProcessMedia,
     DescribeBatchTaskDetail,
+    DescribeImageTaskDetail,
+    DescribeMediaMetaData,
     DescribeTaskDetail,
     DescribeTasks,
     EditMedia,
     ManageTask,
+    ProcessImage,
+    ProcessLiveStream,
     ProcessMedia,
     RawAction,
     SubmitAction,
@@ -33,6 +38,8 @@ COS_INPUT = {"Type": "COS", "CosInputInfo": {"Bucket": "b-1", "Region": "ap-guan
 ACTIONS: list[tuple[type[Action[Any]], dict[str, Any], int, bool]] = [
     (DescribeTaskDetail, {"task_id": TASK_ID}, 100, True),
     (DescribeBatchTaskDetail, {"task_id": TASK_ID}, 20, True),
+    (DescribeImageTaskDetail, {"task_id": TASK_ID}, 100, True),
+    (DescribeMediaMetaData, {"input_info": COS_INPUT}, 20, True),
     (DescribeTasks, {"status": "FINISH"}, 100, True),
     (ManageTask, {"task_id": TASK_ID}, 20, True),
     (ProcessMedia, {"input_info": COS_INPUT}, 100, False),
@@ -43,6 +50,8 @@ ACTIONS: list[tuple[type[Action[Any]], dict[str, Any], int, bool]] = [
         20,
         False,
     ),
+    (ProcessImage, {"input_info": COS_INPUT}, 20, False),
+    (ProcessLiveStream, {"url": "rtmp://live.invalid/a/b", "task_notify_config": {"NotifyType": "URL"}}, 100, False),
 ]
 _JSON_TYPES = {"string": "string", "int": "integer", "bool": "boolean", "object": "object", "list": "array"}
 
@@ -84,8 +93,9 @@ def test_parameters_are_those_of_the_api_model(
     assert {name: _types(part) for name, part in schema["properties"].items()} == {
         name: {_JSON_TYPES[member["type"]]} for name, member in members.items()
     }
-    sent_anyway = set(action(**least).parameters) - set(schema["required"])
-    assert set(schema["required"]) | sent_anyway == {name for name, member in members.items() if member["required"]}
+    required = set(schema.get("required", ()))
+    sent_anyway = set(action(**least).parameters) - required - set(least) - {to_pascal(name) for name in least}
+    assert required | sent_anyway == {name for name, member in members.items() if member["required"]}
 
 
 @each_action
@@ -247,14 +257,19 @@ def test_each_action_reads_its_own_result() -> None:
         ("24000030-BatchTask-e6fefa34fc497449c1a043b9a594c7det20", None, DescribeBatchTaskDetail),
         ("125xxx88-EditMedia-0123", None, DescribeTaskDetail),
         ("125xxx65-procedurev2-0123", None, DescribeTaskDetail),
-        ("x" * 64, None, DescribeTaskDetail),
+        ("x" * 63, None, DescribeTaskDetail),
+        ("x" * 64, None, DescribeImageTaskDetail),
+        ("x" * 64, "DescribeTaskDetail", DescribeTaskDetail),
+        ("2600007696-WorkflowTask-67771a50tt6", "DescribeImageTaskDetail", DescribeImageTaskDetail),
+        ("2600010949-procedure-live-0123456789abcdeftt7", None, DescribeTaskDetail),
+        ("2600010949-LiveScheduleTask-0123456789abcdeftt7", None, DescribeTaskDetail),
         ("24000030-BatchTask-1t20", "DescribeTaskDetail", DescribeTaskDetail),
         (TASK_ID, "DescribeBatchTaskDetail", DescribeBatchTaskDetail),
         (TASK_ID, "", DescribeTaskDetail),
     ],
 )
 def test_describe_picks_the_api(task_id: str, action: str | None, expected: type[Action[Any]]) -> None:
-    """A batch id goes to the batch API, all others to the other one, unless the caller knows better."""
+    """A batch id goes to the batch API, an image id to the image API, unless the caller knows better."""
     assert describe(task_id, action) == expected(TaskId=task_id)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_mps.emulator.backend import LocalMpsBackend, Refusal
-from airflow_provider_mps.emulator.bodies import Outcome
+from airflow_provider_mps.emulator.outcomes import Outcome
 from airflow_provider_mps.emulator.page import render
 from airflow_provider_mps.emulator.server import default_accounts
 from airflow_provider_mps.emulator.state import Settings
@@ -93,7 +93,7 @@ def test_the_answer_repeats_session_id_and_context(backend: LocalMpsBackend) -> 
         ("ManageTask", {"OperationType": "Pause", "TaskId": "t"}, "InvalidParameterValue"),
         ("ManageTask", {"OperationType": "Abort", "TaskId": "t"}, "InvalidParameterValue.TaskId"),
         ("DescribeTaskDetail", {"TaskId": "t"}, "ResourceNotFound"),
-        ("ProcessImage", {}, "InvalidAction"),
+        ("CreateTranscodeTemplate", {}, "InvalidAction"),
     ],
 )
 def test_a_bad_request_is_refused(backend: LocalMpsBackend, action: str, parameters: Any, code: str) -> None:

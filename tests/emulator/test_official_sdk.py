@@ -125,7 +125,7 @@ def test_aborting_a_job_that_waits(mps: LocalMps, ask: Ask) -> None:
         ("DescribeTasks", {"Status": "FINISH", "Limit": 101}, "InvalidParameterValue.Limit"),
         ("DescribeTasks", {"Status": "DONE"}, "InvalidParameterValue"),
         ("ProcessMedia", {"InputInfo": URL_INPUT, "SessionId": "s" * 51}, "InvalidParameterValue.SessionIdTooLong"),
-        ("ProcessImage", {"InputInfo": URL_INPUT}, "InvalidAction"),
+        ("ParseNotification", {"Content": "{}"}, "InvalidAction"),
     ],
 )
 def test_a_refusal_arrives_with_its_code(mps: LocalMps, ask: Ask, action: str, parameters: Any, code: str) -> None:

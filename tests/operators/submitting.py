@@ -11,6 +11,8 @@ from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.operators.mps import (
     MpsBatchProcessMediaOperator,
     MpsEditMediaOperator,
+    MpsProcessImageOperator,
+    MpsProcessLiveStreamOperator,
     MpsProcessMediaOperator,
 )
 from airflow_provider_mps.operators.submit import MpsSubmitOperator
@@ -39,15 +41,34 @@ def edit(name: str = "talk.mp4", **parameters: Any) -> dict[str, Any]:
     return {"FileInfos": [cut], "OutputStorage": storage, "OutputObjectPath": "/cut.mp4", **parameters}
 
 
+def picture(name: str = "talk.png", **parameters: Any) -> dict[str, Any]:
+    return {"InputInfo": media(name), "ImageTask": {"EncodeConfig": {"Format": "WEBP"}}, **parameters}
+
+
+def stream(name: str = "talk", **parameters: Any) -> dict[str, Any]:
+    notify = {"NotifyType": "URL", "NotifyUrl": "https://me.invalid/live"}
+    return {"Url": f"rtmp://live.invalid/app/{name}", "TaskNotifyConfig": notify, **parameters}
+
+
+def orchestrated_stream(name: str = "talk", **parameters: Any) -> dict[str, Any]:
+    return stream(name, ScheduleId=10, **parameters)
+
+
 KINDS: dict[type[MpsSubmitOperator], Callable[..., dict[str, Any]]] = {
     MpsProcessMediaOperator: process,
     MpsEditMediaOperator: edit,
     MpsBatchProcessMediaOperator: batch,
+    MpsProcessImageOperator: picture,
+    MpsProcessLiveStreamOperator: orchestrated_stream,
 }
 ALL_KINDS = pytest.mark.parametrize("kind", list(KINDS), ids=lambda kind: kind.action_name)
 WITH_SESSION = pytest.mark.parametrize(
-    "kind", [MpsProcessMediaOperator, MpsEditMediaOperator], ids=lambda kind: kind.action_name
+    "kind",
+    [MpsProcessMediaOperator, MpsEditMediaOperator, MpsProcessLiveStreamOperator],
+    ids=lambda kind: kind.action_name,
 )
+NO_SESSION = (MpsBatchProcessMediaOperator, MpsProcessImageOperator)
+WITHOUT_SESSION = pytest.mark.parametrize("kind", NO_SESSION, ids=lambda kind: kind.action_name)
 
 
 def new_operator(

@@ -17,9 +17,11 @@ from airflow_provider_mps.operators.submit import MpsSubmitOperator
 from tests.harness import Crash, clear, new_context, refusal, retry
 from tests.operators.submitting import (
     ALL_KINDS,
+    NO_SESSION,
     STORES,
     WAYS,
     WITH_SESSION,
+    WITHOUT_SESSION,
     asked,
     jobs,
     process,
@@ -106,7 +108,7 @@ def test_f04_killed_while_waiting(airflow_mps: LocalMps, kind: Kind, deferrable:
     context["ti"].crash_on_push = True
     with pytest.raises(Crash):
         submit(kind, context=context, deferrable=deferrable)
-    if store or kind is not MpsBatchProcessMediaOperator:
+    if store or kind not in NO_SESSION:
         assert [submit(kind, context=retry(context), deferrable=deferrable)] == jobs(airflow_mps)
     else:
         with pytest.raises(AirflowFailException, match="not known whether MPS accepted"):
@@ -123,7 +125,7 @@ def test_f05_retry_after_a_failed_job(airflow_mps: LocalMps, kind: Kind, deferra
     with pytest.raises(MpsTaskFailed):
         submit(kind, "talk.all-fail.mp4", context=context, deferrable=deferrable)
     first = jobs(airflow_mps)
-    if not store and kind is MpsBatchProcessMediaOperator:
+    if not store and kind in NO_SESSION:
         with pytest.raises(AirflowFailException):
             submit(kind, "talk.all-fail.mp4", context=retry(context), deferrable=deferrable)
         assert jobs(airflow_mps) == first
@@ -204,24 +206,25 @@ def test_f10_failure_right_after_acceptance(airflow_mps: LocalMps, kind: Kind, d
     ],
     ids=lambda value: value if isinstance(value, str) else f"{value.kind} {value.code} {value.when}",
 )
-def test_f11_ambiguous_answers_without_a_session(airflow_mps: LocalMps, fault: Fault, outcome: str) -> None:
-    """F11: a batch job is sent again only when MPS certainly did not take it; else a person has to look."""
-    fault.action, fault.times = "BatchProcessMedia", 1
+@WITHOUT_SESSION
+def test_f11_ambiguous_answers_without_a_session(airflow_mps: LocalMps, kind: Kind, fault: Fault, outcome: str) -> None:
+    """F11: a job without a SessionId is sent again only when MPS certainly did not take it; else a person looks."""
+    fault.action, fault.times = kind.action_name, 1
     airflow_mps.backend.faults.add(fault)
     context = new_context(store=True)
     if outcome == "sent":
-        assert [submit(MpsBatchProcessMediaOperator, context=context)] == jobs(airflow_mps)
+        assert [submit(kind, context=context)] == jobs(airflow_mps)
         return
     error = AirflowFailException if outcome == "unknown" else MpsApiError
     with pytest.raises(error) as caught:
-        submit(MpsBatchProcessMediaOperator, context=context)
+        submit(kind, context=context)
     assert len(jobs(airflow_mps)) == (1 if outcome == "unknown" else 0)
     if outcome == "unknown":
         assert "task list of the MPS console" in str(caught.value)
-        marker = next(iter(airflow_mps.backend.tasks.values())).request["SessionContext"]
-        assert marker in str(caught.value)
+        request = next(iter(airflow_mps.backend.tasks.values())).request
+        assert request.get("SessionContext", "compare input and time") in str(caught.value)
         assert len(jobs(airflow_mps)) == 1
-        submit(MpsBatchProcessMediaOperator, context=retry(context), resubmit_if_unknown=True)
+        submit(kind, context=retry(context), resubmit_if_unknown=True)
         assert len(jobs(airflow_mps)) == 2
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_mps.errors import MpsTaskError
-from airflow_provider_mps.results.redaction import ECHOES, mask_urls, secrets_in, without_secrets
+from airflow_provider_mps.results.redaction import ECHOES, mask_address, mask_urls, secrets_in, without_secrets
 from airflow_provider_mps.results.result import MpsTaskResult
 from airflow_provider_mps.results.task import TaskDetail
 from tests.answers import image_success, successes
@@ -88,6 +88,16 @@ def test_the_test_above_looks_at_many_places() -> None:
         ("https://host?sign=x", "https://host"),
         ("rtmp://push.host/live/stream?txSecret=x&txTime=y", "rtmp://push.host/live/stream"),
         ("proxy http://u:p%40ss@proxy:3128 failed", "proxy http://proxy:3128 failed"),
+        ('see https://h/a?x="SECRET"&y=1 there', "see https://h/a there"),
+        ('GET "https://h/a?x="SECRET"" failed', 'GET "https://h/a" failed'),
+        ("GET 'https://h/a?x=\"SECRET\"', then", "GET 'https://h/a', then"),
+        ('https://h/a"b?sign=SECRET', 'https://h/a"b'),
+        ('{"a":"https://h/a","b":"why?"}', '{"a":"https://h/a","b":"why?"}'),
+        (r'{"j": "{\"u\": \"https://h/a?x=\\\"S\", \"k\": 1}"}', r'{"j": "{\"u\": \"https://h/a\", \"k\": 1}"}'),
+        ('<a href="https://h/a?x">text</a>', '<a href="https://h/a">text</a>'),
+        ("GET /a.mp4?q-sign-algorithm=sha1&q-ak=SECRET failed", "GET /a.mp4 failed"),
+        ("/a?.mp4 and what?x=1", "/a?.mp4 and what?x=1"),
+        ("https://u:p@ss@host/a", "https://host/a"),
         ("no address: why? because #1", "no address: why? because #1"),
         ("mail me@host", "mail me@host"),
         ("https://host/a@b.mp4", "https://host/a@b.mp4"),
@@ -104,12 +114,26 @@ def test_an_address_is_cut_before_its_secrets(text: str, masked: str) -> None:
     before=st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
     path=st.text(st.sampled_from("abc/.-_%~"), max_size=8),
     mark=st.sampled_from("?#"),
-    secret=st.text(st.sampled_from("abc123=&%+/?#:@-_.~!$*,;()[]"), max_size=20),
+    secret=st.text(st.sampled_from("abc123=&%+/?#:@-_.~!$*,;()[]'\"<>{}\\"), max_size=20),
     user=st.sampled_from(["", f"{CANARY}@", f"user:{CANARY}@"]),
 )
 def test_nothing_after_the_mark_survives(before: str, path: str, mark: str, secret: str, user: str) -> None:
     """Whatever a query is made of, no part of it is left."""
     assert CANARY not in mask_urls(f"{before} https://{user}host/{path}{mark}{secret}{CANARY}{secret}")
+
+
+@given(secret=st.text(max_size=20), kept=st.text(st.sampled_from('abc ,:{}"\\'), max_size=10))
+def test_a_json_text_stays_json(secret: str, kept: str) -> None:
+    """An address in a JSON text, as MPS nests them in strings, loses its query and nothing else goes with it."""
+    signed = "".join(secret.split())
+    text = json.dumps({"u": f"https://host/a?{signed}{CANARY}", "k": kept, "n": 1})
+    assert json.loads(mask_urls(text)) == {"u": "https://host/a", "k": kept, "n": 1}
+
+
+@given(text=st.text(st.sampled_from("ab/:?#@\"' <>=&sign"), max_size=40).map("https://h/a?".__add__))
+def test_a_text_that_is_an_address_is_cut_as_a_whole(text: str) -> None:
+    """Blanks and quotes end nothing there."""
+    assert mask_address(text + CANARY) == "https://h/a"
 
 
 def test_a_json_value_without_secrets() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from airflow.sdk.serde import deserialize, serialize
 
-from airflow_provider_mps.emulator.bodies import segments
+from airflow_provider_mps.emulator.contents import segments
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY, LocalMps
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger

@@ -1,0 +1,149 @@
+"""
+A request to MPS as a value: what every action has in common. The actions themselves are in ``client/actions.py``.
+
+Source: https://www.tencentcloud.com/document/product/1041/33625 (API overview, version 2019-06-12)
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic.alias_generators import to_pascal
+
+from airflow_provider_mps.errors import MpsConfigError
+from airflow_provider_mps.results.task import SubmittedTask
+
+ResultT = TypeVar("ResultT")
+_TASK_ID = re.compile(r"[A-Za-z0-9*_.:-]{1,256}")
+_NOT_AN_ID = {"none", "null", "nan", "undefined"}
+
+
+def check_mps_task_id(value: Any) -> str:
+    """
+    Return a TaskId that can be asked for; its shape is Tencent's business.
+
+    :raises MpsConfigError: None, "", "None", an unrendered template or anything else that is no id.
+    """
+    if isinstance(value, str) and _TASK_ID.fullmatch(value) and value.lower() not in _NOT_AN_ID:
+        return value
+    raise MpsConfigError(
+        f"mps_task_id is {value!r:.80}, which is no MPS TaskId. It looks like 240000-WorkflowTask-0123456789abcdef; "
+        "does the task that should have returned it really return it?"
+    )
+
+
+def _task_id(value: Any) -> str:
+    try:
+        return check_mps_task_id(value)
+    except MpsConfigError as error:
+        raise ValueError(str(error)) from None  # pydantic collects ValueErrors made by itself or here
+
+
+TaskId = Annotated[str, BeforeValidator(_task_id)]
+
+
+class Action(BaseModel, Generic[ResultT]):
+    """
+    A request as a value: the class is the action, its fields are the parameters, ``ResultT`` is what it answers.
+
+    Fields are written in snake_case or as Tencent spells them; ``parameters`` holds Tencent's spelling.
+    Unknown top-level parameters are refused; nested objects are passed through as Tencent documents them.
+
+    To add an action: (1) a class in ``client/actions.py``, its docstring with what it does and its page, its fields,
+    ``idempotent``, ``requests_per_second`` and ``result``; (2) its handler in ``emulator/backend.py``; (3) a line in
+    the table of ``tests/client/test_actions.py``, which compares it with the official SDK.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_pascal,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+    )
+
+    service: ClassVar[str] = "mps"
+    version: ClassVar[str] = "2019-06-12"
+    requests_per_second: ClassVar[int]
+    """What MPS documents, per account."""
+
+    def __init__(self, **parameters: Any) -> None:
+        try:
+            super().__init__(**parameters)
+        except ValidationError as error:
+            raise MpsConfigError(self._explain(error)) from None
+
+    @classmethod
+    def _explain(cls, error: ValidationError) -> str:
+        known = [field.alias or name for name, field in cls.model_fields.items()]
+        lines = []
+        for problem in error.errors(include_url=False, include_input=False, include_context=False):
+            name = ".".join(str(step) for step in problem["loc"])
+            if problem["type"] == "extra_forbidden":
+                guess = difflib.get_close_matches(name, known, n=1)
+                hint = f"; did you mean {guess[0]}?" if guess else f"; it takes {', '.join(known)}"
+                lines.append(f"{name} is not a parameter of {cls.__name__}{hint}")
+            elif problem["type"] == "missing":
+                lines.append(f"{name} is missing")
+            else:
+                lines.append(f"{name}: {problem['msg'].removeprefix('Value error, ')}")
+        return f"{cls.__name__} cannot be sent: " + "; ".join(lines)
+
+    @property
+    def name(self) -> str:
+        """The ``X-TC-Action``."""
+        return type(self).__name__
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether it may be sent again although it may have run already."""
+        return True
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The body, in Tencent's spelling."""
+        return self.model_dump(by_alias=True, exclude_none=True)
+
+    def result(self, body: Mapping[str, Any]) -> ResultT:
+        """Read the content of ``Response``."""
+        raise TypeError(f"{type(self).__name__} cannot read {sorted(body)}: it has no result")
+
+
+class SubmitAction(Action[SubmittedTask]):
+    """An action that starts a job, and costs money each time it runs."""
+
+    describe_action: ClassVar[str | None] = None
+    """What tells the state of its jobs; None where their TaskIds say so."""
+
+    @property
+    def deduplicated(self) -> bool:
+        """Whether MPS refuses a SessionId that it has seen, so that a repeat does no harm."""
+        return "session_id" in type(self).model_fields
+
+    @property
+    def own_session_id(self) -> str | None:
+        """The SessionId in it, if any; MPS takes an empty one for none."""
+        return getattr(self, "session_id", None) or None
+
+    @property
+    def marked(self) -> bool:
+        """Whether it carries a SessionContext, which MPS repeats in its answers, so that a person finds the job."""
+        return "session_context" in type(self).model_fields
+
+    def tagged(self, session_id: str | None, session_context: str) -> Self:
+        """A copy with this SessionId, if any, and this SessionContext unless it has its own or MPS takes none."""
+        update = {"session_id": session_id} if session_id else {}
+        if self.marked and not getattr(self, "session_context", None):
+            update["session_context"] = session_context
+        return self.model_copy(update=update)
+
+    @property
+    def idempotent(self) -> bool:
+        return False
+
+    def result(self, body: Mapping[str, Any]) -> SubmittedTask:
+        return SubmittedTask.of(body)

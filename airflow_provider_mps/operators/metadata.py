@@ -1,0 +1,77 @@
+"""MpsMediaMetadataOperator: what MPS says of a file, before a job is paid for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from airflow.sdk import BaseOperator
+
+from airflow_provider_mps.rendering import mask_secrets_in
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class MpsMediaMetadataOperator(BaseOperator):
+    """
+    Read the metadata of one media file: container, duration, resolution, codecs. No job is started.
+
+    It returns plain JSON in the form of an item of a result's ``metadata``
+    (:class:`airflow_provider_mps.results.media.MediaMetadata`); its ``source`` is ``MetaData``.
+
+    :param input_info: the file, as in ``InputInfo`` of a job
+        (:func:`airflow_provider_mps.inputs.cos_input` and its siblings write it). (templated)
+    :param mode: ``slow`` gives MPS more time, for a file that is slow to read; give the connection a ``timeout`` that
+        is long enough as well.
+    :param mps_conn_id: connection of type ``tencentcloud_mps``. (templated)
+    :param region: overrides the region of the connection. (templated)
+
+    :raises MpsConfigError: an argument or the connection is wrong; nothing was sent.
+    :raises MpsApiError: MPS refused, ``InvalidParameterValue.SrcFile`` for a file that it cannot read.
+    :raises MpsTransportError: no usable answer, or one without metadata.
+
+    Source: https://www.tencentcloud.com/document/product/1041/37461
+    """
+
+    template_fields: Sequence[str] = ("input_info", "mps_conn_id", "region")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"input_info": "json"}
+    ui_color = "#cfe8ff"
+
+    def __init__(
+        self,
+        *,
+        input_info: dict[str, Any],
+        mode: Literal["slow"] | None = None,
+        mps_conn_id: str = "mps_default",
+        region: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.input_info = input_info
+        self.mode = mode
+        self.mps_conn_id = mps_conn_id
+        self.region = region
+
+    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
+        # Not render_template_fields, which Airflow does not call on a mapped task.
+        super()._do_render_template_fields(parent, *args, **kwargs)
+        if parent is self:
+            mask_secrets_in(self.input_info)
+
+    def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow passes it
+        from airflow_provider_mps.client.actions import DescribeMediaMetaData
+        from airflow_provider_mps.hooks.mps import MpsHook
+
+        action = DescribeMediaMetaData(input_info=self.input_info, mode=self.mode)
+        metadata = MpsHook(self.mps_conn_id, region=self.region).call(action)
+        self.log.info(
+            "%s, %s seconds, %s x %s, %d video and %d audio streams",
+            metadata.container,
+            metadata.duration,
+            metadata.width,
+            metadata.height,
+            len(metadata.video_streams),
+            len(metadata.audio_streams),
+        )
+        return metadata.model_dump(mode="json")
