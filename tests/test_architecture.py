@@ -22,6 +22,7 @@ LAYERS = [
     {"hooks", "inputs", "links", "rendering", "task_state", "user_action"},
     {"triggers"},
     {"cancelling", "waiting"},
+    {"outcome"},
     {"sensors", "operators"},
 ]
 CLIENT = [
@@ -37,9 +38,9 @@ RESULTS = [
     {"redaction", "model"},
     {"media", "segments", "verdict"},
     {"cues", "outputs"},
-    {"subtitles"},
+    {"files", "subtitles"},
     {"merging", "task"},
-    {"result"},
+    {"result", "summary"},
 ]
 KNOWS_NO_AIRFLOW = {"errors", "results", "client", "emulator"}
 NETWORK = {"requests", "urllib3", "aiohttp", "httpx", "http", "socket"}

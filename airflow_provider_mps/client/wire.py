@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, TypeVar
@@ -13,9 +14,10 @@ from airflow_provider_mps.client.actions import Action
 from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.signing import authorization
 from airflow_provider_mps.errors import MpsApiError, MpsConfigError, MpsTransportError
-from airflow_provider_mps.results.redaction import mask_urls
+from airflow_provider_mps.results.redaction import mask_urls, masked
 
 ResultT = TypeVar("ResultT")
+log = logging.getLogger(__name__)
 
 # MPS documents 10 MB for a signed POST and 50 MB for an answer.
 MAX_REQUEST_BYTES = 10 * 1024 * 1024
@@ -73,6 +75,8 @@ def encode(action: Action[Any], config: ClientConfig, timestamp: int) -> Request
         headers=headers,
         payload=body,
     )
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug("%s to %s: %s", action.name, config.host, json.dumps(masked(action.parameters), ensure_ascii=False))
     return Request(f"{config.endpoint}/", headers, body)
 
 
@@ -93,6 +97,7 @@ def decode(action: Action[ResultT], response: Response, timestamp: int) -> Resul
             retryable=response.status >= 500 or response.status in {408, 425, 429},
         )
     body = _parse(action, response)
+    log.debug("%s answered with %d bytes (RequestId %s)", action.name, len(response.body), body.get("RequestId"))
     error = body.get("Error")
     if error is not None:
         error = error if isinstance(error, Mapping) else {"Message": error}

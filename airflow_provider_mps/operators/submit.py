@@ -14,6 +14,7 @@ from airflow.sdk import BaseOperator, conf
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferralError, TaskDeferralTimeout
 
 from airflow_provider_mps.links.mps import MpsTaskLink
+from airflow_provider_mps.outcome import JobOutcome
 from airflow_provider_mps.rendering import mask_secrets_in
 from airflow_provider_mps.task_state import TaskStateLedger
 
@@ -31,7 +32,7 @@ _NEVER_SENT = "0-NotSent-0"
 _STEP = 1.0
 
 
-class MpsSubmitOperator(BaseOperator):
+class MpsSubmitOperator(JobOutcome, BaseOperator):
     """
     Base of the operators that start an MPS job. It sends the job once, across lost answers, crashes and retries.
 
@@ -222,11 +223,11 @@ class MpsSubmitOperator(BaseOperator):
                 time.sleep(min(pause, _STEP))
             if self._killed:
                 raise AirflowException(f"Task {self.task_id} was killed while it waited for {wait.mps_task_id}.")
-        return wait.conclude(ended)
+        return self._conclude(wait, ended)
 
     def _end_or_defer(self, wait: TaskWait, deadline: float) -> str:
         if (ended := wait.look()) is not None:
-            return wait.conclude(ended)
+            return self._conclude(wait, ended)
         if time.time() >= deadline:
             self._give_up(wait)
         self.defer(
@@ -265,7 +266,7 @@ class MpsSubmitOperator(BaseOperator):
             wait = self._new_wait(self._pushed_id(context))
             if (ended := wait.look()) is None:
                 raise  # the next try takes the job up again
-            return wait.conclude(ended)
+            return self._conclude(wait, ended)
 
     def _pushed_id(self, context: Context) -> str:
         from airflow_provider_mps.client.actions import check_mps_task_id

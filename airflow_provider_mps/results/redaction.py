@@ -64,6 +64,15 @@ def secrets_in(value: Any) -> Iterator[str]:
         yield from (found["user"] for found in _USER.finditer(value) if ":" in found["user"])
 
 
+def masked(value: Any) -> Any:
+    """Copy a request for a log: everything stays but keys, tokens and the query strings of addresses."""
+    if isinstance(value, Mapping):
+        return {key: "***" if key in _SECRET_KEYS and item else masked(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [masked(item) for item in value]
+    return mask_urls(value) if isinstance(value, str) else value
+
+
 def without_secrets(value: Any) -> Any:
     """Copy a JSON value without request echoes, keys and signed query strings."""
     if isinstance(value, Mapping):

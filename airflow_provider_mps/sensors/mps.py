@@ -19,6 +19,7 @@ from airflow.sdk.exceptions import (
 )
 
 from airflow_provider_mps.links.mps import MpsTaskLink
+from airflow_provider_mps.outcome import JobOutcome
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _STORE_KEY = "mps_task_sensor"
 
 
-class MpsTaskSensor(BaseSensorOperator):
+class MpsTaskSensor(JobOutcome, BaseSensorOperator):
     """
     Wait until an MPS task has ended, and fail unless every part of it succeeded.
 
@@ -116,7 +117,7 @@ class MpsTaskSensor(BaseSensorOperator):
             ended = wait.look()
         if ended is None:
             return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=wait.conclude(ended))
+        return PokeReturnValue(is_done=True, xcom_value=self._conclude(wait, ended))
 
     def _can_leave(self, context: Context, wait: TaskWait) -> bool:
         """
@@ -146,7 +147,7 @@ class MpsTaskSensor(BaseSensorOperator):
     def _end_or_defer(self, wait: TaskWait, deadline: float) -> str:
         try:
             if (ended := wait.look()) is not None:
-                return wait.conclude(ended)
+                return self._conclude(wait, ended)
         except Exception:  # silent_fail asks for just that, as Airflow's own loop does it
             if not self.silent_fail:
                 raise

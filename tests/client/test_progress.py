@@ -11,18 +11,17 @@ from airflow_provider_mps.errors import MpsApiError, MpsError, MpsTransportError
 from airflow_provider_mps.results.task import TaskDetail
 
 WAITING = TaskDetail.of({"Status": "WAITING", "RequestId": "r-1"})
-RUNNING = TaskDetail.of(
-    {
-        "Status": "PROCESSING",
-        "RequestId": "r-2",
-        "WorkflowTask": {
-            "MediaProcessResultSet": [
-                {"TranscodeTask": {"Status": "SUCCESS", "Output": {"Path": "/a"}, "Progress": 100}},
-                {"TranscodeTask": {"Status": "PROCESSING", "Progress": 40}},
-            ]
-        },
-    }
-)
+
+
+def _running(percent: int) -> TaskDetail:
+    """Two parts, of which one is done and the other so far."""
+    done = {"TranscodeTask": {"Status": "SUCCESS", "Output": {"Path": "/a"}, "Progress": 100}}
+    other = {"TranscodeTask": {"Status": "PROCESSING", "Progress": percent}}
+    task = {"MediaProcessResultSet": [done, other]}
+    return TaskDetail.of({"Status": "PROCESSING", "RequestId": "r-2", "WorkflowTask": task})
+
+
+RUNNING = _running(40)
 BROKEN = MpsTransportError("reset", action="DescribeTaskDetail", may_have_run=True)
 
 
@@ -35,6 +34,7 @@ def _refused(code: str) -> MpsApiError:
     [
         ([WAITING] * 50, [("INFO", "WAITING (RequestId r-1)")]),
         ([WAITING, RUNNING, RUNNING], [("INFO", "WAITING"), ("INFO", "PROCESSING (1/2 parts done, 70 %)")]),
+        ([_running(at) for at in range(0, 100, 2)], [("INFO", "(1/2 parts done, 50 %)"), ("INFO", "done, 75 %)")]),
         ([BROKEN] * 50, [("WARNING", "no state. DescribeTaskDetail: reset")]),
         ([WAITING, BROKEN, BROKEN, WAITING], [("INFO", "WAITING"), ("WARNING", "no state"), ("INFO", "WAITING")]),
         (
@@ -42,7 +42,7 @@ def _refused(code: str) -> MpsApiError:
             [("WARNING", "InternalError"), ("WARNING", "RequestLimitExceeded"), ("WARNING", "reset")],
         ),
     ],
-    ids=["one state", "two states", "one trouble", "trouble between", "three troubles"],
+    ids=["one state", "two states", "slow progress", "one trouble", "trouble between", "three troubles"],
 )
 def test_the_log_has_changes_not_looks(
     caplog: pytest.LogCaptureFixture, outcomes: list[TaskDetail | MpsError], lines: list[tuple[str, str]]

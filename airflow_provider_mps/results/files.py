@@ -1,0 +1,86 @@
+"""The files of a task and what is known of them: what it read, what it wrote. No key and no query string is in here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from airflow_provider_mps.results.media import MediaMetadata
+from airflow_provider_mps.results.model import ResultModel
+from airflow_provider_mps.results.outputs import OutputFile, Storage
+from airflow_provider_mps.results.redaction import mask_urls
+
+# Type -> the object that tells the place, and its keys for bucket, region and path.
+_PLACES = {
+    "COS": ("CosInputInfo", "Bucket", "Region", "Object"),
+    "AWS-S3": ("S3InputInfo", "S3Bucket", "S3Region", "S3Object"),
+    "VOD": ("VODInputInfo", "Bucket", "Region", "Object"),
+    "URL": ("UrlInputInfo", "", "", "Url"),
+}
+
+
+class SourceFile(ResultModel):
+    """
+    A file that a task reads. ``path`` is the path inside the bucket as MPS writes it, or an address without its query;
+    ``metadata`` is what MPS found out about it, if it told.
+
+    Source: https://www.tencentcloud.com/document/product/1041/33690 (MediaInputInfo)
+    """
+
+    path: str = ""
+    uri: str | None = None
+    storage: Storage = Storage()
+    metadata: MediaMetadata | None = None
+
+
+def media_of(output: OutputFile, metadata: Sequence[MediaMetadata]) -> OutputFile | MediaMetadata:
+    """What tells size, duration and streams of an output: itself, or for an edit the metadata beside its path."""
+    beside = f"{output.source.rpartition('.')[0]}.MetaData"
+    return next((item for item in metadata if item.source == beside), output)
+
+
+def facts_of(media: OutputFile | MediaMetadata | None) -> dict[str, Any]:
+    """Size in bytes, duration in seconds, bit rate in bit/s, picture, codecs; only what MPS told."""
+    if media is None:
+        return {}
+    facts = {name: getattr(media, name) for name in ("container", "size", "duration", "bitrate", "width", "height")}
+    facts["video_codec"] = next((stream.codec for stream in media.video_streams), None)
+    facts["audio_codec"] = next((stream.codec for stream in media.audio_streams), None)
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def find_sources(value: Any, metadata: Sequence[MediaMetadata] = ()) -> tuple[SourceFile, ...]:
+    """
+    The inputs in a request or an answer, in its order, each once: media, and pictures that are laid over it.
+
+    :param metadata: what the answer tells of its files. That of an edit is about its output.
+    """
+    about_inputs = iter(item for item in metadata if "Output" not in item.source)
+    found: dict[tuple[Storage, str], SourceFile] = {}
+    for source in _walk(value):
+        told = next(about_inputs, None)
+        found.setdefault((source.storage, source.path), source.model_copy(update={"metadata": told}))
+    return tuple(found.values())
+
+
+def _walk(value: Any) -> Iterator[SourceFile]:
+    if isinstance(value, (list, tuple)):
+        # A list of sentences may have a hundred thousand items; the first tells what a list is of.
+        for item in value if value and isinstance(value[0], Mapping) and "Text" not in value[0] else ():
+            yield from _walk(item)
+    elif isinstance(value, Mapping):
+        if source := _source(value):
+            yield source
+        else:
+            for item in value.values():
+                yield from _walk(item)
+
+
+def _source(node: Mapping[str, Any]) -> SourceFile | None:
+    kind = str(node.get("Type") or "")
+    name, bucket, region, path = _PLACES.get(kind, ("", "", "", ""))
+    place = node.get(name)
+    if not isinstance(place, Mapping) or not isinstance(place.get(path), str) or not place[path]:
+        return None
+    storage = Storage.read({"type": kind, "bucket": place.get(bucket), "region": place.get(region)})
+    return SourceFile(path=mask_urls(place[path]), uri=storage.uri(place[path]), storage=storage)
