@@ -4,6 +4,7 @@
 
     MpsError
     ├── MpsConfigError          bad input, found before anything was sent (also a ValueError)
+    ├── MpsCredentialsError     a credential source gave no keys, so nothing was sent
     ├── MpsTransportError       no usable answer: DNS, refused, reset, timeout, HTTP status, HTML, cut JSON
     ├── MpsApiError             MPS answered with an error code
     ├── MpsTaskError            about one MPS task
@@ -34,6 +35,38 @@ _THROTTLED = ("RequestLimitExceeded",)
 _SERVER_FAULT = ("InternalError", "ServiceUnavailable", "ResourceUnavailable", "FailedOperation.NetWorkError")
 _NO_CAPACITY = ("LimitExceeded.CreateTask", "ResourceInsufficient", "ResourceInUse")
 _WORTH_A_NEW_SIGNATURE = ("AuthFailure.SignatureExpire",)
+_KEYS_REFUSED = (
+    "AuthFailure.TokenFailure",
+    "AuthFailure.SecretIdNotFound",
+    "AuthFailure.InvalidSecretId",
+    "AuthFailure.SignatureFailure",
+    "AuthFailure.AccessKeyIllegal",
+)
+# What asking again cannot change. A code that stands nowhere in this module is neither permanent nor retryable.
+_PERMANENT = (
+    "AuthFailure",
+    "UnauthorizedOperation",
+    "InvalidParameter",
+    "InvalidParameterValue",
+    "MissingParameter",
+    "UnknownParameter",
+    "UnsupportedOperation",
+    "UnsupportedProtocol",
+    "UnsupportedRegion",
+    "ResourceNotFound",
+    "NoSuchProduct",
+    "NoSuchVersion",
+    "InvalidAction",
+    "ActionOffline",
+    "IpInBlacklist",
+    "IpNotInWhitelist",
+    "RequestSizeLimitExceeded",
+    "ResponseSizeLimitExceeded",
+    "FailedOperation.InvalidMpsUser",
+    "FailedOperation.UserArrears",
+    "FailedOperation.CosStatusInavlid",
+    "InternalError.IllegalRole",  # of STS
+)
 # Which of the two means "expired" and which "malformed" is not documented, so both are read as "unknown id".
 _TASK_UNKNOWN_EXACT = ("InvalidParameterValue", "InvalidParameterValue.TaskId", "FailedOperation.TaskNotFound")
 _TASK_UNKNOWN = ("ResourceNotFound",)
@@ -50,6 +83,19 @@ _NEXT_STEP = {
     "FailedOperation.UserArrears": "the account is in arrears",
     "RequestLimitExceeded": "the account sends more requests per second than MPS allows",
     "UnsupportedRegion": "MPS is not offered in the region of the connection",
+    "AuthFailure.AccessKeyIllegal": "STS does not take this SecretId",
+    "AuthFailure.MFAFailure": "the CAM user needs a second factor, which no machine has; use a role or another user",
+    "ResourceNotFound.RoleNotFound": "role_arn names a role that does not exist, or does not trust this caller",
+    "InternalError.IllegalRole": "role_arn names a role that does not exist, or does not trust this caller",
+    "InvalidParameter.WebIdentityTokenError": "STS does not take the token of the pod; compare the identity provider "
+    "(TKE_PROVIDER_ID) with the one in CAM",
+    "InvalidParameter.OverTimeError": "role_duration is longer than the role allows",
+    "FailedOperation.TempKeyNotAllowed": "temporary keys may not assume this role",
+    "InvalidAction": "the API endpoint does not know the action; is it one of MPS?",
+    "NoSuchVersion": "the API endpoint does not know the action; is it one of MPS?",
+    "NoSuchProduct": "the API endpoint does not know the action; is it one of MPS?",
+    "IpNotInWhitelist": "the CAM policy of this key does not allow the address of this machine",
+    "IpInBlacklist": "the CAM policy of this key does not allow the address of this machine",
 }
 
 
@@ -61,7 +107,24 @@ def _rebuild(cls: type[MpsError], args: tuple[Any, ...], state: dict[str, Any]) 
 
 
 class MpsError(Exception):
-    """Base of all errors of this package."""
+    """
+    Base of all errors of this package.
+
+    :ivar retryable: the same request may succeed a little later.
+    :ivar permanent: asking again cannot help, however much later, until somebody has changed something.
+    :ivar may_have_run: the action may have taken effect although an error came back.
+    :ivar keys_refused: the keys are wrong or no longer valid; others may do.
+    """
+
+    retryable: bool = False
+    permanent: bool = False
+    may_have_run: bool = False
+    keys_refused: bool = False
+
+    @property
+    def next_step(self) -> str | None:
+        """What a person can do about it, where that is known."""
+        return None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default calls cls(*args) with the finished message, which keyword-only constructors refuse.
@@ -70,6 +133,30 @@ class MpsError(Exception):
 
 class MpsConfigError(MpsError, ValueError):
     """A connection, an argument or a parameter is wrong; nothing was sent."""
+
+    permanent = True
+
+
+class MpsCredentialsError(MpsError):
+    """
+    A credential source gave no keys, so that nothing could be sent to MPS.
+
+    :param why: what it said, without a secret.
+    :param source: which one, in words.
+    :param retryable: False where asking again a little later cannot help.
+    :param permanent: None takes the opposite of ``retryable``.
+    :param keys_refused: STS did not take the keys that were to assume a role.
+    """
+
+    def __init__(
+        self, why: str, *, source: str, retryable: bool, permanent: bool | None = None, keys_refused: bool = False
+    ) -> None:
+        super().__init__(f"No keys from {source}: {why}")
+        self.why = why
+        self.source = source
+        self.retryable = retryable
+        self.permanent = not retryable if permanent is None else permanent
+        self.keys_refused = keys_refused
 
 
 class MpsTransportError(MpsError):
@@ -85,6 +172,7 @@ class MpsTransportError(MpsError):
         self.action = action
         self.may_have_run = may_have_run
         self.retryable = retryable
+        self.permanent = not retryable
 
 
 class MpsApiError(MpsError):
@@ -93,6 +181,7 @@ class MpsApiError(MpsError):
 
     :param mps_task_id: the task that was asked for, if the action names one.
     :param clock_skew: seconds by which this machine is ahead of the server, where the answer told.
+    :param service: which service it was: MPS, or STS where keys were asked for.
 
     Source: https://www.tencentcloud.com/document/product/1041/33691
     """
@@ -106,6 +195,7 @@ class MpsApiError(MpsError):
         request_id: str,
         mps_task_id: str | None = None,
         clock_skew: float | None = None,
+        service: str = "MPS",
     ) -> None:
         self.action = action
         self.code = code
@@ -113,8 +203,12 @@ class MpsApiError(MpsError):
         self.request_id = request_id
         self.mps_task_id = mps_task_id
         self.clock_skew = clock_skew
+        self.permanent = self._is(_PERMANENT)
+        self.retryable = not self.permanent and (self.throttled or self._is(_SERVER_FAULT) or self._is(_NO_CAPACITY))
+        self.may_have_run = self._is(_SERVER_FAULT)
+        self.keys_refused = self._is(_KEYS_REFUSED)
         subject = f"{action} of MPS task {mps_task_id}" if mps_task_id else action
-        parts = [f"MPS refused {subject}: {code}: {message} (RequestId {request_id})"]
+        parts = [f"{service} refused {subject}: {code}: {message} (RequestId {request_id})"]
         if next_step := self.next_step:
             parts.append(f"What to look at: {next_step}.")
         super().__init__(" ".join(parts))
@@ -124,7 +218,6 @@ class MpsApiError(MpsError):
 
     @property
     def next_step(self) -> str | None:
-        """What a person can do about it, where that is known."""
         if self.code == "AuthFailure.SignatureExpire" and self.clock_skew is not None:
             direction = "ahead of" if self.clock_skew > 0 else "behind"
             return f"the clock of this machine is {abs(self.clock_skew) / 60:.1f} minutes {direction} Tencent Cloud's"
@@ -150,14 +243,9 @@ class MpsApiError(MpsError):
         return self.code == "InvalidParameterValue.SessionId"
 
     @property
-    def retryable(self) -> bool:
-        """Whether the same request may succeed a little later."""
-        return self.throttled or self._is(_SERVER_FAULT) or self._is(_NO_CAPACITY)
-
-    @property
-    def may_have_run(self) -> bool:
-        """Whether the action may have taken effect although an error came back."""
-        return self._is(_SERVER_FAULT)
+    def out_of_capacity(self) -> bool:
+        """MPS takes no more jobs of this account for now."""
+        return self._is(_NO_CAPACITY)
 
     @property
     def task_unknown(self) -> bool:

@@ -95,7 +95,7 @@ def ours(client: AsyncMpsClient, task_id: str) -> Look:
 
 
 def bare(session: aiohttp.ClientSession, config: ClientConfig, task_id: str) -> Look:
-    request = encode(describe(task_id), config, int(time.time()))
+    request = encode(describe(task_id), config, int(time.time()), Credentials(*KEYS))
 
     async def look() -> str:
         async with session.post(request.url, data=request.body, headers=request.headers) as answer:

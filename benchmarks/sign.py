@@ -24,7 +24,8 @@ from airflow_provider_mps.client.wire import encode
 
 ROUNDS = 25
 KEYS = ("AKIDbenchmark", "benchmark-secret-key")
-CONFIG = ClientConfig(Credentials(*KEYS))
+CREDENTIALS = Credentials(*KEYS)
+CONFIG = ClientConfig(CREDENTIALS)
 SDK = mps_client.MpsClient(Credential(*KEYS), "")
 TASK_ID = "1250000000-WorkflowTask-0123456789abcdef0123456789abcdeftt7"
 
@@ -45,7 +46,7 @@ def sdk_request(action: str, parameters: dict[str, Any]) -> RequestInternal:
 def check(action: Action[Any]) -> int:
     """Both must build the same request, or the comparison is void. Returns the size of its body."""
     theirs = sdk_request(action.name, action.parameters)
-    ours = encode(action, CONFIG, int(theirs.header["X-TC-Timestamp"]))
+    ours = encode(action, CONFIG, int(theirs.header["X-TC-Timestamp"]), CREDENTIALS)
     if ours.body != theirs.data.encode() or ours.headers["Authorization"] != theirs.header["Authorization"]:
         raise SystemExit(f"broken: the two requests for {action.name} differ")
     return len(ours.body)
@@ -64,7 +65,7 @@ def compare(action: Action[Any], model: Any, times: int) -> None:
 
     samples = take_turns(
         {
-            "ours": repeat(lambda: encode(action, CONFIG, 1_700_000_000)),
+            "ours": repeat(lambda: encode(action, CONFIG, 1_700_000_000, CREDENTIALS)),
             "SDK, from a dict": repeat(lambda: sdk_request(action.name, parameters)),
             "SDK, from its request object": repeat(lambda: sdk_request(action.name, model._serialize())),
         },

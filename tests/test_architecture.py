@@ -27,10 +27,12 @@ LAYERS = [
 ]
 CLIENT = [
     {"signing", "credentials", "action", "abort"},
-    {"actions"},
-    {"config", "retry", "patience", "progress"},
-    {"wire"},
-    {"sync", "aio"},
+    {"actions", "sts"},
+    {"sources", "retry", "patience", "progress"},
+    {"config"},
+    {"wire", "keyring"},
+    {"sync"},
+    {"aio"},
     {"search"},
     {"submission"},
 ]

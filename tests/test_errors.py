@@ -12,6 +12,7 @@ import airflow_provider_mps.errors as errors
 from airflow_provider_mps.errors import (
     MpsApiError,
     MpsConfigError,
+    MpsCredentialsError,
     MpsError,
     MpsResultTooLarge,
     MpsSessionClash,
@@ -35,6 +36,7 @@ FINDINGS = (
 ONE_OF_EACH: list[MpsError] = [
     MpsError("any"),
     MpsConfigError("The region is wrong."),
+    MpsCredentialsError("it does not answer", source="the role of this CVM instance", retryable=True),
     MpsTransportError("timed out", action="DescribeTaskDetail", may_have_run=True),
     MpsTransportError("no certificate", action="DescribeTaskDetail", may_have_run=False, retryable=False),
     MpsApiError(action="ProcessMedia", code="InternalError", message="m", request_id="r-1"),

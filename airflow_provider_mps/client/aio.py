@@ -6,6 +6,7 @@ import asyncio
 import logging
 import ssl
 import time
+from dataclasses import replace
 from functools import lru_cache
 from types import TracebackType
 from typing import Self, TypeVar
@@ -15,9 +16,11 @@ import tenacity
 
 from airflow_provider_mps.client.actions import Action
 from airflow_provider_mps.client.config import ClientConfig
+from airflow_provider_mps.client.credentials import Credentials, KeySource, Lease
+from airflow_provider_mps.client.keyring import Keyring, keyring_of
 from airflow_provider_mps.client.retry import DEFAULT_ATTEMPTS, clock_correction, policy
 from airflow_provider_mps.client.wire import MAX_RESPONSE_BYTES, Request, Response, decode, encode, no_answer
-from airflow_provider_mps.errors import MpsApiError, MpsConfigError, MpsTransportError
+from airflow_provider_mps.errors import MpsApiError, MpsConfigError, MpsCredentialsError, MpsError, MpsTransportError
 
 log = logging.getLogger(__name__)
 ResultT = TypeVar("ResultT")
@@ -35,6 +38,8 @@ class AsyncMpsClient:
         self.config = config
         self.attempts = attempts
         self.clock_skew = 0.0
+        self._keyring: Keyring | None = None
+        self._rereading = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
         self._proxy: str | None = None
 
@@ -42,29 +47,54 @@ class AsyncMpsClient:
         """
         Send an action and return its result.
 
+        :raises MpsCredentialsError: there are no keys to sign it with.
         :raises MpsApiError: MPS refused it.
         :raises MpsTransportError: no usable answer came.
         :raises MpsConfigError: its parameters cannot be sent.
         """
-        if self.attempts == 1:
-            try:
-                return await self._once(action)
-            except MpsApiError as error:
-                if not clock_correction(error):
-                    raise
-                return await self._once(action)
         return await tenacity.AsyncRetrying(**policy(action, self.attempts))(self._once, action)
 
     async def _once(self, action: Action[ResultT]) -> ResultT:
-        timestamp = int(time.time() - self.clock_skew)
-        response = await self._send(action.name, encode(action, self.config, timestamp))
+        """One request, and one more if it only wanted another signature: by the server's clock, or with new keys."""
+        used, skew = None, self.clock_skew
         try:
-            return decode(action, response, timestamp)
-        except MpsApiError as error:
-            self.clock_skew += clock_correction(error)
-            if clock_correction(error):
-                log.warning("%s. Signing with the server's time from here on.", error.next_step)
-            raise
+            used = await self._current_keys()
+            return await self._exchange(action, used, skew)
+        except (MpsApiError, MpsCredentialsError) as error:
+            if not (await self._keys_replaced(used) if error.keys_refused else self._clock_corrected(error, skew)):
+                raise
+        return await self._exchange(action, await self._current_keys(), self.clock_skew)
+
+    async def _exchange(self, action: Action[ResultT], credentials: Credentials | None, skew: float) -> ResultT:
+        timestamp = int(time.time() - skew)
+        response = await self._send(action.name, encode(action, self.config, timestamp, credentials))
+        return decode(action, response, timestamp)
+
+    async def _current_keys(self, refused: Credentials | None = None) -> Credentials | None:
+        if self.config.credentials is None:
+            return None
+        if self._keyring is None:
+            self._keyring = keyring_of(self.config.credentials, self.config, _fetch_keys)
+        return await self._keyring.aget(self.config.timeout, refused)
+
+    async def _keys_replaced(self, refused: Credentials | None) -> bool:
+        """Whether there are other keys than these by now, in the connection or from its source."""
+        async with self._rereading:
+            if refused is not None and self._keyring is not None and not self._keyring.holds(refused):
+                return True  # somebody else's request was refused before, and has seen to it
+            read = await _read_again(self.config)
+            if read is not None and read != self.config.credentials:
+                self.config, self._keyring = replace(self.config, credentials=read), None
+                return True
+            return refused is not None and await self._current_keys(refused) != refused
+
+    def _clock_corrected(self, error: MpsError, skew: float) -> bool:
+        """Whether this machine's clock was the reason; from here on requests are signed by the server's."""
+        correction = clock_correction(error)
+        if correction and self.clock_skew == skew:  # else a request that was on its way as well has seen to it
+            self.clock_skew += correction
+            log.warning("%s. Signing with the server's time from here on.", error.next_step)
+        return correction != 0
 
     async def _send(self, action: str, request: Request) -> Response:
         if self._session is None:
@@ -111,6 +141,24 @@ class AsyncMpsClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _fetch_keys(config: ClientConfig) -> Lease:
+    from airflow_provider_mps.client.sync import fetch_keys  # loads requests, on the keyring's thread, where needed
+
+    return fetch_keys(config)
+
+
+async def _read_again(config: ClientConfig) -> KeySource | None:
+    """The credentials of the configuration as they are now; None where that cannot be told."""
+    if config.reread is None:
+        return None
+    try:
+        read: ClientConfig = await config.reread()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the refusal that led here is the better message
+        log.warning("The refused keys could not be read again: %s", type(error).__name__)
+        return None
+    return read.credentials
 
 
 @lru_cache(maxsize=8)

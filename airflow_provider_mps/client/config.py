@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
 
-from airflow_provider_mps.client.credentials import Credentials
+from airflow_provider_mps.client.credentials import Credentials, KeySource
+from airflow_provider_mps.client.sources import DEFAULT_SESSION_NAME, Sts, source_of
 from airflow_provider_mps.errors import MpsConfigError
 
 DEFAULT_HOST = "mps.tencentcloudapi.com"
 _REGION = re.compile(r"[a-z]{2,3}(-[a-z0-9]+){1,3}")
+_REGION_NAME = re.compile(r"(ap|na|sa|eu|me)-[a-z]+")
 _ENDPOINT = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+])(:\d+)?", re.IGNORECASE)
 _STANDARD_PORTS = {"https": ":443", "http": ":80"}
 _LANGUAGES = ("en-US", "zh-CN")
+_METADATA = "http://metadata.tencentyun.com"
+_STS_HOST = re.compile(r"sts(\.[a-z0-9-]+)*\.tencentcloudapi\.com")
+_PROFILE = re.compile(r"[\w.@-]{1,128}")
+# Every key of a connection's extra that is read. Others may be there for other reasons, and are left alone.
+EXTRAS = (
+    "credential_source",
+    "token",
+    "role_arn",
+    "role_session_name",
+    "role_duration",
+    "external_id",
+    "profile",
+    "sts_endpoint",
+    "region",
+    "language",
+    "timeout",
+    "proxy",
+    "verify",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +49,7 @@ class ClientConfig:
     """
     Everything that shapes a request besides the action.
 
-    :param credentials: what signs it.
+    :param credentials: what signs it: keys, or a source that gives them; None sends it unsigned.
     :param endpoint: ``https://host[:port]``; plain http is for a loopback host only (the emulator).
     :param region: ``X-TC-Region``, for example ``ap-guangzhou``; MPS does not require one.
     :param language: of MPS's messages, ``en-US`` or ``zh-CN``.
@@ -35,15 +57,18 @@ class ClientConfig:
     :param proxy: address of an HTTP proxy; "" goes direct; None takes it from the environment
         (``HTTPS_PROXY``, ``NO_PROXY``).
     :param ca_file: certificates to trust instead of the usual ones.
+    :param reread: reads the configuration anew when its keys are refused, since somebody may have replaced them. For
+        :class:`AsyncMpsClient` it returns an awaitable. None, and what it raises, means "nothing new".
     """
 
-    credentials: Credentials
+    credentials: KeySource | None
     endpoint: str = f"https://{DEFAULT_HOST}"
     region: str | None = None
     language: str = "en-US"
     timeout: float = 30.0
     proxy: str | None = field(default=None, repr=False)
     ca_file: str | None = None
+    reread: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check_endpoint(self.endpoint)
@@ -76,15 +101,28 @@ class ClientConfig:
         :raises MpsConfigError: a field is missing or makes no sense; the text says which, and never its secret.
         """
         text = {key: str(value).strip() for key, value in extra.items() if value is not None and value != ""}
+        endpoint, region = _endpoint(host, port), region or text.get("region")
+        _check_endpoint(endpoint)
         return cls(
-            credentials=Credentials((login or "").strip(), (password or "").strip(), text.get("token")),
-            endpoint=_endpoint(host, port),
-            region=region or text.get("region"),
+            credentials=_source((login or "").strip(), (password or "").strip(), endpoint, region, text),
+            endpoint=endpoint,
+            region=region,
             language=text.get("language", "en-US"),
             timeout=_seconds(text.get("timeout", "30")),
             proxy=text.get("proxy"),
             ca_file=_ca_file(text.get("verify")),
         )
+
+    @property
+    def account_key(self) -> str:
+        """
+        Names the account at this endpoint, for who shares something among all who use it: a pace, a watch.
+
+        It holds no secret, may be logged, and stays the same while temporary keys are renewed. Two configurations
+        with one key may still differ in proxy, region or timeout; equal configurations are equal in everything.
+        """
+        who = (self.endpoint, self.credentials.identity if self.credentials else None)
+        return hashlib.sha256(repr(who).encode()).hexdigest()[:16]
 
     @property
     def connect_timeout(self) -> float:
@@ -116,6 +154,53 @@ def is_loopback(hostname: str) -> bool:
         return False
 
 
+def _source(login: str, password: str, endpoint: str, region: str | None, text: Mapping[str, str]) -> KeySource:
+    profile, name = text.get("profile", "default"), text.get("credential_source")
+    if not _PROFILE.fullmatch(profile):
+        raise MpsConfigError(f"The profile {profile!r:.40} of the MPS connection is no name of a profile.")
+    token = text.get("token")
+    keys = Credentials(login, password, token) if login or password or token or name == "static" else None
+    parts = urlsplit(endpoint)
+    # The emulator plays all three services; a test must not reach for the real ones.
+    local = endpoint if is_loopback(parts.hostname or "") else None
+    sts = Sts(
+        endpoint=_sts_endpoint(text.get("sts_endpoint"), local, parts.hostname or ""),
+        region=region or "ap-guangzhou",
+        session_name=text.get("role_session_name", DEFAULT_SESSION_NAME),
+        duration=_whole_number(text.get("role_duration")),
+    )
+    return source_of(
+        keys,
+        name=name,
+        sts=sts,
+        metadata_endpoint=local or _METADATA,
+        profile=profile,
+        role_arn=text.get("role_arn"),
+        external_id=text.get("external_id"),
+    )
+
+
+def _sts_endpoint(given: str | None, local: str | None, hostname: str) -> str:
+    """STS of the same kind of account as the API endpoint. A token that is sent to it must go to nobody else."""
+    if given is None:
+        intl = ".intl" if hostname.endswith(".intl.tencentcloudapi.com") else ""
+        return local or f"https://sts{intl}.tencentcloudapi.com"
+    endpoint = _endpoint(given, None)
+    _check_endpoint(endpoint, "sts_endpoint")
+    host = urlsplit(endpoint).hostname or ""
+    if not (_STS_HOST.fullmatch(host) or is_loopback(host)):
+        raise MpsConfigError("sts_endpoint must be a host of Tencent Cloud such as sts.tencentcloudapi.com.")
+    return endpoint
+
+
+def _whole_number(value: str | None) -> int | None:
+    if value is None:
+        return None
+    if not (value.isdecimal() and 0 < int(value) <= 43_200):
+        raise MpsConfigError(f"role_duration is {value!r:.20}; it can be 1 to 43200 seconds.")
+    return int(value)
+
+
 def _endpoint(host: str | None, port: int | None) -> str:
     host = (host or "").strip().rstrip("/") or DEFAULT_HOST
     scheme, separator, rest = host.rpartition("://")
@@ -127,22 +212,21 @@ def _endpoint(host: str | None, port: int | None) -> str:
     return f"{scheme}://{netloc.removesuffix(_STANDARD_PORTS.get(scheme, ''))}"
 
 
-def _check_endpoint(endpoint: str) -> None:
+def _check_endpoint(endpoint: str, name: str = "The API endpoint of the MPS connection") -> None:
     try:
         parts = urlsplit(endpoint)
         hostname, _ = parts.hostname or "", parts.port  # the port is read to be checked
     except ValueError:
         endpoint = ""
     if not _ENDPOINT.fullmatch(endpoint):
-        raise MpsConfigError(
-            f"The API endpoint of the MPS connection is not a host name such as {DEFAULT_HOST} (a port may follow)."
-        )
+        raise MpsConfigError(f"{name} is not a host name such as {DEFAULT_HOST} (a port may follow).")
+    if _REGION_NAME.fullmatch(hostname):
+        raise MpsConfigError(f"{name} is {hostname}, a region. Put that into Region, and leave the endpoint empty.")
     if endpoint.endswith(_STANDARD_PORTS[parts.scheme]):
         raise MpsConfigError(f"Leave the standard port out of the endpoint {endpoint}.")
     if parts.scheme == "http" and not is_loopback(hostname):
         raise MpsConfigError(
-            "The API endpoint of the MPS connection uses http://, which is allowed for a loopback host only: "
-            "requests would travel in the clear."
+            f"{name} uses http://, which is allowed for a loopback host only: requests would travel in the clear."
         )
 
 

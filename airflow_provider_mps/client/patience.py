@@ -13,7 +13,6 @@ from airflow_provider_mps.errors import (
     MpsStateUnknown,
     MpsTaskNotFound,
     MpsTaskUnsettled,
-    MpsTransportError,
 )
 from airflow_provider_mps.results.task import TaskDetail
 
@@ -79,7 +78,7 @@ class Patience:
         if isinstance(outcome, MpsApiError) and outcome.task_unknown:
             self._judge_not_found(outcome, now)
             return None
-        if isinstance(outcome, (MpsApiError, MpsTransportError)) and outcome.retryable:
+        if outcome.retryable:
             self.calm = False
             if now - self.answered < self.outage_tolerance:
                 return None

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 import tenacity
 
 from airflow_provider_mps.client.actions import Action
-from airflow_provider_mps.errors import MpsApiError, MpsError, MpsTransportError
+from airflow_provider_mps.errors import MpsApiError, MpsError
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +34,7 @@ def should_retry(action: Action[Any], error: BaseException) -> bool:
 
     A submission that may have run is not: MPS would run, and bill, a second job.
     """
-    if isinstance(error, MpsApiError) and error.clock_is_off:
-        return clock_correction(error) != 0
-    if isinstance(error, (MpsApiError, MpsTransportError)):
-        return error.retryable and (action.idempotent or not error.may_have_run)
-    return False
+    return isinstance(error, MpsError) and error.retryable and (action.idempotent or not error.may_have_run)
 
 
 def clock_correction(error: MpsError) -> float:

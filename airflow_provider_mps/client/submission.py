@@ -24,6 +24,7 @@ from airflow_provider_mps.client.search import find_by_session
 from airflow_provider_mps.client.sync import MpsClient
 from airflow_provider_mps.errors import (
     MpsApiError,
+    MpsCredentialsError,
     MpsSessionClash,
     MpsSubmitUnknown,
     MpsTaskNotFound,
@@ -257,7 +258,7 @@ class Submission:
                     )
                 try:
                     answer = sender.call(action)
-                except (MpsApiError, MpsTransportError) as error:
+                except (MpsApiError, MpsTransportError, MpsCredentialsError) as error:
                     if session and isinstance(error, MpsApiError) and error.duplicate:
                         return self._recover(job, session, str(error), ours=ambiguous)
                     if error.retryable and error.may_have_run and not session:

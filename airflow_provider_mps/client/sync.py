@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import Self, TypeVar
@@ -14,12 +15,18 @@ import urllib3.exceptions
 
 from airflow_provider_mps.client.actions import Action
 from airflow_provider_mps.client.config import ClientConfig
+from airflow_provider_mps.client.credentials import Credentials, KeySource, Lease
+from airflow_provider_mps.client.keyring import Keyring, keyring_of
 from airflow_provider_mps.client.retry import DEFAULT_ATTEMPTS, clock_correction, policy
 from airflow_provider_mps.client.wire import MAX_RESPONSE_BYTES, Request, Response, decode, encode, no_answer
-from airflow_provider_mps.errors import MpsApiError, MpsTransportError
+from airflow_provider_mps.errors import MpsApiError, MpsCredentialsError, MpsError, MpsTransportError
 
 log = logging.getLogger(__name__)
 ResultT = TypeVar("ResultT")
+
+_KEYS_TIMEOUT = 10.0
+_KEYS_ATTEMPTS = 3
+_METADATA_TIMEOUT = (2.0, 5.0)  # to connect, to answer; it is one hop away
 
 
 class MpsClient:
@@ -34,12 +41,14 @@ class MpsClient:
         self.config = config
         self.attempts = attempts
         self.clock_skew = 0.0
+        self._keyring: Keyring | None = None
         self._session: requests.Session | None = None
 
     def call(self, action: Action[ResultT]) -> ResultT:
         """
         Send an action and return its result.
 
+        :raises MpsCredentialsError: there are no keys to sign it with.
         :raises MpsApiError: MPS refused it.
         :raises MpsTransportError: no usable answer came.
         :raises MpsConfigError: its parameters cannot be sent.
@@ -48,15 +57,43 @@ class MpsClient:
         return result
 
     def _once(self, action: Action[ResultT]) -> ResultT:
-        timestamp = int(time.time() - self.clock_skew)
-        response = self._send(action.name, encode(action, self.config, timestamp))
+        """One request, and one more if it only wanted another signature: by the server's clock, or with new keys."""
+        used, skew = None, self.clock_skew
         try:
-            return decode(action, response, timestamp)
-        except MpsApiError as error:
-            self.clock_skew += clock_correction(error)
-            if clock_correction(error):
-                log.warning("%s. Signing with the server's time from here on.", error.next_step)
-            raise
+            used = self._current_keys()
+            return self._exchange(action, used, skew)
+        except (MpsApiError, MpsCredentialsError) as error:
+            if not (self._keys_replaced(used) if error.keys_refused else self._clock_corrected(error, skew)):
+                raise
+        return self._exchange(action, self._current_keys(), self.clock_skew)
+
+    def _exchange(self, action: Action[ResultT], credentials: Credentials | None, skew: float) -> ResultT:
+        timestamp = int(time.time() - skew)
+        response = self._send(action.name, encode(action, self.config, timestamp, credentials))
+        return decode(action, response, timestamp)
+
+    def _current_keys(self, refused: Credentials | None = None) -> Credentials | None:
+        if self.config.credentials is None:
+            return None
+        if self._keyring is None:
+            self._keyring = keyring_of(self.config.credentials, self.config, fetch_keys)
+        return self._keyring.get(self.config.timeout, refused)
+
+    def _keys_replaced(self, refused: Credentials | None) -> bool:
+        """Whether there are other keys than these by now, in the connection or from its source."""
+        read = _read_again(self.config)
+        if read is not None and read != self.config.credentials:
+            self.config, self._keyring = replace(self.config, credentials=read), None
+            return True
+        return refused is not None and self._current_keys(refused) != refused
+
+    def _clock_corrected(self, error: MpsError, skew: float) -> bool:
+        """Whether this machine's clock was the reason; from here on requests are signed by the server's."""
+        correction = clock_correction(error)
+        if correction and self.clock_skew == skew:  # else a request that was on its way as well has seen to it
+            self.clock_skew += correction
+            log.warning("%s. Signing with the server's time from here on.", error.next_step)
+        return correction != 0
 
     def _send(self, action: str, request: Request) -> Response:
         if self._session is None:
@@ -88,6 +125,61 @@ class MpsClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _read_again(config: ClientConfig) -> KeySource | None:
+    """The credentials of the configuration as they are now; None where that cannot be told."""
+    if config.reread is None:
+        return None
+    try:
+        read: ClientConfig = config.reread()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the refusal that led here is the better message
+        log.warning("The refused keys could not be read again: %s", type(error).__name__)
+        return None
+    return read.credentials
+
+
+def fetch_keys(config: ClientConfig) -> Lease:
+    """
+    Ask the credential source of a configuration.
+
+    :raises MpsCredentialsError: it gives no keys.
+    """
+    if config.credentials is None:
+        raise TypeError("there is no source to ask")
+    return config.credentials.lease(_KeyNetwork(config))
+
+
+class _KeyNetwork:
+    """The network as key sources use it, see :class:`Network`: what hangs is given up before anyone's timeout."""
+
+    def __init__(self, config: ClientConfig) -> None:
+        self._config = config
+
+    def assume(self, action: Action[Lease], *, endpoint: str, region: str, credentials: Credentials | None) -> Lease:
+        config = replace(
+            self._config,
+            credentials=credentials,
+            endpoint=endpoint,
+            region=region,
+            timeout=min(self._config.timeout, _KEYS_TIMEOUT),
+            reread=None,
+        )
+        with MpsClient(config, attempts=_KEYS_ATTEMPTS) as client:
+            return client.call(action).by_clock(client.clock_skew)
+
+    def read_metadata(self, url: str) -> str:
+        with requests.Session() as session:
+            session.trust_env = False
+            try:
+                answer = session.get(url, timeout=_METADATA_TIMEOUT, allow_redirects=False)
+            except requests.RequestException as error:
+                raise _transport_error("the metadata service", error) from None
+        if answer.status_code == 404:
+            return ""
+        if answer.status_code != 200:
+            raise MpsTransportError(f"HTTP {answer.status_code}", action="the metadata service", may_have_run=False)
+        return answer.text
 
 
 def _new_session(config: ClientConfig) -> requests.Session:

@@ -12,6 +12,7 @@ import msgspec
 
 from airflow_provider_mps.client.actions import Action
 from airflow_provider_mps.client.config import ClientConfig
+from airflow_provider_mps.client.credentials import Credentials
 from airflow_provider_mps.client.signing import authorization
 from airflow_provider_mps.errors import MpsApiError, MpsConfigError, MpsTransportError
 from airflow_provider_mps.results.redaction import mask_urls, masked
@@ -24,6 +25,7 @@ MAX_REQUEST_BYTES = 10 * 1024 * 1024
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 _decoder = msgspec.json.Decoder()
 _CONTENT_TYPE = "application/json"
+_UNSIGNED = "SKIP"
 
 
 class Request(NamedTuple):
@@ -42,10 +44,11 @@ class Response(NamedTuple):
     body: bytes
 
 
-def encode(action: Action[Any], config: ClientConfig, timestamp: int) -> Request:
+def encode(action: Action[Any], config: ClientConfig, timestamp: int, credentials: Credentials | None) -> Request:
     """
     Build and sign the request.
 
+    :param credentials: what signs it; None sends it unsigned, as one action of STS wants it.
     :param timestamp: Unix seconds; MPS accepts 300 seconds around its own clock.
     :raises MpsConfigError: the parameters are no JSON (NaN, bytes, a datetime) or larger than MPS accepts.
     """
@@ -65,16 +68,19 @@ def encode(action: Action[Any], config: ClientConfig, timestamp: int) -> Request
     }
     if config.region:
         headers["X-TC-Region"] = config.region
-    if config.credentials.token:
-        headers["X-TC-Token"] = config.credentials.token
-    headers["Authorization"] = authorization(
-        secret_id=config.credentials.secret_id,
-        secret_key=config.credentials.secret_key,
-        service=action.service,
-        timestamp=timestamp,
-        headers=headers,
-        payload=body,
-    )
+    if credentials is None:
+        headers["Authorization"] = _UNSIGNED
+    else:
+        if credentials.token:
+            headers["X-TC-Token"] = credentials.token
+        headers["Authorization"] = authorization(
+            secret_id=credentials.secret_id,
+            secret_key=credentials.secret_key,
+            service=action.service,
+            timestamp=timestamp,
+            headers=headers,
+            payload=body,
+        )
     if log.isEnabledFor(logging.DEBUG):
         log.debug("%s to %s: %s", action.name, config.host, json.dumps(masked(action.parameters), ensure_ascii=False))
     return Request(f"{config.endpoint}/", headers, body)
@@ -91,7 +97,7 @@ def decode(action: Action[ResultT], response: Response, timestamp: int) -> Resul
     if response.status != 200:
         # MPS answers 200 also for errors: this is a gateway's or proxy's answer.
         raise MpsTransportError(
-            f"HTTP {response.status} from a gateway or proxy on the way, not an answer of MPS",
+            f"HTTP {response.status} from a gateway or proxy on the way, not an answer of {action.service.upper()}",
             action=action.name,
             may_have_run=True,
             retryable=response.status >= 500 or response.status in {408, 425, 429},
@@ -108,6 +114,7 @@ def decode(action: Action[ResultT], response: Response, timestamp: int) -> Resul
             request_id=str(body.get("RequestId") or "unknown"),
             mps_task_id=action.parameters.get("TaskId"),
             clock_skew=_clock_skew(response.headers, timestamp),
+            service=action.service.upper(),
         )
     try:
         return action.result(body)
@@ -140,7 +147,8 @@ def _without_half_pairs(value: Any) -> Any:
 
 
 def _unusable(action: Action[Any], why: str) -> MpsTransportError:
-    return MpsTransportError(f"the answer is not one of MPS: {why}", action=action.name, may_have_run=True)
+    service = action.service.upper()
+    return MpsTransportError(f"the answer is not one of {service}: {why}", action=action.name, may_have_run=True)
 
 
 def no_answer(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk import BaseHook
@@ -44,14 +46,9 @@ class MpsHook(BaseHook):
         :raises AirflowNotFoundException: there is no such connection.
         """
         if self._client is None:
-            from airflow.sdk.log import mask_secret
-
             from airflow_provider_mps.client.sync import MpsClient
 
-            connection = self.get_connection(self.mps_conn_id)
-            if connection.login:
-                mask_secret(connection.login)  # Airflow masks the password and the token by itself
-            self._client = MpsClient(self._config(connection))
+            self._client = MpsClient(self._read())
         return self._client
 
     async def aget_conn(self) -> AsyncMpsClient:
@@ -63,8 +60,7 @@ class MpsHook(BaseHook):
         """
         from airflow_provider_mps.client.aio import AsyncMpsClient
 
-        connection = await self.aget_connection(self.mps_conn_id)
-        return AsyncMpsClient(self._config(connection), attempts=1)
+        return AsyncMpsClient(await self._aread(), attempts=1)
 
     def call(self, action: Action[ResultT]) -> ResultT:
         """
@@ -99,13 +95,24 @@ class MpsHook(BaseHook):
             return True, f"Signed in, but this machine's clock is {minutes:.1f} minutes {direction} Tencent Cloud's."
         return True, f"Signed in; MPS answers at {client.config.host} (RequestId {page.request_id})."
 
-    def _config(self, connection: Connection) -> ClientConfig:
+    def _read(self) -> ClientConfig:
+        from airflow.sdk.log import mask_secret
+
+        connection = self.get_connection(self.mps_conn_id)
+        if connection.login:
+            mask_secret(connection.login)  # Airflow masks the password and the token by itself
+        return self._config(connection, reread=self._read)
+
+    async def _aread(self) -> ClientConfig:
+        return self._config(await self.aget_connection(self.mps_conn_id), reread=self._aread)
+
+    def _config(self, connection: Connection, reread: Callable[[], Any]) -> ClientConfig:
         from airflow_provider_mps.client.config import ClientConfig
         from airflow_provider_mps.errors import MpsConfigError
 
         extra: dict[str, Any] = connection.extra_dejson
         try:
-            return ClientConfig.from_connection(
+            config = ClientConfig.from_connection(
                 login=connection.login,
                 password=connection.password,
                 host=connection.host,
@@ -115,3 +122,4 @@ class MpsHook(BaseHook):
             )
         except MpsConfigError as error:
             raise MpsConfigError(f"Connection {self.mps_conn_id}: {error}") from None
+        return replace(config, reread=reread)

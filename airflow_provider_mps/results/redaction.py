@@ -9,7 +9,17 @@ from typing import Any
 # Echoes of the request: they repeat input addresses, notification tokens and S3 keys, and say nothing new.
 ECHOES = frozenset({"Input", "InputInfo", "InputInfos", "TaskNotifyConfig", "ImageTask"})
 _SECRET_KEYS = frozenset(
-    {"NotifyKey", "S3SecretId", "S3SecretKey", "SecretId", "SecretKey", "TmpSecretId", "TmpSecretKey", "Token"}
+    {
+        "NotifyKey",
+        "S3SecretId",
+        "S3SecretKey",
+        "SecretId",
+        "SecretKey",
+        "TmpSecretId",
+        "TmpSecretKey",
+        "Token",
+        "WebIdentityToken",
+    }
 )
 # A quote ends an address only where a sentence or a JSON text goes on behind it: a query may hold quotes itself.
 _AFTER_QUOTE = r"(?=[\s,}\]):;>]|\\|$)"

@@ -26,7 +26,7 @@ from airflow_provider_mps.client.actions import (
 from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.credentials import Credentials
 from airflow_provider_mps.client.signing import authorization
-from airflow_provider_mps.client.wire import MAX_REQUEST_BYTES, encode
+from airflow_provider_mps.client.wire import MAX_REQUEST_BYTES, Request, encode
 from airflow_provider_mps.errors import MpsConfigError
 from tests.conftest import Connect
 from tests.official import Credential, OfficialAsyncClient, OfficialClient, models, profile
@@ -104,6 +104,12 @@ def _sent_by_async_sdk(recorder: Recorder, action: Action[Any]) -> Sent:
     return recorder.sent[-1]
 
 
+def _encode(action: Action[Any], config: ClientConfig, timestamp: int) -> Request:
+    """Signed with the keys of the configuration itself."""
+    assert isinstance(config.credentials, Credentials)
+    return encode(action, config, timestamp, config.credentials)
+
+
 def _of_tencent(headers: dict[str, str]) -> dict[str, str]:
     """The headers that MPS reads, without those that only name the SDK."""
     named = {name.lower(): value for name, value in headers.items()}
@@ -119,7 +125,7 @@ def test_our_request_is_the_official_one(
     """Same headers, same parameters; what the SDK signs its bytes with is what we compute for them."""
     theirs = send(recorder, action)
     timestamp = int(theirs.headers["x-tc-timestamp"])
-    ours = encode(action, _config(recorder.netloc), timestamp)
+    ours = _encode(action, _config(recorder.netloc), timestamp)
     assert json.loads(ours.body) == json.loads(theirs.body) == action.parameters
     assert (theirs.method, theirs.target.rstrip("?"), ours.url) == ("POST", "/", f"http://{recorder.netloc}/")
     expected = _of_tencent(theirs.headers)
@@ -137,7 +143,7 @@ def test_our_request_is_the_official_one(
 def test_a_flat_request_is_the_official_one_to_the_byte(recorder: Recorder) -> None:
     """Where no nesting lets the SDK choose another order of keys, body and Authorization are identical."""
     theirs = _sent_by_sdk(recorder, DescribeTaskDetail(task_id=TASK_ID))
-    ours = encode(DescribeTaskDetail(task_id=TASK_ID), _config(recorder.netloc), int(theirs.headers["x-tc-timestamp"]))
+    ours = _encode(DescribeTaskDetail(task_id=TASK_ID), _config(recorder.netloc), int(theirs.headers["x-tc-timestamp"]))
     assert ours.body == theirs.body
     assert ours.headers["Authorization"] == theirs.headers["authorization"]
 
@@ -148,7 +154,7 @@ def test_what_travels_is_what_was_signed(recorder: Recorder, connect: Connect, a
     config = _config(recorder.netloc)
     connect(config).call(action)
     [sent] = recorder.sent
-    encoded = encode(action, config, int(sent.headers["x-tc-timestamp"]))
+    encoded = _encode(action, config, int(sent.headers["x-tc-timestamp"]))
     assert (sent.method, sent.target, sent.body) == ("POST", "/", encoded.body)
     assert _of_tencent(sent.headers) == _of_tencent(encoded.headers)
 
@@ -156,7 +162,7 @@ def test_what_travels_is_what_was_signed(recorder: Recorder, connect: Connect, a
 def test_optional_headers_are_left_out(recorder: Recorder) -> None:
     """Without a region and without temporary credentials their headers do not exist, rather than being empty."""
     config = ClientConfig(Credentials("AKID", "key"), endpoint=f"http://{recorder.netloc}")
-    headers = encode(REQUESTS[0], config, 0).headers
+    headers = _encode(REQUESTS[0], config, 0).headers
     assert "X-TC-Region" not in headers
     assert "X-TC-Token" not in headers
     assert headers["X-TC-Language"] == "en-US"
@@ -172,7 +178,7 @@ def test_optional_headers_are_left_out(recorder: Recorder) -> None:
 )
 def test_the_host_header_carries_a_port_that_is_not_the_standard_one(endpoint: str, host: str) -> None:
     """The signature covers the Host header exactly as clients send it."""
-    request = encode(REQUESTS[0], ClientConfig(Credentials("AKID", "key"), endpoint=endpoint), 0)
+    request = _encode(REQUESTS[0], ClientConfig(Credentials("AKID", "key"), endpoint=endpoint), 0)
     assert request.headers["Host"] == host
     assert request.url == f"{endpoint}/"
 

@@ -23,6 +23,7 @@ from airflow_provider_mps.client.retry import clock_correction, policy, should_r
 from airflow_provider_mps.errors import (
     MpsApiError,
     MpsConfigError,
+    MpsCredentialsError,
     MpsError,
     MpsResultTooLarge,
     MpsStateUnknown,
@@ -74,10 +75,7 @@ DECISIONS: list[tuple[BaseException, bool, bool]] = [
     (_api("ResourceInsufficient"), True, True),
     (_api("ResourceInUse"), True, True),
     (_api("LimitExceeded"), False, False),
-    (_api("AuthFailure.SignatureExpire", 600), True, True),
-    (_api("AuthFailure.SignatureExpire", -600), True, True),
-    (_api("AuthFailure.SignatureExpire", 59), False, False),
-    (_api("AuthFailure.SignatureExpire", 0), False, False),
+    (_api("AuthFailure.SignatureExpire", 600), False, False),  # signed again at once, which is no repetition
     (_api("AuthFailure.SignatureExpire"), False, False),
     (_api("AuthFailure.SignatureFailure", 600), False, False),
     (_api("AuthFailure.SecretIdNotFound"), False, False),
@@ -94,6 +92,8 @@ DECISIONS: list[tuple[BaseException, bool, bool]] = [
     (_api("FailedOperation.InvalidMpsUser"), False, False),
     (_api("unknown"), False, False),
     (MpsConfigError("wrong"), False, False),
+    (MpsCredentialsError("away", source="s", retryable=True), True, True),
+    (MpsCredentialsError("none", source="s", retryable=False), False, False),
     (MpsResultTooLarge("large"), False, False),
     (MpsTaskNotFound("is unknown", mps_task_id="t"), False, False),
     (MpsStateUnknown("is unknown", mps_task_id="t"), False, False),
