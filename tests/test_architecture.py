@@ -19,9 +19,9 @@ LAYERS = [
     {"errors"},
     {"results"},
     {"client"},
-    {"hooks", "inputs", "links", "rendering", "task_state", "user_action"},
+    {"hooks", "inputs", "links", "rendering", "storage", "task_state", "user_action"},
     {"triggers"},
-    {"cancelling", "waiting"},
+    {"cancelling", "exports", "waiting"},
     {"outcome"},
     {"sensors", "operators"},
 ]
@@ -43,6 +43,7 @@ RESULTS = [
     {"files", "subtitles"},
     {"merging", "task"},
     {"result", "summary"},
+    {"bounds"},
 ]
 KNOWS_NO_AIRFLOW = {"errors", "results", "client", "emulator"}
 NETWORK = {"requests", "urllib3", "aiohttp", "httpx", "http", "socket"}

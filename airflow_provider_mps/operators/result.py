@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import time
 from collections.abc import Sequence
 from functools import cached_property
@@ -14,11 +12,10 @@ from airflow.sdk import BaseOperator
 from airflow_provider_mps.links.mps import MpsTaskLink
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context, ObjectStoragePath
+    from airflow.sdk import Context
 
+    from airflow_provider_mps.exports import Exports
     from airflow_provider_mps.hooks.mps import MpsHook
-    from airflow_provider_mps.results.result import MpsTaskResult
-    from airflow_provider_mps.results.subtitles import Subtitle
     from airflow_provider_mps.results.task import TaskDetail
 
 DEFAULT_MAX_XCOM_BYTES = 48_000
@@ -41,11 +38,21 @@ class MpsTaskResultOperator(BaseOperator):
         (templated)
     :param allow_partial: take the result although parts failed, as long as at least one part succeeded; the failed
         ones are listed under ``failures``.
-    :param output_path: a folder on this machine or in object storage (``s3://bucket/subtitles``). Each subtitle's
-        segments are written there as JSON, SRT and WebVTT, and its ``exports`` names the files. (templated)
-    :param output_conn_id: connection for ``output_path``. (templated)
-    :param max_xcom_bytes: the largest JSON that is pushed as one XCom value. Past it, segments are left out if
-        they were written to ``output_path``; otherwise the task fails and says so.
+    :param output_path: a folder on this machine or in object storage (``s3://aws_conn@bucket/subtitles``) for what
+        the next parameters ask for. Each MPS task gets a folder of its own in it, and each file appears in one step
+        when it is complete; a retry writes the same files again. (templated)
+    :param output_conn_id: connection for ``output_path``, where the path names none. (templated)
+    :param subtitle_formats: write each subtitle that has segments as these: ``srt``, ``vtt``, ``ass``, ``ttml``,
+        ``txt``, ``json``; its ``exports`` names the files. (templated)
+    :param subtitle_text: ``original``, ``translation``, or ``bilingual``, the original above its translation.
+        (templated)
+    :param speakers: name the speakers in the files.
+    :param word_timing: say in ``vtt`` and ``ass`` when each word begins, where MPS tells it.
+    :param merge_languages: write the subtitles of one input as one track, the languages below each other.
+    :param save_result: write the whole result as ``result.json``; ``full_result`` names it.
+    :param max_xcom_bytes: the largest JSON that is pushed as one XCom value. A larger result is written as
+        ``result.json`` below ``output_path``, and pushed without what ``left_out`` counts: the segments first.
+        Without an ``output_path`` the task fails and says so.
     :param settle_grace: seconds to wait for results that a task which says FINISH still lacks.
 
     :raises MpsTaskNotFinished: the task still waits or runs.
@@ -68,6 +75,8 @@ class MpsTaskResultOperator(BaseOperator):
         "describe_action",
         "output_path",
         "output_conn_id",
+        "subtitle_formats",
+        "subtitle_text",
     )
     operator_extra_links = (MpsTaskLink(),)
     ui_color = "#cfe8ff"
@@ -82,6 +91,12 @@ class MpsTaskResultOperator(BaseOperator):
         allow_partial: bool = False,
         output_path: str | None = None,
         output_conn_id: str | None = None,
+        subtitle_formats: Sequence[str] = (),
+        subtitle_text: str = "bilingual",
+        speakers: bool = False,
+        word_timing: bool = False,
+        merge_languages: bool = False,
+        save_result: bool = False,
         max_xcom_bytes: int = DEFAULT_MAX_XCOM_BYTES,
         settle_grace: float = 120.0,
         **kwargs: Any,
@@ -94,6 +109,12 @@ class MpsTaskResultOperator(BaseOperator):
         self.allow_partial = allow_partial
         self.output_path = output_path
         self.output_conn_id = output_conn_id
+        self.subtitle_formats = subtitle_formats
+        self.subtitle_text = subtitle_text
+        self.speakers = speakers
+        self.word_timing = word_timing
+        self.merge_languages = merge_languages
+        self.save_result = save_result
         self.max_xcom_bytes = max_xcom_bytes
         self.settle_grace = settle_grace
 
@@ -106,12 +127,13 @@ class MpsTaskResultOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_mps.results.result import MpsTaskResult
 
+        exports = self._exports()
         detail = self._detail(context)
         detail.raise_for_failure(self.mps_task_id, allow_partial=self.allow_partial)
-        result = MpsTaskResult.of(detail, self.mps_task_id)
-        if self.output_path:
-            result = self._export(result, self.output_path)
-        value = self._fit(result)
+        result = exports.write_subtitles(MpsTaskResult.of(detail, self.mps_task_id))
+        value = exports.fit(result, self.max_xcom_bytes)
+        if value["left_out"]:
+            self.log.warning("Too large for XCom: %s left out; all is in %s", value["left_out"], value["full_result"])
         for key in ("metadata", "subtitles", "outputs"):
             context["ti"].xcom_push(key=key, value=value[key])
         self.log.info(
@@ -126,6 +148,23 @@ class MpsTaskResultOperator(BaseOperator):
             result.request_id,
         )
         return value
+
+    def _exports(self) -> Exports:
+        """Everything that can be checked before MPS is asked."""
+        from airflow_provider_mps.client.actions import check_mps_task_id
+        from airflow_provider_mps.exports import Exports
+
+        return Exports.of(
+            mps_task_id=check_mps_task_id(self.mps_task_id),
+            output_path=self.output_path,
+            output_conn_id=self.output_conn_id,
+            subtitle_formats=self.subtitle_formats,
+            text=self.subtitle_text,
+            speakers=self.speakers,
+            word_timing=self.word_timing,
+            merge_languages=self.merge_languages,
+            save_result=self.save_result,
+        )
 
     def _detail(self, context: Context) -> TaskDetail:
         """Look the task up, and again for a while if it says FINISH but lacks results."""
@@ -147,69 +186,3 @@ class MpsTaskResultOperator(BaseOperator):
                 return detail
             self.log.info("MPS task %s says FINISH but lacks results; looking again.", self.mps_task_id)
             time.sleep(min(_SETTLE_INTERVAL, self.settle_grace / 10))
-
-    def _export(self, result: MpsTaskResult, output_path: str) -> MpsTaskResult:
-        """Write the segments of each subtitle to files."""
-        from airflow.sdk import ObjectStoragePath
-
-        folder = ObjectStoragePath(output_path, conn_id=self.output_conn_id) / _file_name(self.mps_task_id)
-        folder.mkdir(parents=True, exist_ok=True)
-        subtitles = tuple(
-            _write(subtitle, folder, f"{number:02d}-{subtitle.kind}") if subtitle.segments else subtitle
-            for number, subtitle in enumerate(result.subtitles)
-        )
-        return result.model_copy(update={"subtitles": subtitles})
-
-    def _fit(self, result: MpsTaskResult) -> dict[str, Any]:
-        """The JSON value, without the segments that are in files if it were too large with them."""
-        from airflow_provider_mps.errors import MpsResultTooLarge
-
-        value = result.as_json()
-        if (size := _size(value)) <= self.max_xcom_bytes:
-            return value
-        light = result.model_copy(
-            update={
-                "subtitles": tuple(
-                    subtitle.model_copy(update={"segments": ()}) if subtitle.exports else subtitle
-                    for subtitle in result.subtitles
-                )
-            }
-        ).as_json()
-        if _size(light) <= self.max_xcom_bytes:
-            self.log.info("The segments are too large for XCom (%d bytes in all); they are in the files.", size)
-            return light
-        segments = sum(subtitle.segment_count for subtitle in result.subtitles)
-        ways_out = [
-            "" if self.output_path or not segments else "set output_path, so that the segments go to files",
-            "raise max_xcom_bytes if your XCom backend takes values of that size",
-        ]
-        raise MpsResultTooLarge(
-            f"The result of MPS task {self.mps_task_id} is {size} bytes of JSON ({segments} subtitle segments, "
-            f"{len(result.outputs)} files), more than max_xcom_bytes={self.max_xcom_bytes}: "
-            + ", or ".join(way for way in ways_out if way)
-            + "."
-        )
-
-
-def _size(value: Any) -> int:
-    return len(json.dumps(value))
-
-
-def _file_name(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]", "_", text)
-
-
-def _write(subtitle: Subtitle, folder: ObjectStoragePath, name: str) -> Subtitle:
-    languages = [subtitle.language, subtitle.translation_language]
-    stem = _file_name("-".join([name, *(language for language in languages if language)]))
-    texts = {
-        "json": json.dumps(subtitle.model_dump(mode="json", exclude={"exports"}), ensure_ascii=False),
-        "srt": subtitle.to_srt(),
-        "vtt": subtitle.to_vtt(),
-    }
-    exports = {}
-    for format_, text in texts.items():
-        path = folder / f"{stem}.{format_}"
-        path.write_text(text, encoding="utf-8")
-        exports[format_] = str(path)
-    return subtitle.model_copy(update={"exports": exports})

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+
+from pydantic import Field
 
 from airflow_provider_mps.results.media import MediaMetadata
 from airflow_provider_mps.results.model import ResultModel, Time
@@ -23,6 +26,9 @@ class MpsTaskResult(ResultModel):
     :param schema_version: grows when a field is removed or changes its meaning; new fields do not change it.
     :param metadata: of the input files, in the order of a batch's inputs where MPS tells it.
     :param failures: parts that failed; empty unless partial results were asked for.
+    :param full_result: the file that holds all of this as JSON, None where none was written.
+    :param left_out: what this value lacks to fit into XCom, as name (``segments``, ``outputs``, ...) to count. It is
+        in the file that ``full_result`` names; empty for a whole value.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -37,6 +43,8 @@ class MpsTaskResult(ResultModel):
     subtitles: tuple[Subtitle, ...] = ()
     outputs: tuple[OutputFile, ...] = ()
     failures: tuple[Finding, ...] = ()
+    full_result: str | None = None
+    left_out: dict[str, int] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, detail: TaskDetail, mps_task_id: str) -> MpsTaskResult:
@@ -58,3 +66,12 @@ class MpsTaskResult(ResultModel):
     def as_json(self) -> dict[str, Any]:
         """A plain JSON dict in snake_case."""
         return self.model_dump(mode="json")
+
+    def json_pieces(self) -> Iterator[str]:
+        """The same as JSON text, some hundred segments at a time."""
+        head = self.model_dump_json(exclude={"subtitles"})
+        yield f'{head[:-1]},"subtitles":['
+        for number, subtitle in enumerate(self.subtitles):
+            yield "," if number else ""
+            yield from subtitle.json_pieces()
+        yield "]}"

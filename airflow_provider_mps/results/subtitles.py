@@ -15,7 +15,7 @@ import msgspec
 from pydantic import Field
 
 from airflow_provider_mps.errors import MpsResultTooLarge
-from airflow_provider_mps.results.cues import CueFormat, CueStyle, write_cues
+from airflow_provider_mps.results.cues import CUE_FORMATS, CueFormat, CueStyle, write_cues
 from airflow_provider_mps.results.model import ResultModel, as_items, finite
 from airflow_provider_mps.results.outputs import Storage
 from airflow_provider_mps.results.redaction import mask_urls
@@ -23,6 +23,7 @@ from airflow_provider_mps.results.segments import Segments, TextChoice, as_plain
 
 _PIECE = 500
 SubtitleFormat = CueFormat | Literal["json"]
+SUBTITLE_FORMATS: tuple[str, ...] = (*CUE_FORMATS, "json")
 SubtitleKind = Literal["asr", "translation", "ocr", "pure_translation", "erase", "dubbing", "description"]
 
 

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pysubs2
 import pytest
 
 from airflow_provider_mps.client.actions import BatchProcessMedia, ProcessMedia, describe
@@ -102,42 +101,12 @@ def test_a_late_result_is_waited_for(airflow_mps: LocalMps) -> None:
         _run(airflow_mps.backend.script([answer()]), settle_grace=0.05)
 
 
-def test_files_hold_what_the_segments_say(airflow_mps: LocalMps, tmp_path: Path) -> None:
-    """output_path gets JSON, SRT and WebVTT of each subtitle, and the result names them."""
-    task_id = _subtitle_task()
-    value, xcoms = _run(task_id, output_path=f"file://{tmp_path}/out")
-    exports = value["subtitles"][0]["exports"]
-    assert exports == xcoms["subtitles"][0]["exports"]
-    assert set(exports) == {"json", "srt", "vtt"}
-    for format_, uri in exports.items():
-        path = Path(uri.removeprefix("file://"))
-        assert path.parent == tmp_path / "out" / task_id
-        if format_ == "json":
-            assert json.loads(path.read_text(encoding="utf-8"))["segments"] == value["subtitles"][0]["segments"]
-        else:
-            events = pysubs2.load(str(path), encoding="utf-8")
-            assert len(events) == 120
-            assert events[0].plaintext == "欢迎收看今天的节目。\nWelcome to today's programme."
-            assert (events[1].start, events[1].end) == (3000, 5400)
-
-
-def test_large_segments_move_to_files(airflow_mps: LocalMps, tmp_path: Path) -> None:
-    """Past max_xcom_bytes the segments are only in the files; every XCom value stays below the limit."""
-    airflow_mps.backend.settings.segment_count = 2500
-    value, xcoms = _run(_subtitle_task(), output_path=str(tmp_path))
-    assert value["subtitles"][0]["segments"] == []
-    assert value["subtitles"][0]["segment_count"] == 2500
-    assert all(len(json.dumps(item)) <= 48_000 for item in (value, *xcoms.values()))
-    stored = json.loads(Path(value["subtitles"][0]["exports"]["json"].removeprefix("file://")).read_text())
-    assert len(stored["segments"]) == 2500
-
-
 def test_large_segments_without_a_place_fail_with_advice(airflow_mps: LocalMps) -> None:
     """Nothing is cut off in silence: the error names the size, the limit and what to set; nothing is pushed."""
     airflow_mps.backend.settings.segment_count = 2500
     context = new_context()
     task_id = _subtitle_task()
-    with pytest.raises(MpsResultTooLarge, match=r"2500 subtitle segments.*48000.*output_path.*max_xcom_bytes"):
+    with pytest.raises(MpsResultTooLarge, match=r"2500 subtitle segm.*48000.*output_path.*save_result.*max_xcom"):
         MpsTaskResultOperator(task_id="result", mps_task_id=task_id).execute(context)
     assert set(context["ti"].xcoms) == {MpsTaskLink().xcom_key}
 
@@ -155,7 +124,12 @@ def test_nothing_secret_is_pushed(airflow_mps: LocalMps, tmp_path: Path) -> None
     output = {"SegmentSet": segments, "SubtitlePath": signed, "Path": signed, "OutputStorage": storage}
     task = {"Status": "SUCCESS", "ErrCode": 0, "Input": {"UserExtPara": _SECRET}, "Output": output}
     body = answer(SmartSubtitlesTaskResult=[{"AsrFullTextTask": task}], InputInfo=source) | echo
-    value, xcoms = _run(airflow_mps.backend.script([body]), output_path=str(tmp_path))
+    value, xcoms = _run(
+        airflow_mps.backend.script([body]),
+        output_path=str(tmp_path),
+        subtitle_formats=["json", "vtt"],
+        save_result=True,
+    )
     written = "".join(path.read_text() for path in tmp_path.rglob("*.*"))
     assert "hello" in written
     assert _SECRET not in json.dumps(value) + json.dumps(xcoms) + written
