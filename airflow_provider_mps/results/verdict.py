@@ -32,6 +32,21 @@ _NO_ERROR = {"", "0", "SUCCESS"}
 # Parts of an answer that never hold a verdict; segment lists may be tens of megabytes.
 _OPAQUE = ECHOES | {"MetaData", "Metadatas", "SegmentSet", "Wordlist", "OutputStorage", "Storage"}
 _STATUS_FIELDS = ("Status", "ErrCode", "ErrCodeExt", "ErrMsg")
+# Where results stand: each item of these lists, and each of these objects, is a part of the task or holds one. One that
+# holds none has not been done, whatever its neighbours say.
+_RESULT_LISTS = {
+    "MediaProcessResultSet",
+    "AiContentReviewResultSet",
+    "AiAnalysisResultSet",
+    "AiRecognitionResultSet",
+    "SmartSubtitlesTaskResult",
+    "ActivityResultSet",
+    "LiveActivityResultSet",
+    "ImageProcessTaskResultSet",
+    "Outputs",
+    "Output",
+}
+_RESULTS = {"AiQualityControlTaskResult", "SmartEraseTaskResult", "AiDubbingTaskResult"}
 # One subtitle file a language, with a status of its own inside a part that may say SUCCESS.
 _LANGUAGES = {"SubtitleInfo", "SubtitleResults", "RecognizeSubtitleResult", "TransSubtitleResult"}
 # Task objects that may be their own result: EditMediaTask in its Output, the others in nothing that must be there. The
@@ -87,6 +102,9 @@ class _Tally:
     parts: int = 0
     progress: list[float] = field(default_factory=list)
 
+    def missing(self, path: str, what: str = "holds no result", status: str = "") -> None:
+        self.unsettled.append(Finding(path, status, "", what))
+
     def verdict(self) -> Verdict:
         known = [value for value in self.progress if value >= 0]
         percent = sum(known) / len(known) if known else None
@@ -114,18 +132,22 @@ def judge(body: Mapping[str, Any], *, image: bool = False) -> Verdict:
         parts, failures = tally.parts, len(tally.failures)
         _visit(task, name, name, tally, is_task=True)
         if tally.parts == parts and len(tally.failures) == failures:
-            tally.unsettled.append(Finding(name, str(task.get("Status") or ""), "", "holds no result"))
+            tally.missing(name, status=str(task.get("Status") or ""))
+        _compare_with_inputs(task, name, tally)
     if not objects:
-        task_type = str(body.get("TaskType") or "none")
-        tally.unsettled.append(Finding("Response", "", "", f"holds no task object (TaskType {task_type})"))
+        tally.missing("Response", f"holds no task object (TaskType {body.get('TaskType') or 'none'})")
     return tally.verdict()
 
 
 def _visit(node: Mapping[str, Any], path: str, key: str, tally: _Tally, *, is_task: bool = False) -> None:
     """Judge everything below ``node``, then ``node`` itself if it is a result."""
     parts, failures = tally.parts, len(tally.failures)
-    for child_path, child_key, child in _children(node, path):
+    for child_path, child_key, child, is_due in _children(node, path):
+        before = tally.parts
         _visit(child, child_path, child_key, tally)
+        if is_due and tally.parts == before:
+            tally.parts += 1
+            tally.missing(child_path)
     is_result = any(name in node for name in _STATUS_FIELDS)
     if not is_result or (key in _LANGUAGES and not node.get("Status")):
         return
@@ -145,23 +167,36 @@ def _visit(node: Mapping[str, Any], path: str, key: str, tally: _Tally, *, is_ta
             tally.progress.append(_progress(node))
         return
     elif is_part and key not in _NO_OUTPUT_NEEDED and not any(node.get(name) for name in _output_names(key)):
-        tally.unsettled.append(Finding(path, finding.status, "", "holds no output"))
+        tally.missing(path, "holds no output", finding.status)
     else:
         tally.succeeded += is_part
     if is_part:
         tally.progress.append(100.0)
 
 
-def _children(node: Mapping[str, Any], path: str) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+def _children(node: Mapping[str, Any], path: str) -> Iterator[tuple[str, str, Mapping[str, Any], bool]]:
+    """Path, key and object of whatever may hold a verdict, and whether it is due to."""
     for key, value in node.items():
         if key in _OPAQUE:
             continue
         if isinstance(value, Mapping):
-            yield f"{path}.{key}", key, value
+            yield f"{path}.{key}", key, value, key in _RESULTS
         elif isinstance(value, list):
+            is_due = key in _RESULT_LISTS
             for index, item in enumerate(value):
-                if isinstance(item, Mapping):
-                    yield f"{path}.{key}[{index}]", key, item
+                if isinstance(item, Mapping) or is_due:
+                    yield f"{path}.{key}[{index}]", key, item if isinstance(item, Mapping) else {}, is_due
+
+
+def _compare_with_inputs(task: Mapping[str, Any], name: str, tally: _Tally) -> None:
+    """A batch has an output for each input; with fewer, what became of an input is not known."""
+    result = task.get("SmartSubtitlesTaskResult")
+    inputs, outputs = (
+        len(value) if isinstance(value, list) else 0
+        for value in (task.get("InputInfos"), result.get("Outputs") if isinstance(result, Mapping) else None)
+    )
+    if 0 < outputs < inputs:
+        tally.missing(f"{name}.SmartSubtitlesTaskResult.Outputs", f"holds {outputs} outputs for {inputs} inputs")
 
 
 def _output_names(key: str) -> tuple[str, ...]:

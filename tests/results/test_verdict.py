@@ -80,6 +80,44 @@ def test_a_task_without_any_result_is_not_done(body: dict[str, Any], path: str) 
 
 
 @pytest.mark.parametrize(
+    "item",
+    [
+        None,
+        {},
+        {"Type": "Transcode", "TranscodeTask": None},
+        {"TranscodeTask": {}},
+        {"TranscodeTask": {"Output": {"Path": "/a.mp4"}}},
+    ],
+    ids=["null", "empty", "null result", "empty result", "result that says nothing"],
+)
+def test_a_result_that_is_missing_beside_a_success_is_missing(item: Any) -> None:
+    """What MPS lists as a part has to say that it is done; a neighbour that did says nothing about it."""
+    verdict = judge(_workflow(DONE, AiAnalysisResultSet=[item]))
+    assert [(found.path, found.message) for found in verdict.unsettled] == [
+        ("WorkflowTask.AiAnalysisResultSet[0]", "holds no result")
+    ]
+    assert (verdict.parts, verdict.succeeded, verdict.failures) == (2, 1, ())
+
+
+@pytest.mark.parametrize("key", ["AiQualityControlTaskResult", "SmartEraseTaskResult", "AiDubbingTaskResult"])
+def test_a_single_result_that_says_nothing_is_missing(key: str) -> None:
+    """The three that stand alone in a task count as parts as soon as they are objects; null means "not asked for"."""
+    assert judge(_workflow(DONE, **{key: None})).unsettled == ()
+    for empty in ({}, {"Progress": 100, "Output": {"Path": "/a"}}):
+        assert [found.path for found in judge(_workflow(DONE, **{key: empty})).unsettled] == [f"WorkflowTask.{key}"]
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "missing"), [(2, 2, 0), (2, 1, 1), (2, 3, 0), (0, 1, 0), (1, 1, 0)])
+def test_a_batch_has_an_output_for_each_input(inputs: int, outputs: int, missing: int) -> None:
+    """Fewer outputs than inputs leave open what became of a file, however well the others went."""
+    done = {"Status": "SUCCESS", "TransTextTask": {"SubtitlePath": "/a.vtt"}}
+    task = {"InputInfos": [{"Type": "URL"}] * inputs, "SmartSubtitlesTaskResult": {"Outputs": [done] * outputs}}
+    verdict = judge({"Status": "FINISH", "BatchTaskResult": task})
+    assert len(verdict.unsettled) == missing
+    assert (verdict.succeeded, verdict.parts) == (outputs, outputs)
+
+
+@pytest.mark.parametrize(
     "body",
     [{}, {"WorkflowTask": None, "EditMediaTask": None}, {"TaskNotifyConfig": {"NotifyUrl": "u"}}, {"WorkflowTask": []}],
 )
@@ -196,8 +234,14 @@ def test_echoes_and_texts_hold_no_verdict(key: str) -> None:
         assert (verdict.failures, verdict.unsettled, verdict.parts) == ((), (), 1)
 
 
-def test_a_live_task_needs_no_output() -> None:
-    """The results of a live stream arrive by callback only; its end is its success."""
-    answer = successes()["LiveStreamProcessTask"]
-    assert judge(answer).succeeded == 1
-    assert judge(answer | {"LiveStreamProcessTask": {"Status": "FINISH", "ErrCode": 0}}).succeeded == 1
+@pytest.mark.parametrize("name", ["LiveStreamProcessTask", "LiveScheduleTask"])
+@pytest.mark.parametrize("more", [{}, {"LiveActivityResultSet": None}, {"LiveActivityResultSet": []}], ids=repr)
+def test_a_live_task_needs_no_output(name: str, more: dict[str, Any]) -> None:
+    """The results of a live stream arrive by callback only; its end is its success, if it says no error."""
+    answer = successes()[name]
+    assert judge(answer).succeeded == judge(answer).parts > 0
+    ended = answer | {name: {"Status": "FINISH", "ErrCode": 0} | more}
+    assert (judge(ended).succeeded, judge(ended).unsettled, judge(ended).failures) == (1, (), ())
+    assert judge(answer | {name: more}).unsettled != ()
+    assert judge(answer | {name: {"Status": "PROCESSING", "ErrCode": 0} | more}).unsettled != ()
+    assert judge(answer | {name: {"Status": "FINISH", "ErrCode": 60000} | more}).failures != ()
