@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterator
 
@@ -10,6 +11,7 @@ from hypothesis import settings
 
 from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.credentials import Credentials
+from airflow_provider_mps.client.keyring import forget_all
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.emulator.state import Settings
 from tests.recorder import Recorder
@@ -28,6 +30,15 @@ def _no_proxy_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_keys_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor are its keys used, nor those that another test has fetched."""
+    for name in list(os.environ):
+        if name.startswith(("TENCENTCLOUD_", "TKE_")):
+            monkeypatch.delenv(name)
+    forget_all()
 
 
 @pytest.fixture

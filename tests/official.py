@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tencentcloud.common import credential  # noqa: TID251 - a witness, in tests only
 from tencentcloud.common.credential import Credential  # noqa: TID251 - a witness, in tests only
 from tencentcloud.common.exception import TencentCloudSDKException  # noqa: TID251 - as above
 from tencentcloud.common.http.request import RequestInternal  # noqa: TID251 - as above
@@ -19,14 +20,17 @@ from tencentcloud.mps.v20190612.mps_client_async import MpsClient as OfficialAsy
 
 __all__ = [
     "Credential",
+    "HttpProfile",
     "OfficialAsyncClient",
     "OfficialClient",
     "RequestInternal",
     "TencentCloudSDKException",
     "api_model",
+    "credential",
     "examples",
     "models",
     "profile",
+    "sts_model",
 ]
 
 
@@ -42,15 +46,21 @@ def api_model() -> dict[str, Any]:
 
 
 @cache
+def sts_model() -> dict[str, Any]:
+    """The same of STS."""
+    return _shipped_with_tccli("api.json", "sts/v20180813")
+
+
+@cache
 def examples() -> dict[str, list[Any]]:
     """The example answers of Tencent's documentation, by action: contents of ``Response``."""
     actions = _shipped_with_tccli("examples.json")["actions"]
     return {name: [json.loads(item["output"])["Response"] for item in items] for name, items in actions.items()}
 
 
-def _shipped_with_tccli(name: str) -> Any:
+def _shipped_with_tccli(name: str, service: str = "mps/v20190612") -> Any:
     spec = importlib.util.find_spec("tccli")
     assert spec is not None
     assert spec.submodule_search_locations is not None
-    folder = Path(spec.submodule_search_locations[0], "services", "mps", "v20190612")
+    folder = Path(spec.submodule_search_locations[0], "services", service)
     return json.loads((folder / name).read_text(encoding="utf-8"))

@@ -25,9 +25,10 @@ def verify(
     payload: bytes,
     accounts: Mapping[str, Account],
     now: float,
-) -> None:
+    service: str = "mps",
+) -> str:
     """
-    Return if the request is signed by one of ``accounts``.
+    The SecretId of the one of ``accounts`` that signed the request.
 
     :param headers: with names in lower case.
     :raises Refusal: with the documented AuthFailure code.
@@ -44,12 +45,12 @@ def verify(
     account = accounts.get(found["id"])
     if account is None:
         raise Refusal("AuthFailure.SecretIdNotFound", "The SecretId is not found.")
-    if headers.get("x-tc-token") != account.token:
-        raise Refusal("AuthFailure.TokenFailure", "The token is wrong or missing.")
+    if headers.get("x-tc-token") != account.token or (account.expires_at is not None and now >= account.expires_at):
+        raise Refusal("AuthFailure.TokenFailure", "The token is wrong, missing or has expired.")
     expected = authorization(
         secret_id=found["id"],
         secret_key=account.secret_key,
-        service="mps",
+        service=service,
         timestamp=int(timestamp),
         headers=headers,
         payload=b"UNSIGNED-PAYLOAD" if headers.get("x-tc-content-sha256") == "UNSIGNED-PAYLOAD" else payload,
@@ -64,3 +65,4 @@ def verify(
             "AuthFailure.SignatureFailure",
             "The provided credentials could not be validated. Please check your signature is correct.",
         )
+    return found["id"]

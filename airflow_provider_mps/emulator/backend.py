@@ -14,10 +14,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_mps.client import actions as api
+from airflow_provider_mps.client import sts
 from airflow_provider_mps.emulator.bodies import ResultWriter
 from airflow_provider_mps.emulator.checks import Refusal, checked
 from airflow_provider_mps.emulator.contents import metadata
 from airflow_provider_mps.emulator.faults import FaultScript
+from airflow_provider_mps.emulator.identities import Identities
 from airflow_provider_mps.emulator.outcomes import Outcome, inputs_of, outcome_of
 from airflow_provider_mps.emulator.state import Account, Call, Settings, Task
 
@@ -29,13 +31,15 @@ APP_ID = "1250000000"
 
 
 class LocalMpsBackend:
-    """Tasks, accounts, rates. ``calls`` and ``tasks`` are what a test counts."""
+    """Tasks, accounts, rates. ``calls`` and ``tasks`` are what a test counts; ``caller`` signed the current call."""
 
     def __init__(self, accounts: Mapping[str, Account], settings: Settings | None = None) -> None:
         self.accounts = dict(accounts)
         self.settings = settings or Settings()
         self.faults = FaultScript()
         self.clock_offset = 0.0
+        self.identities = Identities(self.accounts, self.settings, self.now)
+        self.caller = ""
         self.tasks: dict[str, Task] = {}
         self.calls: deque[Call] = deque(maxlen=200_000)
         self.aborts: list[str] = []
@@ -53,6 +57,11 @@ class LocalMpsBackend:
             "ProcessLiveStream": (api.ProcessLiveStream, self._process_live),
             "DescribeImageTaskDetail": (api.DescribeImageTaskDetail, self._describe_image),
             "DescribeMediaMetaData": (api.DescribeMediaMetaData, self._probe),
+            "AssumeRole": (sts.AssumeRole, lambda given: self.identities.assume_role(given, self.caller)),
+            "AssumeRoleWithWebIdentity": (
+                sts.AssumeRoleWithWebIdentity,
+                self.identities.assume_role_with_web_identity,
+            ),
         }
 
     def now(self) -> float:
@@ -81,16 +90,23 @@ class LocalMpsBackend:
         self.tasks[task_id] = Task(task_id, describe, self.now(), answers=answers)
         return task_id
 
-    def answer(self, action: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    def service_of(self, action: str) -> tuple[str, str]:
+        """Which service answers an action, and in which version of its API."""
+        model = self._handlers[action][0] if action in self._handlers else api.DescribeTaskDetail
+        return model.service, model.version
+
+    def answer(self, action: str, parameters: dict[str, Any], caller: str = "") -> dict[str, Any]:
         """
         Answer one authenticated call with the content of ``Response``.
 
+        :param caller: the SecretId that signed it.
         :raises Refusal: with one of the documented codes.
         """
         if action not in self._handlers:
             raise Refusal("InvalidAction", f"The action {action} does not exist.")
         model, handler = self._handlers[action]
         self._count_against_rate(action, model)
+        self.caller = caller
         return handler(checked(model, parameters))
 
     def counts(self) -> dict[str, Any]:

@@ -26,7 +26,8 @@ from airflow_provider_mps.emulator.state import Account, Call, Settings
 SECRET_ID = "AKIDemulator"  # noqa: S105 - as the key below
 SECRET_KEY = "emulator-secret-key"  # noqa: S105 - opens nothing but the emulator
 _PAGE = b"<html><head><title>502 Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>"
-_VERSION = "2019-06-12"
+_UNSIGNED_ACTION = "AssumeRoleWithWebIdentity"
+_ROLES = "/latest/meta-data/cam/security-credentials/"
 _MAX_BODY = 10 * 1024 * 1024
 
 
@@ -44,6 +45,7 @@ def application(backend: LocalMpsBackend) -> web.Application:
         [
             web.post("/", api.handle),
             web.get("/", api.handle_get),
+            web.get(f"{_ROLES}{{role:.*}}", api.handle_metadata),
             web.post("/control/faults", control.add_fault),
             web.delete("/control/faults", control.clear_faults),
             web.post("/control/tasks", control.add_task),
@@ -79,19 +81,40 @@ class _Api:
             return await self._play(fault, request, _envelope(body))
         return self._json(_envelope(body))
 
+    async def handle_metadata(self, request: web.Request) -> web.StreamResponse:
+        """The metadata service that a CVM instance finds on its own link; in faults and counts it is "metadata"."""
+        identities, role = self.backend.identities, request.match_info["role"]
+        body = identities.instance_role().encode()
+        if role and role == identities.instance_role():
+            body = json.dumps(identities.instance_keys()).encode()
+        elif role or not body:
+            raise web.HTTPNotFound
+        if fault := self.backend.faults.take("metadata", "before"):
+            self._note("metadata", f"fault {fault.kind}")
+            return await self._play(fault, request, body)
+        self._note("metadata", "")
+        return web.Response(body=body, headers={"Content-Type": "text/plain", **self._date()})
+
     def _answer(self, request: web.Request, action: str, payload: bytes) -> dict[str, Any]:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        verify(
-            method=request.method,
-            query=request.rel_url.raw_query_string,
-            headers=headers,
-            payload=payload,
-            accounts=self.backend.accounts,
-            now=self.backend.now(),
+        service, version = self.backend.service_of(action)
+        unsigned = action == _UNSIGNED_ACTION and headers.get("authorization") == "SKIP"
+        caller = (
+            ""
+            if unsigned
+            else verify(
+                method=request.method,
+                query=request.rel_url.raw_query_string,
+                headers=headers,
+                payload=payload,
+                accounts=self.backend.accounts,
+                now=self.backend.now(),
+                service=service,
+            )
         )
-        if headers.get("x-tc-version") != _VERSION:
+        if headers.get("x-tc-version") != version:
             raise Refusal("NoSuchVersion", "The API version does not exist.")
-        return self.backend.answer(action, _parameters(request, payload))
+        return self.backend.answer(action, _parameters(request, payload), caller)
 
     def _note(self, action: str, code: str) -> None:
         self.backend.calls.append(Call(self.backend.now(), action, code))

@@ -9,14 +9,37 @@ from typing import Any
 from airflow_provider_mps.emulator.outcomes import Outcome, inputs_of, location, outcome_of
 
 _DAY = 86_400
+ROLE_ARN = "qcs::cam::uin/100000000001:roleName/emulator"
 
 
 @dataclass(frozen=True)
 class Account:
-    """Keys that the emulator accepts; with a token they count as temporary credentials."""
+    """
+    Keys that the emulator accepts; with a token they count as temporary credentials.
+
+    :param expires_at: Unix seconds of the server's clock.
+    """
 
     secret_key: str
     token: str | None = None
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True)
+class Role:
+    """
+    A CAM role.
+
+    :param trusts: the SecretIds that may assume it; None for all.
+    :param external_id: what they have to name.
+    :param web_identity: the provider and the token that may assume it.
+    :param max_seconds: how long its keys may hold.
+    """
+
+    trusts: frozenset[str] | None = None
+    external_id: str | None = None
+    web_identity: tuple[str, str] | None = None
+    max_seconds: int = 43_200
 
 
 @dataclass
@@ -30,6 +53,9 @@ class Settings:
     :param rates: requests per second and action; without an entry the documented rate holds, 0 switches it off.
     :param window_seconds: how long after its creation a job can be asked for.
     :param session_seconds: how long a SessionId is remembered (documented as 3 and as 7 days).
+    :param roles: by their RoleArn, what STS knows.
+    :param instance_role: the role of the CVM instance that the metadata service speaks for.
+    :param key_seconds: if set, how long issued keys hold, whatever was asked for.
     """
 
     state_looks: int = 1
@@ -38,6 +64,9 @@ class Settings:
     rates: dict[str, float] = field(default_factory=dict)
     window_seconds: float = 7 * _DAY
     session_seconds: float = 3 * _DAY
+    roles: dict[str, Role] = field(default_factory=lambda: {ROLE_ARN: Role()})
+    instance_role: str | None = "emulator"
+    key_seconds: float | None = None
 
 
 @dataclass
