@@ -69,6 +69,11 @@ def get_provider_info() -> dict[str, Any]:
                     "verify": field(
                         "CA file", "Certificates to trust: a file on workers and triggerers. Empty: the usual ones."
                     ),
+                    "quota_share": field(
+                        "Quota share",
+                        "Part of the account's requests per second that waiting may use in one process. Default 0.5.",
+                        type_="number",
+                    ),
                 },
             }
         ],

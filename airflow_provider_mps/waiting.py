@@ -74,7 +74,9 @@ class TaskWait:
 
         outcome: TaskDetail | MpsError
         try:
-            outcome = self.hook.call(describe(self.mps_task_id, self.describe_action))
+            # A refused look is judged, like any other, and comes again: it must not hold up a deadline.
+            action = describe(self.mps_task_id, self.describe_action)
+            outcome = self.hook.get_conn().call(action, throttle_patience=0)
             self.last_seen = outcome.summary
         except MpsError as error:
             outcome = error

@@ -18,8 +18,8 @@ import tenacity
 from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferred
 from airflow.sdk.module_loading import import_string
 
+from airflow_provider_mps.client import pacing, submission
 from airflow_provider_mps.client import retry as retry_policy
-from airflow_provider_mps.client import submission
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
@@ -194,7 +194,9 @@ def airflow_mps(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalMps]:
             monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(fields))
         monkeypatch.setattr(retry_policy, "PAUSES", tenacity.wait_none())
         monkeypatch.setattr(submission, "PAUSE", 0.0)
+        monkeypatch.setattr(pacing, "REST", 0.0)
         monkeypatch.setattr(MpsTaskTrigger, "earliest_event", 0.0)
+        monkeypatch.setattr(MpsTaskTrigger, "shortest_interval", 0.0)
         yield mps
 
 

@@ -26,14 +26,16 @@ LAYERS = [
     {"sensors", "operators"},
 ]
 CLIENT = [
-    {"signing", "credentials", "action", "abort"},
+    {"signing", "credentials", "action", "abort", "observing"},
     {"actions", "sts"},
     {"sources", "retry", "patience", "progress"},
     {"config"},
-    {"wire", "keyring"},
+    {"wire", "keyring", "pacing"},
     {"sync"},
     {"aio"},
-    {"search"},
+    {"search", "lane"},
+    {"listing"},
+    {"watch"},
     {"submission"},
 ]
 RESULTS = [

@@ -70,6 +70,8 @@ class Action(BaseModel, Generic[ResultT]):
     version: ClassVar[str] = "2019-06-12"
     requests_per_second: ClassVar[int]
     """What MPS documents, per account."""
+    polled: ClassVar[bool] = False
+    """It is asked again and again while something is waited for, and so keeps to a share of that."""
 
     def __init__(self, **parameters: Any) -> None:
         try:

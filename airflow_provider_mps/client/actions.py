@@ -49,6 +49,7 @@ class DescribeTaskDetail(Action[TaskDetail]):
     """
 
     requests_per_second = 100
+    polled = True
     task_id: TaskId
 
     def result(self, body: Mapping[str, Any]) -> TaskDetail:
@@ -63,6 +64,7 @@ class DescribeBatchTaskDetail(Action[TaskDetail]):
     """
 
     requests_per_second = 20
+    polled = True
     task_id: TaskId
 
     def result(self, body: Mapping[str, Any]) -> TaskDetail:
@@ -77,6 +79,7 @@ class DescribeImageTaskDetail(Action[TaskDetail]):
     """
 
     requests_per_second = 100
+    polled = True
     task_id: TaskId
 
     def result(self, body: Mapping[str, Any]) -> TaskDetail:
@@ -112,6 +115,7 @@ class DescribeTasks(Action[TaskPage]):
     """
 
     requests_per_second = 100
+    polled = True
     status: Literal["WAITING", "PROCESSING", "FINISH"]
     sub_task_has_failed: bool | None = None
     limit: Annotated[int, Field(ge=1, le=100)] | None = None

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import ssl
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from types import TracebackType
@@ -18,12 +19,26 @@ from airflow_provider_mps.client.actions import Action
 from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.credentials import Credentials, KeySource, Lease
 from airflow_provider_mps.client.keyring import Keyring, keyring_of
-from airflow_provider_mps.client.retry import DEFAULT_ATTEMPTS, clock_correction, policy
-from airflow_provider_mps.client.wire import MAX_RESPONSE_BYTES, Request, Response, decode, encode, no_answer
+from airflow_provider_mps.client.pacing import pace_of
+from airflow_provider_mps.client.retry import DEFAULT_ATTEMPTS, DEFAULT_THROTTLE_PATIENCE, clock_correction, policy
+from airflow_provider_mps.client.wire import (
+    MAX_RESPONSE_BYTES,
+    Request,
+    Response,
+    decode,
+    decode_look,
+    encode,
+    no_answer,
+)
 from airflow_provider_mps.errors import MpsApiError, MpsConfigError, MpsCredentialsError, MpsError, MpsTransportError
+from airflow_provider_mps.results.task import TaskDetail, TaskState
 
 log = logging.getLogger(__name__)
+# More than whoever shares a client has under way: a request that waits for a connection uses up its timeout.
+_MOST_CONNECTIONS = 1000
 ResultT = TypeVar("ResultT")
+AnswerT = TypeVar("AnswerT")
+_Reader = Callable[[Action[AnswerT], Response, int], ResultT]
 
 
 class AsyncMpsClient:
@@ -31,44 +46,81 @@ class AsyncMpsClient:
     Ask MPS without blocking the event loop. Close it, or use it in an ``async with``.
 
     :param attempts: how often one call may be sent in all, where it may be sent again.
+    :param throttle_patience: seconds in which a call that MPS refuses as one too many is sent again all the same.
     :ivar clock_skew: seconds by which this machine's clock turned out to be ahead of MPS's; 0 while it is accepted.
     """
 
-    def __init__(self, config: ClientConfig, *, attempts: int = DEFAULT_ATTEMPTS) -> None:
+    def __init__(
+        self,
+        config: ClientConfig,
+        *,
+        attempts: int = DEFAULT_ATTEMPTS,
+        throttle_patience: float = DEFAULT_THROTTLE_PATIENCE,
+    ) -> None:
         self.config = config
         self.attempts = attempts
+        self.throttle_patience = throttle_patience
         self.clock_skew = 0.0
         self._keyring: Keyring | None = None
         self._rereading = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
+        self._opening = asyncio.Lock()
         self._proxy: str | None = None
 
     async def call(self, action: Action[ResultT]) -> ResultT:
         """
-        Send an action and return its result.
+        Send an action, when its turn has come, and return its result.
 
         :raises MpsCredentialsError: there are no keys to sign it with.
         :raises MpsApiError: MPS refused it.
         :raises MpsTransportError: no usable answer came.
         :raises MpsConfigError: its parameters cannot be sent.
         """
-        return await tenacity.AsyncRetrying(**policy(action, self.attempts))(self._once, action)
+        return await tenacity.AsyncRetrying(**policy(action, self.attempts, self.throttle_patience))(
+            self._in_turn, action
+        )
 
-    async def _once(self, action: Action[ResultT]) -> ResultT:
+    async def look(self, action: Action[TaskDetail]) -> TaskState:
+        """
+        Ask for the state of a task, now and once: for a poll loop, which keeps the pace itself and asks again anyway.
+
+        :return: a whole :class:`TaskDetail`; of a large answer (some 100 kB) its head only.
+        :raises MpsCredentialsError: there are no keys to sign it with.
+        :raises MpsApiError: MPS refused it.
+        :raises MpsTransportError: no usable answer came.
+        """
+        return await self._once(action, decode_look)
+
+    async def _in_turn(self, action: Action[ResultT]) -> ResultT:
+        await asyncio.sleep(pace_of(action, self.config).take())
+        return await self._once(action, decode)
+
+    async def _once(self, action: Action[AnswerT], read: _Reader[AnswerT, ResultT]) -> ResultT:
         """One request, and one more if it only wanted another signature: by the server's clock, or with new keys."""
         used, skew = None, self.clock_skew
         try:
             used = await self._current_keys()
-            return await self._exchange(action, used, skew)
+            return await self._exchange(action, read, used, skew)
         except (MpsApiError, MpsCredentialsError) as error:
             if not (await self._keys_replaced(used) if error.keys_refused else self._clock_corrected(error, skew)):
                 raise
-        return await self._exchange(action, await self._current_keys(), self.clock_skew)
+        return await self._exchange(action, read, await self._current_keys(), self.clock_skew)
 
-    async def _exchange(self, action: Action[ResultT], credentials: Credentials | None, skew: float) -> ResultT:
-        timestamp = int(time.time() - skew)
+    async def _exchange(
+        self,
+        action: Action[AnswerT],
+        read: _Reader[AnswerT, ResultT],
+        credentials: Credentials | None,
+        skew: float,
+    ) -> ResultT:
+        sent, timestamp = time.monotonic(), int(time.time() - skew)
         response = await self._send(action.name, encode(action, self.config, timestamp, credentials))
-        return decode(action, response, timestamp)
+        try:
+            return read(action, response, timestamp)
+        except MpsApiError as error:
+            if error.throttled:
+                pace_of(action, self.config).refused(sent)
+            raise
 
     async def _current_keys(self, refused: Credentials | None = None) -> Credentials | None:
         if self.config.credentials is None:
@@ -98,7 +150,8 @@ class AsyncMpsClient:
 
     async def _send(self, action: str, request: Request) -> Response:
         if self._session is None:
-            self._session = await self._new_session()
+            async with self._opening:  # the first two calls at once must not open two
+                self._session = self._session or await self._new_session()
         try:
             async with self._session.post(
                 request.url,
@@ -121,7 +174,7 @@ class AsyncMpsClient:
         except ssl.SSLError as error:
             raise MpsConfigError(f"verify names {ca_file}, which holds no certificates: {error.reason}") from None
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=context),
+            connector=aiohttp.TCPConnector(ssl=context, limit=_MOST_CONNECTIONS),
             timeout=aiohttp.ClientTimeout(total=self.config.timeout, sock_connect=self.config.connect_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=True,

@@ -59,6 +59,8 @@ class ClientConfig:
     :param ca_file: certificates to trust instead of the usual ones.
     :param reread: reads the configuration anew when its keys are refused, since somebody may have replaced them. For
         :class:`AsyncMpsClient` it returns an awaitable. None, and what it raises, means "nothing new".
+    :param quota_share: part of MPS's documented requests per second that the looks of one process may take. Above 1
+        only where Tencent Cloud has raised the limits of the account.
     """
 
     credentials: KeySource | None
@@ -68,6 +70,7 @@ class ClientConfig:
     timeout: float = 30.0
     proxy: str | None = field(default=None, repr=False)
     ca_file: str | None = None
+    quota_share: float = 0.5
     reread: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -78,6 +81,8 @@ class ClientConfig:
             raise MpsConfigError(f"The language of the MPS connection can be {' or '.join(_LANGUAGES)}.")
         if not (math.isfinite(self.timeout) and 0 < self.timeout <= 3600):
             raise MpsConfigError("The timeout of the MPS connection must be above 0 and at most 3600 seconds.")
+        if not (math.isfinite(self.quota_share) and 0 < self.quota_share <= 10):
+            raise MpsConfigError("The quota_share of the MPS connection must be above 0; 0.5 is half of the quota.")
         if self.proxy and urlsplit(self.proxy).scheme not in {"http", "https"}:
             raise MpsConfigError("The proxy of the MPS connection must be an http:// or https:// address.")
         if self.ca_file is not None and not os.path.isfile(self.ca_file):
@@ -108,9 +113,10 @@ class ClientConfig:
             endpoint=endpoint,
             region=region,
             language=text.get("language", "en-US"),
-            timeout=_seconds(text.get("timeout", "30")),
+            timeout=_number(text, "timeout", 30.0),
             proxy=text.get("proxy"),
             ca_file=_ca_file(text.get("verify")),
+            quota_share=_number(text, "quota_share", 0.5),
         )
 
     @property
@@ -230,11 +236,12 @@ def _check_endpoint(endpoint: str, name: str = "The API endpoint of the MPS conn
         )
 
 
-def _seconds(value: str) -> float:
+def _number(text: Mapping[str, str], name: str, default: float) -> float:
+    value = text.get(name)
     try:
-        return float(value)
+        return default if value is None else float(value)
     except ValueError:
-        raise MpsConfigError(f"The timeout of the MPS connection is {value!r:.20}, not a number of seconds.") from None
+        raise MpsConfigError(f"The {name} of the MPS connection is {value!r:.20}, not a number.") from None
 
 
 def _ca_file(value: str | None) -> str | None:

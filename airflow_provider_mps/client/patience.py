@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow_provider_mps.errors import (
     MpsApiError,
@@ -14,9 +14,10 @@ from airflow_provider_mps.errors import (
     MpsTaskNotFound,
     MpsTaskUnsettled,
 )
-from airflow_provider_mps.results.task import TaskDetail
+from airflow_provider_mps.results.task import TaskDetail, TaskState
 
 QUERY_WINDOW = "MPS answers for a task for 7 days after its submission (international accounts: 3 days)"
+StateT = TypeVar("StateT", bound=TaskState)
 _MEMORY = ("started", "answered", "found", "unsettled_since", "calm")
 
 
@@ -64,17 +65,18 @@ class Patience:
         memory = {name: stored[name] for name in _MEMORY if name in stored}
         return replace(self, **memory)
 
-    def judge(self, outcome: TaskDetail | MpsError, now: float) -> TaskDetail | None:
+    def judge(self, outcome: StateT | MpsError, now: float) -> StateT | None:
         """
         Decide what one look means.
 
-        :param outcome: what it answered, or the error it ended in.
-        :return: the detail of a task that ended (in success or not); None to go on waiting.
+        :param outcome: what it answered, or the error it ended in. A mere state cannot tell whether a finished task
+            lacks results: if it did at the last whole look, it is taken to lack them until the grace is over.
+        :return: the state of a task that ended (in success or not); None to go on waiting.
         :raises MpsError: the wait is over: a permanent error as it is, or
             :class:`MpsStateUnknown`, :class:`MpsTaskNotFound`, :class:`MpsTaskUnsettled`.
         """
-        if isinstance(outcome, TaskDetail):
-            return self._judge_detail(outcome, now)
+        if isinstance(outcome, TaskState):
+            return self._judge_state(outcome, now)
         if isinstance(outcome, MpsApiError) and outcome.task_unknown:
             self._judge_not_found(outcome, now)
             return None
@@ -89,7 +91,7 @@ class Patience:
             ) from outcome
         raise outcome
 
-    def _judge_detail(self, detail: TaskDetail, now: float) -> TaskDetail | None:
+    def _judge_state(self, detail: StateT, now: float) -> StateT | None:
         self.found = True
         self.calm = detail.is_known and not detail.is_finished
         if not detail.is_known:
@@ -104,7 +106,7 @@ class Patience:
         if not detail.is_finished:
             self.unsettled_since = None
             return None
-        if detail.unsettled:
+        if detail.unsettled if isinstance(detail, TaskDetail) else self.unsettled_since is not None:
             self.unsettled_since = self.unsettled_since or now
             if now - self.unsettled_since < self.settle_grace:
                 return None

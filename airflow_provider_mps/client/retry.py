@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any, TypedDict
 
 import tenacity
@@ -13,6 +14,8 @@ from airflow_provider_mps.errors import MpsApiError, MpsError
 log = logging.getLogger(__name__)
 
 DEFAULT_ATTEMPTS = 4
+# A refused request did not run and was not at fault: seconds in which it is sent again, however often.
+DEFAULT_THROTTLE_PATIENCE = 60.0
 PAUSES: tenacity.wait.wait_base = tenacity.wait_random_exponential(multiplier=0.5, max=8)
 # A request signed with a clock that is off by less than this was not refused for it.
 _SKEW_WORTH_CORRECTING = 60
@@ -22,7 +25,7 @@ class Policy(TypedDict):
     """Arguments of tenacity's ``Retrying`` and ``AsyncRetrying``."""
 
     retry: tenacity.retry_if_exception
-    stop: tenacity.stop_after_attempt
+    stop: Callable[[tenacity.RetryCallState], bool]
     wait: tenacity.wait.wait_base
     before_sleep: Any
     reraise: bool
@@ -44,11 +47,23 @@ def clock_correction(error: MpsError) -> float:
     return 0
 
 
-def policy(action: Action[Any], attempts: int) -> Policy:
-    """Up to ``attempts`` requests, with growing and random pauses of at most 8 seconds between them."""
+def policy(action: Action[Any], attempts: int, throttle_patience: float = DEFAULT_THROTTLE_PATIENCE) -> Policy:
+    """
+    Up to ``attempts`` requests, with growing and random pauses of at most 8 seconds between them.
+
+    :param throttle_patience: seconds in which requests that MPS refuses as too many are sent again in any case.
+    """
+
+    def enough(state: tenacity.RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        throttled = isinstance(error, MpsApiError) and error.throttled
+        if throttled and attempts > 1 and (state.seconds_since_start or 0.0) < throttle_patience:
+            return False
+        return state.attempt_number >= attempts
+
     return Policy(
         retry=tenacity.retry_if_exception(lambda error: should_retry(action, error)),
-        stop=tenacity.stop_after_attempt(attempts),
+        stop=enough,
         wait=PAUSES,
         before_sleep=_say,
         reraise=True,

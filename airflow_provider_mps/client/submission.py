@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Protocol
 
 from airflow_provider_mps.client.actions import SubmitAction, describe
+from airflow_provider_mps.client.pacing import pace_of
 from airflow_provider_mps.client.retry import should_retry
 from airflow_provider_mps.client.search import find_by_session
 from airflow_provider_mps.client.sync import MpsClient
@@ -252,6 +253,7 @@ class Submission:
             for attempt in range(_SEND_ATTEMPTS):
                 if attempt:
                     self._pause(min(PAUSE * 2**attempt, 30 * PAUSE))
+                self._sleep(pace_of(action, sender.config).wait())  # the client would sleep through a stop
                 if self._stopped:
                     raise MpsTransportError(
                         "not sent: the task was killed", action=action.name, may_have_run=ambiguous or not fresh
@@ -280,7 +282,10 @@ class Submission:
         return None
 
     def _pause(self, seconds: float) -> None:
-        end = time.monotonic() + seconds * random.uniform(0.5, 1.0)
+        self._sleep(seconds * random.uniform(0.5, 1.0))
+
+    def _sleep(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
         while not self._stopped and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, 1.0))
 

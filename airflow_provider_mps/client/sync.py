@@ -17,7 +17,8 @@ from airflow_provider_mps.client.actions import Action
 from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.credentials import Credentials, KeySource, Lease
 from airflow_provider_mps.client.keyring import Keyring, keyring_of
-from airflow_provider_mps.client.retry import DEFAULT_ATTEMPTS, clock_correction, policy
+from airflow_provider_mps.client.pacing import pace_of
+from airflow_provider_mps.client.retry import DEFAULT_ATTEMPTS, DEFAULT_THROTTLE_PATIENCE, clock_correction, policy
 from airflow_provider_mps.client.wire import MAX_RESPONSE_BYTES, Request, Response, decode, encode, no_answer
 from airflow_provider_mps.errors import MpsApiError, MpsCredentialsError, MpsError, MpsTransportError
 
@@ -34,26 +35,36 @@ class MpsClient:
     Ask MPS, waiting for the answer. Close it, or use it in a ``with``.
 
     :param attempts: how often one call may be sent in all, where it may be sent again.
+    :param throttle_patience: seconds in which a call that MPS refuses as one too many is sent again all the same.
     :ivar clock_skew: seconds by which this machine's clock turned out to be ahead of MPS's; 0 while it is accepted.
     """
 
-    def __init__(self, config: ClientConfig, *, attempts: int = DEFAULT_ATTEMPTS) -> None:
+    def __init__(
+        self,
+        config: ClientConfig,
+        *,
+        attempts: int = DEFAULT_ATTEMPTS,
+        throttle_patience: float = DEFAULT_THROTTLE_PATIENCE,
+    ) -> None:
         self.config = config
         self.attempts = attempts
+        self.throttle_patience = throttle_patience
         self.clock_skew = 0.0
         self._keyring: Keyring | None = None
         self._session: requests.Session | None = None
 
-    def call(self, action: Action[ResultT]) -> ResultT:
+    def call(self, action: Action[ResultT], *, throttle_patience: float | None = None) -> ResultT:
         """
-        Send an action and return its result.
+        Send an action, when its turn has come, and return its result.
 
+        :param throttle_patience: overrides the client's, for this call.
         :raises MpsCredentialsError: there are no keys to sign it with.
         :raises MpsApiError: MPS refused it.
         :raises MpsTransportError: no usable answer came.
         :raises MpsConfigError: its parameters cannot be sent.
         """
-        result: ResultT = tenacity.Retrying(**policy(action, self.attempts))(self._once, action)
+        patience = self.throttle_patience if throttle_patience is None else throttle_patience
+        result: ResultT = tenacity.Retrying(**policy(action, self.attempts, patience))(self._once, action)
         return result
 
     def _once(self, action: Action[ResultT]) -> ResultT:
@@ -68,9 +79,16 @@ class MpsClient:
         return self._exchange(action, self._current_keys(), self.clock_skew)
 
     def _exchange(self, action: Action[ResultT], credentials: Credentials | None, skew: float) -> ResultT:
-        timestamp = int(time.time() - skew)
+        pace = pace_of(action, self.config)
+        time.sleep(pace.take())
+        sent, timestamp = time.monotonic(), int(time.time() - skew)
         response = self._send(action.name, encode(action, self.config, timestamp, credentials))
-        return decode(action, response, timestamp)
+        try:
+            return decode(action, response, timestamp)
+        except MpsApiError as error:
+            if error.throttled:
+                pace.refused(sent)
+            raise
 
     def _current_keys(self, refused: Credentials | None = None) -> Credentials | None:
         if self.config.credentials is None:

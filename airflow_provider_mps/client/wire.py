@@ -16,6 +16,7 @@ from airflow_provider_mps.client.credentials import Credentials
 from airflow_provider_mps.client.signing import authorization
 from airflow_provider_mps.errors import MpsApiError, MpsConfigError, MpsTransportError
 from airflow_provider_mps.results.redaction import mask_urls, masked
+from airflow_provider_mps.results.task import TaskDetail, TaskState
 
 ResultT = TypeVar("ResultT")
 log = logging.getLogger(__name__)
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 MAX_REQUEST_BYTES = 10 * 1024 * 1024
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 _decoder = msgspec.json.Decoder()
+# Below this a whole answer is read in a few milliseconds; MPS writes up to 50 MB.
+LARGE_ANSWER = 256 * 1024
 _CONTENT_TYPE = "application/json"
 _UNSIGNED = "SKIP"
 
@@ -120,6 +123,42 @@ def decode(action: Action[ResultT], response: Response, timestamp: int) -> Resul
         return action.result(body)
     except ValueError as problem:
         raise _unusable(action, str(problem)) from problem
+
+
+class _Head(msgspec.Struct):
+    Error: Any = None
+    TaskType: Any = None
+    Status: Any = None
+    CreateTime: Any = None
+    BeginProcessTime: Any = None
+    FinishTime: Any = None
+    SessionId: Any = None
+    SessionContext: Any = None
+    RequestId: Any = None
+
+
+class _Envelope(msgspec.Struct):
+    Response: _Head
+
+
+_head_decoder = msgspec.json.Decoder(_Envelope)
+
+
+def decode_look(action: Action[TaskDetail], response: Response, timestamp: int) -> TaskState:
+    """
+    Read an answer as :func:`decode` does, but of a large one the head only: nothing else is built in memory.
+
+    :raises MpsApiError: MPS answered with an error.
+    :raises MpsTransportError: the answer is not one of MPS.
+    """
+    if response.status == 200 and len(response.body) > LARGE_ANSWER:
+        try:
+            head = _head_decoder.decode(response.body).Response
+        except (ValueError, RecursionError):
+            return decode(action, response, timestamp)  # it knows what to say
+        if head.Error is None:
+            return TaskState.read(msgspec.structs.asdict(head))
+    return decode(action, response, timestamp)
 
 
 def _parse(action: Action[Any], response: Response) -> Mapping[str, Any]:

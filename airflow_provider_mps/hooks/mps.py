@@ -53,14 +53,20 @@ class MpsHook(BaseHook):
 
     async def aget_conn(self) -> AsyncMpsClient:
         """
-        A new client for the event loop; close it after use. It sends each request once: a poll loop asks again anyway.
+        A new client for the event loop; close it after use.
+
+        To wait for a task use :mod:`airflow_provider_mps.client.watch` instead, which shares the quota with others.
 
         :raises MpsConfigError: a field of the connection is missing or makes no sense.
         :raises AirflowNotFoundException: there is no such connection.
         """
         from airflow_provider_mps.client.aio import AsyncMpsClient
 
-        return AsyncMpsClient(await self._aread(), attempts=1)
+        return AsyncMpsClient(await self.aget_config())
+
+    async def aget_config(self) -> ClientConfig:
+        """What the connection says, for the event loop; raises as :meth:`aget_conn` does."""
+        return self._config(await self.aget_connection(self.mps_conn_id), reread=self.aget_config)
 
     def call(self, action: Action[ResultT]) -> ResultT:
         """
@@ -80,6 +86,7 @@ class MpsHook(BaseHook):
         try:
             client = self.get_conn()
             client.attempts = 2  # a person waits; the second one is for a clock that can be corrected
+            client.throttle_patience = 0
             page = client.call(DescribeTasks(status="FINISH", limit=1))
         except MpsApiError as error:
             advice = f"{error.next_step[:1].upper()}{error.next_step[1:]}. " if error.next_step else ""
@@ -102,9 +109,6 @@ class MpsHook(BaseHook):
         if connection.login:
             mask_secret(connection.login)  # Airflow masks the password and the token by itself
         return self._config(connection, reread=self._read)
-
-    async def _aread(self) -> ClientConfig:
-        return self._config(await self.aget_connection(self.mps_conn_id), reread=self._aread)
 
     def _config(self, connection: Connection, reread: Callable[[], Any]) -> ClientConfig:
         from airflow_provider_mps.client.config import ClientConfig

@@ -33,6 +33,16 @@ class TaskState(ResultModel):
         """MPS has ended the task. Whether it succeeded is another question: :meth:`TaskDetail.raise_for_failure`."""
         return self.status == TaskStatus.FINISH
 
+    @property
+    def is_known(self) -> bool:
+        """The status is one that MPS documents."""
+        return self.status in set(TaskStatus)
+
+    @property
+    def summary(self) -> str:
+        """The state in a few words, for a log."""
+        return self.status or "no status"
+
 
 class TaskDetail(TaskState):
     """
@@ -63,11 +73,6 @@ class TaskDetail(TaskState):
         return judge(self.body, image=self.is_image)
 
     @property
-    def is_known(self) -> bool:
-        """The status is one that MPS documents."""
-        return self.status in set(TaskStatus)
-
-    @property
     def failures(self) -> tuple[Finding, ...]:
         """Every failed part, also of a task that still runs."""
         return self.verdict.failures
@@ -83,13 +88,12 @@ class TaskDetail(TaskState):
 
     @property
     def summary(self) -> str:
-        """The state in a few words, for a log."""
         verdict = self.verdict
         done = f"{verdict.succeeded}/{verdict.parts} parts done" if verdict.parts else ""
         failed = f"{len(verdict.failures)} failed" if verdict.failures else ""
         percent = f"{verdict.percent:.0f} %" if verdict.percent is not None and not self.is_finished else ""
         notes = ", ".join(note for note in (done, failed, percent) if note)
-        status = self.status or "no status"
+        status = super().summary
         return f"{status} ({notes})" if notes else status
 
     def has_failed(self, *, allow_partial: bool = False) -> bool:

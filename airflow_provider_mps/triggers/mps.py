@@ -15,8 +15,11 @@ from airflow.sdk.exceptions import AirflowException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 if TYPE_CHECKING:
-    from airflow_provider_mps.client.aio import AsyncMpsClient
+    from airflow_provider_mps.client.actions import Action
+    from airflow_provider_mps.client.config import ClientConfig
     from airflow_provider_mps.client.patience import Patience
+    from airflow_provider_mps.client.watch import Watch
+    from airflow_provider_mps.results.task import TaskDetail
 
 _CONNECTION_TIMEOUT = 30.0
 _QUESTION_TIMEOUT = 6.0
@@ -28,6 +31,8 @@ class MpsTaskTrigger(BaseTrigger):
     """
     Look at an MPS task until it ends, cannot be waited for any longer, or the deadline has come.
 
+    All triggers of a triggerer share one watch and one pace for an account (:mod:`airflow_provider_mps.client.watch`).
+
     The event says whether there is something to look at (``look``), the deadline has come (``timeout``) or the
     triggerer cannot ask (``error``). It carries no verdict, only what the wait has seen so far. All arguments are
     plain JSON without secrets: Airflow stores them in clear text.
@@ -36,7 +41,7 @@ class MpsTaskTrigger(BaseTrigger):
     :param mps_conn_id: connection of type ``tencentcloud_mps``.
     :param region: overrides the region of the connection.
     :param describe_action: the action to ask with; None lets the TaskId decide.
-    :param poll_interval: seconds between looks.
+    :param poll_interval: seconds between looks, at most; a young task is looked at more often.
     :param deadline: Unix seconds at which to stop; None waits for ever.
     :param patience: what the wait puts up with, as :meth:`Patience.as_dict` gives it.
     :param cancel_on_kill: abort the MPS task, if it still waits, when a user ends the Airflow task.
@@ -44,6 +49,8 @@ class MpsTaskTrigger(BaseTrigger):
 
     # A trigger that fires while its worker is still winding up gets its task failed by the scheduler.
     earliest_event: ClassVar[float] = 5.0
+    # Whatever an author asks for, no task is looked at more often than this.
+    shortest_interval: ClassVar[float] = 1.0
 
     def __init__(
         self,
@@ -85,10 +92,13 @@ class MpsTaskTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         # The first trigger of a process loads aiohttp and the models, for longer than the loop may be held.
-        await asyncio.to_thread(importlib.import_module, "airflow_provider_mps.client.aio")
+        await asyncio.to_thread(importlib.import_module, "airflow_provider_mps.client.watch")
+        clock = asyncio.get_running_loop().time
+        started = clock()
         patience = self._resumed_patience()
         try:
-            status, message = await self._watch(patience)
+            status, message = await self._wait(patience)
+            await asyncio.sleep(started + self.earliest_event - clock())
         except asyncio.CancelledError:
             if not hasattr(BaseTrigger, "on_kill"):  # Airflow before 3.3 says it in no other way
                 with contextlib.suppress(Exception):  # any other exception would fail the task instead of moving it
@@ -132,12 +142,13 @@ class MpsTaskTrigger(BaseTrigger):
     async def _abort(self) -> None:
         from airflow_provider_mps.client.abort import abort_outcome
         from airflow_provider_mps.client.actions import ManageTask
+        from airflow_provider_mps.client.aio import AsyncMpsClient
         from airflow_provider_mps.client.retry import should_retry
         from airflow_provider_mps.errors import MpsError
 
         action = ManageTask(task_id=self.mps_task_id)
         failure: MpsError | None = None
-        async with await self._connect() as client:
+        async with AsyncMpsClient(await self._config(), attempts=1) as client:
             while True:
                 try:
                     await client.call(action)
@@ -154,68 +165,78 @@ class MpsTaskTrigger(BaseTrigger):
     def _resumed_patience(self) -> Patience:
         from airflow_provider_mps.client.patience import Patience
 
-        limits = self.patience or {"mps_task_id": self.mps_task_id, "started": time.time()}
+        limits = self.patience or {}
         # Nobody asked while the task was handed over: an outage is counted from here.
-        return Patience(**{**limits, "answered": time.time()})
+        return Patience(**{"started": time.time(), **limits, "mps_task_id": self.mps_task_id, "answered": time.time()})
 
-    async def _watch(self, patience: Patience) -> tuple[str, str]:
+    async def _wait(self, patience: Patience) -> tuple[str, str]:
+        from airflow_provider_mps.client.actions import describe
+        from airflow_provider_mps.client.watch import watching
         from airflow_provider_mps.errors import MpsError
+        from airflow_provider_mps.triggers.metrics import AirflowMetrics
 
         while True:
             try:
-                client = await self._connect()
+                action = describe(self.mps_task_id, self.describe_action)
+                config = await self._config()
                 break
             except (AirflowException, MpsError, TimeoutError, OSError) as error:
                 # Airflow says "isn't defined" also when it could not look; only the worker's own look is certain.
-                over = isinstance(error, MpsError) or time.time() - patience.answered >= patience.outage_tolerance
-                await asyncio.sleep(max(self.earliest_event, 0.0 if over else self.poll_interval))
-                if over:
+                if isinstance(error, MpsError) or time.time() - patience.answered >= patience.outage_tolerance:
                     return "error", f"{type(error).__name__}: {error}"
                 self.log.warning("MPS task %s: the triggerer cannot read its connection: %s", self.mps_task_id, error)
+                await asyncio.sleep(self._pause(patience))
                 if self.deadline is not None and time.time() >= self.deadline:
                     return "timeout", "the deadline has come"
-        async with client:
-            # Spread, so that a restarted triggerer does not send all its first looks at once.
-            await asyncio.sleep(max(self.earliest_event, self._until_deadline(random.uniform(0, self.poll_interval))))
-            return await self._look_until_over(client, patience)
+        async with watching(config, AirflowMetrics()) as watch:
+            try:
+                return await self._look_until_over(watch, action, patience)
+            except Exception as error:  # a fault of ours must not lose the wait: the worker asks, and says what it sees
+                self.log.exception("MPS task %s: the triggerer cannot look at it.", self.mps_task_id)
+                return "error", repr(error)
 
-    async def _look_until_over(self, client: AsyncMpsClient, patience: Patience) -> tuple[str, str]:
-        from airflow_provider_mps.client.actions import describe
+    async def _look_until_over(self, watch: Watch, action: Action[TaskDetail], patience: Patience) -> tuple[str, str]:
         from airflow_provider_mps.client.progress import Progress
         from airflow_provider_mps.errors import MpsError
-        from airflow_provider_mps.results.task import TaskDetail
 
+        clock = asyncio.get_running_loop().time
         progress = Progress(self.log, self.mps_task_id)
+        since = patience.started
+        # Spread: those that start together do not stay together.
+        due = clock() + max(self.earliest_event, random.uniform(0, self._pause(patience)))
         while True:
-            outcome: TaskDetail | MpsError
             try:
-                outcome = await client.call(describe(self.mps_task_id, self.describe_action))
-            except MpsError as error:
-                outcome = error
-            progress.report(outcome)
+                async with asyncio.timeout(None if self.deadline is None else self.deadline - time.time()):
+                    outcome, late = await watch.look(action, due=due, since=since)
+            except TimeoutError:
+                return "timeout", "the deadline has come"
+            progress.report(outcome, late=late)
             try:
                 ended = patience.judge(outcome, time.time())
             except MpsError as error:
                 return "look", str(error)
             if ended is not None:
                 return "look", ended.summary
-            if self.deadline is not None and time.time() >= self.deadline:
-                return "timeout", "the deadline has come"
-            await asyncio.sleep(self._until_deadline(self.poll_interval * random.uniform(0.9, 1.1)))
+            if not isinstance(outcome, MpsError) and outcome.create_time is not None:
+                since = outcome.create_time.timestamp()
+            due = clock() + self._pause(patience)
 
-    async def _connect(self) -> AsyncMpsClient:
+    def _pause(self, patience: Patience) -> float:
+        """Seconds to the next look."""
+        from airflow_provider_mps.client.watch import interval
+
+        seconds = interval(time.time() - patience.started, self.poll_interval)
+        return max(seconds * random.uniform(0.9, 1.1), self.shortest_interval)
+
+    async def _config(self) -> ClientConfig:
         """Older 3.x can stall here, so each try is bounded; a connection that does not exist is not asked for again."""
         from airflow_provider_mps.hooks.mps import MpsHook
 
         hook = MpsHook(self.mps_conn_id, region=self.region)
         for attempt in range(1, _CONNECTION_ATTEMPTS):
             try:
-                return await asyncio.wait_for(hook.aget_conn(), _CONNECTION_TIMEOUT)
+                return await asyncio.wait_for(hook.aget_config(), _CONNECTION_TIMEOUT)
             except (TimeoutError, OSError) as error:
                 self.log.warning("Attempt %d to read the connection %s: %r", attempt, self.mps_conn_id, error)
                 await asyncio.sleep(attempt)
-        return await asyncio.wait_for(hook.aget_conn(), _CONNECTION_TIMEOUT)
-
-    def _until_deadline(self, seconds: float) -> float:
-        """So many seconds, but not past the deadline."""
-        return seconds if self.deadline is None else max(min(seconds, self.deadline - time.time()), 0.0)
+        return await asyncio.wait_for(hook.aget_config(), _CONNECTION_TIMEOUT)

@@ -59,7 +59,7 @@ def _connection(**fields: Any) -> ClientConfig:
         ({"region": "ap-guangzhou\r\nX-Evil: 1"}, "has not the form ap-guangzhou"),
         ({"extra": {"region": "gz"}}, "has not the form ap-guangzhou"),
         ({"extra": {"language": "en"}}, "The language of the MPS connection can be en-US or zh-CN."),
-        ({"extra": {"timeout": "soon"}}, "The timeout of the MPS connection is 'soon', not a number of seconds."),
+        ({"extra": {"timeout": "soon"}}, "The timeout of the MPS connection is 'soon', not a number."),
         ({"extra": {"timeout": 0}}, "The timeout of the MPS connection must be above 0 and at most 3600 seconds."),
         ({"extra": {"timeout": -1}}, "must be above 0 and at most 3600 seconds"),
         ({"extra": {"timeout": 3601}}, "must be above 0 and at most 3600 seconds"),

@@ -158,3 +158,25 @@ def test_pauses_grow_are_random_and_stay_bounded() -> None:
     assert all(run[0] <= 0.5 for run in runs)
     assert sum(run[-1] for run in runs) > 4 * sum(run[0] for run in runs)
     assert len({run[-1] for run in runs}) == len(runs)
+
+
+@pytest.mark.parametrize(("patience", "sent"), [(0.0, 4), (60.0, 30)], ids=["none", "default"])
+def test_a_refusal_for_the_rate_is_no_attempt(patience: float, sent: int) -> None:
+    """A crowded account fails no task: what MPS refuses as one too many is sent again for a minute, jobs included."""
+    calls = 0
+
+    def ask() -> str:
+        nonlocal calls
+        calls += 1
+        if calls < 30:
+            raise _api("RequestLimitExceeded.UinLimitExceeded")
+        return "accepted"
+
+    action = ProcessMedia(input_info={})
+    retrying = tenacity.Retrying(**policy(action, 4, patience), sleep=lambda _: None)
+    if sent == 30:
+        assert retrying(ask) == "accepted"
+    else:
+        with pytest.raises(MpsApiError):
+            retrying(ask)
+    assert calls == sent

@@ -72,6 +72,8 @@ def test_arguments_of_earlier_releases_load(airflow_mps: LocalMps, release: str)
     """A deferral of an earlier release is carried on by this one."""
     arguments = _RELEASED[release]
     airflow_mps.backend.script([DONE], _UNKNOWN)
+    assert first_event(MpsTaskTrigger(**arguments))["status"] == "timeout"  # type: ignore[arg-type]
+    arguments = {**arguments, "deadline": time.time() + 60}
     assert first_event(MpsTaskTrigger(**arguments))["status"] == "look"  # type: ignore[arg-type]
 
 
@@ -148,9 +150,8 @@ def test_cancelling_ends_it_at_once(airflow_mps: LocalMps, where: str) -> None:
     faults = {"look": Fault("hang", seconds=30), "slow answer": Fault("slow", bytes_per_second=20)}
     if where in faults:
         airflow_mps.backend.faults.add(faults[where])
-    trigger = _trigger(airflow_mps.backend.script([RUNNING]), poll_interval=30)
+    trigger = _trigger(airflow_mps.backend.script([RUNNING]), poll_interval=0.02 if where in faults else 30)
     trigger.earliest_event = 30 if where == "first pause" else 0.0  # type: ignore[misc]
-    trigger.deadline = None if where == "first pause" else time.time() + 0.05 if where in faults else None
 
     async def cancel() -> float:
         async def drain() -> None:
@@ -176,21 +177,21 @@ def test_the_loop_stays_free(
     part = {"Type": "TransTextRecognition", "TransTextTask": {"Status": "SUCCESS", "ErrCode": 0, "Output": subtitles}}
     done = answer(SmartSubtitlesTaskResult=[part])
 
-    async def fifty(task_id: str) -> None:
+    async def fifty(task_ids: list[str]) -> None:
         async def drain(trigger: MpsTaskTrigger) -> None:
             async for _ in trigger.run():
                 pass
 
         asyncio.get_running_loop().slow_callback_duration = 0.05
-        await asyncio.gather(*(drain(_trigger(task_id, poll_interval=1.5)) for _ in range(50)))
+        await asyncio.gather(*(drain(_trigger(task_id, poll_interval=1.5)) for task_id in task_ids))
 
     def slow_callbacks(mps: LocalMpsProcess) -> list[str]:
-        task_id = mps.control("tasks", answers=[RUNNING] * 100 + [done])["TaskId"]
+        task_ids = [mps.control("tasks", answers=[RUNNING, RUNNING, done])["TaskId"] for _ in range(50)]
         for kind in ("hang", "slow"):
             mps.control("faults", kind=kind, times=10, seconds=0.5, bytes_per_second=200)
         caplog.clear()
         gc.freeze()  # or Python's full collections of all that Airflow has loaded would be counted as ours
-        asyncio.run(fifty(task_id), debug=True)
+        asyncio.run(fifty(task_ids), debug=True)
         return [line for record in caplog.records if "Executing" in (line := record.getMessage())]
 
     # In a process of its own, or its work would be counted as ours.

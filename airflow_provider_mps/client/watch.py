@@ -1,0 +1,134 @@
+"""
+Wait for many tasks at once within the quota: all who wait in one event loop share one session and one pace.
+
+Who waits asks for one look at a time, judges it and logs it himself; the watch only decides when it is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import weakref
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+from airflow_provider_mps.client.actions import Action, DescribeTaskDetail
+from airflow_provider_mps.client.aio import AsyncMpsClient
+from airflow_provider_mps.client.config import ClientConfig
+from airflow_provider_mps.client.lane import Lane, Sighting
+from airflow_provider_mps.client.listing import Listing
+from airflow_provider_mps.client.observing import NOBODY, Observer
+from airflow_provider_mps.client.pacing import pace_of
+from airflow_provider_mps.errors import MpsTransportError
+from airflow_provider_mps.results.task import TaskDetail
+
+log = logging.getLogger(__name__)
+
+_SHORTEST_INTERVAL = 5.0
+_INTERVALS_IN_AN_AGE = 10.0
+_REPORT_EVERY = 10.0
+
+_watches: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ClientConfig, Watch]] = weakref.WeakKeyDictionary()
+_closing: set[asyncio.Task[None]] = set()
+
+
+def interval(age: float, poll_interval: float) -> float:
+    """
+    Seconds until the next look at a task: a tenth of its age, so that a short job is noticed soon and a long one is
+    not asked for all the time.
+
+    :param age: seconds since the wait began.
+    :param poll_interval: never longer than this; nor shorter than 5 seconds, unless this is.
+    """
+    return min(poll_interval, max(age / _INTERVALS_IN_AN_AGE, _SHORTEST_INTERVAL))
+
+
+class Watch:
+    """
+    The looks of one connection in one event loop; :func:`watching` hands it out.
+
+    Connections of one account that differ in anything else have a watch each, and share the pace.
+
+    :param config: of the connection.
+    :param observer: is told what happens, for metrics.
+    """
+
+    def __init__(self, config: ClientConfig, observer: Observer) -> None:
+        self.config = config
+        self.users = 0
+        self._observer = observer
+        self._client = AsyncMpsClient(config)
+        self._lanes: dict[str, Lane] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def look(self, action: Action[TaskDetail], *, due: float, since: float) -> Sighting:
+        """
+        Look at a task once, not before ``due``, and as soon after it as the pace allows.
+
+        Sooner if somebody else looks at the same task, or a list says that it has ended; up to four times later while
+        such lists are relied on.
+
+        :param action: what :func:`~airflow_provider_mps.client.actions.describe` gives.
+        :param due: on the clock of the event loop.
+        :param since: when the task was created, in Unix seconds, as far as is known.
+        """
+        return await self._lane(action).look(action, due=due, since=since)
+
+    async def close(self) -> None:
+        """End all looks and close the session."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._client.close()
+
+    def _lane(self, action: Action[TaskDetail]) -> Lane:
+        if (lane := self._lanes.get(action.name)) is None:
+            lane = self._lanes[action.name] = Lane(self._client, pace_of(action, self.config), self._observer)
+            self._start(action.name, lane, lane.run())
+            self._start(action.name, lane, self._report(action.name, lane))
+            if isinstance(action, DescribeTaskDetail):
+                self._start(action.name, lane, Listing(self._client, lane).run())
+        return lane
+
+    def _start(self, name: str, lane: Lane, work: Coroutine[Any, Any, None]) -> None:
+        # In a context of its own: what it logs is not the log of the task that happened to come first.
+        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(lambda task: self._ended(name, lane, task))
+
+    def _ended(self, name: str, lane: Lane, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        log.error("The watch over %s stopped; who waits starts a new one.", name, exc_info=error)
+        if self._lanes.get(name) is lane:
+            del self._lanes[name]
+        lane.tell_all(MpsTransportError(f"the watch stopped: {error!r}", action=name, may_have_run=False))
+
+    async def _report(self, name: str, lane: Lane) -> None:
+        while True:
+            self._observer.gauge("waits", len(lane), name)
+            self._observer.gauge("oldest_due_look", lane.lateness(), name)
+            await asyncio.sleep(_REPORT_EVERY)
+
+
+@contextlib.asynccontextmanager
+async def watching(config: ClientConfig, observer: Observer = NOBODY) -> AsyncIterator[Watch]:
+    """The watch for a connection in this event loop; it starts with the first who wants it and ends with the last."""
+    loop = asyncio.get_running_loop()
+    watches = _watches.setdefault(loop, {})
+    if (watch := watches.get(config)) is None:
+        watch = watches[config] = Watch(config, observer)
+    watch.users += 1
+    try:
+        yield watch
+    finally:
+        watch.users -= 1
+        if not watch.users:
+            del watches[config]
+            closing = loop.create_task(watch.close())
+            _closing.add(closing)
+            closing.add_done_callback(_closing.discard)
+            await asyncio.shield(closing)  # who is cancelled once more in here leaves nothing open

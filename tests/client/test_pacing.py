@@ -1,0 +1,202 @@
+"""The pace: even, never above its ceiling, halved by a refusal, back slowly."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_mps.client.actions import (
+    Action,
+    BatchProcessMedia,
+    DescribeBatchTaskDetail,
+    DescribeTaskDetail,
+    DescribeTasks,
+    EditMedia,
+    ManageTask,
+    ProcessMedia,
+    RawAction,
+)
+from airflow_provider_mps.client.config import ClientConfig
+from airflow_provider_mps.client.credentials import Credentials
+from airflow_provider_mps.client.pacing import SLOWEST, Pace, pace_of
+
+_ID = "1250000000-WorkflowTask-0123456789abcdef"
+
+
+class Clock:
+    """Time that passes when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _sends(pace: Pace, clock: Clock, seconds: float) -> list[float]:
+    """The times at which somebody sends who always wants to."""
+    end, times = clock.now + seconds, []
+    while clock.now < end:
+        clock.now += pace.take()
+        times.append(clock.now)
+    return times
+
+
+def _ask_a_server(pace: Pace, clock: Clock, allowed: float, seconds: float) -> tuple[list[float], list[float]]:
+    """Send for so long to a server that takes ``allowed`` a second; the times of what was taken and refused."""
+    end, taken, refused = clock.now + seconds, [], []
+    while clock.now < end:
+        clock.now += pace.take()
+        if sum(at > clock.now - 1 for at in taken[-200:]) < allowed:
+            taken.append(clock.now)
+        else:
+            refused.append(clock.now)
+            pace.refused(clock.now)
+    return taken, refused
+
+
+@given(st.floats(0.5, 200), st.lists(st.floats(0, 5), max_size=30))
+def test_no_second_holds_more_than_the_ceiling(ceiling: float, pauses: list[float]) -> None:
+    """Whatever the gaps between those who want to send, no window of a second holds a burst."""
+    clock = Clock()
+    pace = Pace(ceiling, clock=clock)
+    times = []
+    for pause in pauses:
+        clock.now += pause
+        for _ in range(3):
+            clock.now += pace.take()
+            times.append(clock.now)
+    for start in times:
+        assert sum(start <= at < start + 1 - 1e-6 for at in times) <= ceiling + 1
+
+
+def test_a_refusal_halves_it_and_time_brings_it_back() -> None:
+    """Half at once, just below the old rate after 5 seconds, no more than 5 % above that in a minute, all in ten."""
+    clock = Clock()
+    pace = Pace(20, clock=clock)
+    pace.refused(clock.now)
+    assert pace.rate == pytest.approx(9.5)
+    clock.now += 5
+    assert pace.rate == pytest.approx(19)
+    clock.now += 60
+    assert pace.rate == pytest.approx(19.95)
+    clock.now += 540
+    assert pace.rate == 20
+
+
+def test_what_was_under_way_counts_once() -> None:
+    """Requests sent before the slowing down do not slow down further when their refusals come in."""
+    clock = Clock()
+    pace = Pace(20, clock=clock)
+    sent = clock.now
+    clock.now += 0.5
+    pace.refused(sent)
+    rate = pace.rate
+    for _ in range(10):
+        pace.refused(sent)
+    assert pace.rate == rate
+    clock.now += 0.1
+    pace.refused(clock.now)
+    assert pace.rate < rate
+
+
+def test_it_never_stops() -> None:
+    """However often it is refused, it asks every few seconds, and comes back when the limit is gone."""
+    clock = Clock()
+    pace = Pace(20, clock=clock)
+    for _ in range(100):
+        clock.now += pace.take()
+        pace.refused(clock.now)
+    assert pace.rate == SLOWEST
+    clock.now += 1800
+    assert pace.rate > 10
+
+
+@pytest.mark.parametrize("allowed", [2, 4, 10, 20, 60])
+def test_it_finds_the_limit_of_the_server(allowed: float) -> None:
+    """Without being told: under 1 % refused after the first 30 seconds, and nine tenths of what is allowed used."""
+    clock = Clock()
+    pace = Pace(100, clock=clock)
+    _ask_a_server(pace, clock, allowed, 30)
+    taken, refused = _ask_a_server(pace, clock, allowed, 600)
+    assert len(refused) < 0.01 * (len(taken) + len(refused))
+    assert len(taken) / 600 > 0.9 * allowed
+
+
+def test_two_processes_share_without_knowing_of_each_other() -> None:
+    """Both get on, neither starves, and few requests are refused."""
+    clock = Clock()
+    paces = [Pace(20, clock=clock), Pace(20, clock=clock)]
+    due = [clock.now, clock.now]
+    taken: list[tuple[float, int]] = []
+    refused = 0
+    end = clock.now + 600
+    while clock.now < end:
+        who = due.index(min(due))
+        clock.now = due[who]
+        if sum(at > clock.now - 1 for at, _ in taken[-50:]) < 20:
+            taken.append((clock.now, who))
+        else:
+            refused += 1
+            paces[who].refused(clock.now)
+        due[who] = clock.now + max(paces[who].take(), 1e-3)
+    share = sum(who == 0 for _, who in taken) / len(taken)
+    assert refused < 0.03 * len(taken)
+    assert 0.2 < share < 0.8
+    assert len(taken) / 600 > 0.85 * 20
+
+
+def test_threads_share_one_pace() -> None:
+    """Turns taken at the same time by several threads are different turns."""
+    pace = Pace(1000)
+    with ThreadPoolExecutor(8) as pool:
+        waits = sorted(pool.map(lambda _: pace.take(), range(200)))
+    assert waits[-1] > 0.15
+
+
+_CONFIG = ClientConfig(Credentials("AKIDpacing", "key"), quota_share=0.25)
+
+
+@pytest.mark.parametrize(
+    ("action", "ceiling"),
+    [
+        (DescribeTaskDetail(task_id=_ID), 25.0),
+        (DescribeBatchTaskDetail(task_id=_ID), 5.0),
+        (DescribeTasks(status="FINISH"), 25.0),
+        (ProcessMedia(input_info={}), 100.0),
+        (BatchProcessMedia(input_info=[{}]), 20.0),
+        (EditMedia(file_infos=[{}], output_storage={}, output_object_path="/a.mp4"), 20.0),
+        (ManageTask(task_id=_ID), 20.0),
+        (RawAction(action="DescribeTranscodeTemplates"), 20.0),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_looks_keep_to_a_share(action: Action[Any], ceiling: float) -> None:
+    """A part of what MPS documents is left to others by what polls; what somebody waits for may use all of it."""
+    assert pace_of(action, _CONFIG).ceiling == ceiling
+
+
+def test_who_shares_a_pace() -> None:
+    """The same account and endpoint, whatever else differs; not another account, endpoint or action."""
+    action = DescribeTaskDetail(task_id=_ID)
+    pace = pace_of(action, _CONFIG)
+    assert pace_of(DescribeTaskDetail(task_id=f"{_ID}x"), _CONFIG) is pace
+    assert pace_of(action, replace(_CONFIG, region="ap-nanjing", proxy="http://127.0.0.1:1")) is pace
+    assert pace_of(action, replace(_CONFIG, credentials=Credentials("AKIDother", "key"))) is not pace
+    assert pace_of(action, replace(_CONFIG, endpoint="https://mps.intl.tencentcloudapi.com")) is not pace
+    assert pace_of(DescribeTasks(status="FINISH"), _CONFIG) is not pace
+
+
+def test_pacing_costs_nothing_when_nobody_hurries() -> None:
+    """Who asks more slowly than is allowed never waits."""
+    pace = Pace(50)
+    assert pace.take() == 0
+    time.sleep(0.05)
+    assert pace.wait() == 0
+    assert pace.take() == 0
