@@ -60,6 +60,7 @@ def test_every_form_field_does_something() -> None:
         "timeout": 7,
         "proxy": "http://proxy.invalid:3128",
         "verify": __file__,
+        "quota_share": 0.1,
     }
     assert set(given) == set(fields)
     plain = ClientConfig.from_connection(login="a", password="b", host=None, port=None, extra={})

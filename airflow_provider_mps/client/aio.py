@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import aiohttp
 import tenacity
@@ -38,7 +38,8 @@ log = logging.getLogger(__name__)
 _MOST_CONNECTIONS = 1000
 ResultT = TypeVar("ResultT")
 AnswerT = TypeVar("AnswerT")
-_Reader = Callable[[Action[AnswerT], Response, int], ResultT]
+if TYPE_CHECKING:  # at run time pydantic would make a class of it
+    _Reader = Callable[[Action[AnswerT], Response, int], ResultT]
 
 
 class AsyncMpsClient:

@@ -135,7 +135,7 @@ PERMANENT = _refused("AuthFailure.SecretIdNotFound")
         ([(0, _broken()), (3600, _broken())], MpsStateUnknown, "no usable answer for 60 minutes"),
         ([(0, RUNNING), (10, _broken()), (3600, _broken())], MpsStateUnknown, "It may still run, or be done"),
         ([(0, _refused("InternalError")), (3600, _refused("InternalError"))], MpsStateUnknown, "InternalError"),
-        ([(90, NOT_FOUND)], MpsTaskNotFound, "has expired, is wrong, or belongs to another account"),
+        ([(90, NOT_FOUND)], MpsTaskNotFound, "has expired, is wrong, belongs to another account"),
         ([(0, NOT_FOUND), (90, NOT_FOUND)], MpsTaskNotFound, "ResourceNotFound"),
         ([(0, WAITING), (10, NOT_FOUND)], MpsTaskNotFound, "is no longer known to MPS, although it was before"),
         ([(0, STRANGE), (10, NOT_FOUND)], MpsTaskNotFound, "is no longer known"),
