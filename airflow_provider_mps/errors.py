@@ -16,6 +16,7 @@
     │   └── MpsStateUnknown     MPS gave no usable answer for too long; the task may be fine
     ├── MpsSubmitUnknown        it is not known whether MPS runs the job; nothing was sent again
     ├── MpsSessionClash         a SessionId of the user's own belongs to another job
+    ├── MpsQualityError         files are not what was expected
     └── MpsResultTooLarge       the parsed result does not fit where it was to be put
 
 None derives from ``AirflowException``: Airflow would then skip a sensor with ``soft_fail`` for a
@@ -29,6 +30,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from airflow_provider_mps.results.quality import Violation
     from airflow_provider_mps.results.verdict import Finding
 
 _THROTTLED = ("RequestLimitExceeded",)
@@ -335,6 +337,16 @@ class MpsSessionClash(MpsError):
         )
         self.session_id = session_id
         self.mps_task_id = mps_task_id
+
+
+class MpsQualityError(MpsError):
+    """Files are not as expected; ``violations`` holds every difference. ``mps_task_id`` is "" for a probed file."""
+
+    def __init__(self, *, mps_task_id: str, violations: Sequence[Violation]) -> None:
+        subject = f"The result of MPS task {mps_task_id}" if mps_task_id else "The file"
+        super().__init__(f"{subject} is not as expected:" + "".join(f"\n  {violation}" for violation in violations))
+        self.mps_task_id = mps_task_id
+        self.violations = tuple(violations)
 
 
 class MpsResultTooLarge(MpsError):

@@ -1,12 +1,9 @@
 """Transcode a video and take snapshots, wait without holding a worker, and check what came out."""
 
-from typing import Any
-
-from airflow.sdk import dag, task
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk import dag
 
 from airflow_provider_mps.inputs import cos_input
-from airflow_provider_mps.operators.mps import MpsProcessMediaOperator, MpsTaskResultOperator
+from airflow_provider_mps.operators.mps import MpsMediaCheckOperator, MpsProcessMediaOperator, MpsTaskResultOperator
 
 
 @dag(schedule=None, tags=["mps"])
@@ -25,15 +22,15 @@ def example_mps_transcode() -> None:
     )
     result = MpsTaskResultOperator(task_id="result", mps_task_id=transcode.output)
 
-    @task
-    def check(result: dict[str, Any]) -> str:
-        source = result["metadata"][0]
-        video = next(output for output in result["outputs"] if output["kind"] == "transcode")
-        if abs(video["duration"] - source["duration"]) > 1 or not video["audio_streams"]:
-            raise AirflowFailException(f"{video['uri']} is shorter than its source, or silent")
-        return str(video["uri"])
-
-    check(result.output)
+    # Fails, without a retry, with everything that is not as expected; otherwise returns the addresses of the files.
+    MpsMediaCheckOperator(
+        task_id="check",
+        result=result.output,
+        expect={
+            "input": {"has_audio": True},
+            "transcode": {"width": [1280, 1920], "video_codec": "h264", "has_audio": True, "duration_tolerance": 1},
+        },
+    )
 
 
 example_mps_transcode()

@@ -45,7 +45,7 @@ RESULTS = [
     {"files", "subtitles"},
     {"merging", "task"},
     {"result", "summary"},
-    {"bounds"},
+    {"bounds", "quality"},
 ]
 KNOWS_NO_AIRFLOW = {"errors", "results", "client", "emulator"}
 NETWORK = {"requests", "urllib3", "aiohttp", "httpx", "http", "socket"}

@@ -14,6 +14,7 @@ from airflow_provider_mps.errors import (
     MpsConfigError,
     MpsCredentialsError,
     MpsError,
+    MpsQualityError,
     MpsResultTooLarge,
     MpsSessionClash,
     MpsStateUnknown,
@@ -26,6 +27,7 @@ from airflow_provider_mps.errors import (
     MpsTaskUnsettled,
     MpsTransportError,
 )
+from airflow_provider_mps.results.quality import Violation
 from airflow_provider_mps.results.verdict import Finding
 
 TASK_ID = "1250000000-WorkflowTask-1"
@@ -50,6 +52,8 @@ ONE_OF_EACH: list[MpsError] = [
     MpsTaskUnsettled("is unclear:", mps_task_id=TASK_ID, findings=FINDINGS),
     MpsTaskTimeout("has not ended", mps_task_id=TASK_ID),
     MpsStateUnknown("is silent", mps_task_id=TASK_ID),
+    MpsQualityError(mps_task_id=TASK_ID, violations=[Violation("cos://b-1/a.mp4", "width", "1280", None)]),
+    MpsQualityError(mps_task_id="", violations=[Violation("MetaData", "width", "1280", 5)]),
     MpsSubmitUnknown(action="ProcessMedia", why="the answer was lost", sent_at=0, session_context="marker"),
     MpsSessionClash(session_id="mine", mps_task_id=TASK_ID),
     MpsResultTooLarge("2 MB"),

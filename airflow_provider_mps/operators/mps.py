@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator
 
 from airflow_provider_mps.links.mps import MpsTaskLink
+from airflow_provider_mps.operators.check import MpsMediaCheckOperator
 from airflow_provider_mps.operators.metadata import MpsMediaMetadataOperator
 from airflow_provider_mps.operators.result import MpsTaskResultOperator
 from airflow_provider_mps.operators.submit import (
@@ -27,6 +28,7 @@ __all__ = [
     "MpsActionOperator",
     "MpsBatchProcessMediaOperator",
     "MpsEditMediaOperator",
+    "MpsMediaCheckOperator",
     "MpsMediaMetadataOperator",
     "MpsProcessImageOperator",
     "MpsProcessLiveStreamOperator",

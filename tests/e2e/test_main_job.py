@@ -53,7 +53,20 @@ def test_transcode_with_a_gate(airflow: LocalAirflow, mps: LocalMpsProcess) -> N
     """Transcode and snapshots in one job, and a check of what came out."""
     states, _ = _run(airflow, "example_mps_transcode", "e2e", {}, "transcode")
     assert set(states.values()) == {"success"}
-    assert airflow.xcom("example_mps_transcode", "e2e", "check").startswith("cos://media-1250000000/web/talk")
+    [uri] = airflow.xcom("example_mps_transcode", "e2e", "check")
+    assert uri.startswith("cos://media-1250000000/web/talk")
+
+
+def test_bilingual_subtitles_in_files(airflow: LocalAirflow, mps: LocalMpsProcess, tmp_path: Path) -> None:
+    """Bilingual subtitles go to files of two formats, and the next task opens one by the address in the result."""
+    dag_id = "example_mps_bilingual_subtitles"
+    states, _ = _run(airflow, dag_id, "e2e", {"output_path": f"file://{tmp_path}"}, "subtitles")
+    assert set(states.values()) == {"success"}
+    task_id = airflow.xcom(dag_id, "e2e", "subtitles")
+    assert {path.name for path in (tmp_path / task_id).iterdir()} == {
+        f"00-translation-zh-en.{format_}" for format_ in ("srt", "vtt")
+    }
+    assert "Welcome to today's programme." in airflow.xcom(dag_id, "e2e", "first_cue")
 
 
 def test_fan_out(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
