@@ -119,9 +119,7 @@ def test_each_fact_can_fail(fact: str, value: Any) -> None:
 
 def test_no_file_is_a_difference() -> None:
     """A kind that the task did not write fails, and the text names those that it did."""
-    with pytest.raises(
-        MpsQualityError, match=r"transcod: the number of files is 0, expected at least 1 .*input, tr"
-    ):
+    with pytest.raises(MpsQualityError, match=r"transcod: the number of files is 0, expected at least 1 .*input, tr"):
         check(_task(GOOD), {"transcod": {"width": 1280}})
 
 
