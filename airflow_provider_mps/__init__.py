@@ -38,6 +38,14 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {"integration-name": "Tencent Cloud MPS", "python-modules": ["airflow_provider_mps.operators.mps"]}
         ],
+        "asset-uris": [
+            {
+                "schemes": ["cos"],
+                "handler": "airflow_provider_mps.assets.cos.sanitize_uri",
+                "factory": "airflow_provider_mps.assets.cos.create_asset",
+                "to_openlineage_converter": "airflow_provider_mps.assets.cos.convert_asset_to_openlineage",
+            }
+        ],
         "extra-links": ["airflow_provider_mps.links.mps.MpsTaskLink"],
         "connection-types": [
             {

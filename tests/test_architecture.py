@@ -19,7 +19,7 @@ LAYERS = [
     {"errors"},
     {"results"},
     {"client"},
-    {"hooks", "inputs", "links", "rendering", "storage", "task_state", "user_action"},
+    {"hooks", "inputs", "links", "assets", "lineage", "rendering", "storage", "task_state", "user_action"},
     {"triggers"},
     {"cancelling", "exports", "waiting"},
     {"outcome"},
@@ -39,7 +39,7 @@ CLIENT = [
     {"submission"},
 ]
 RESULTS = [
-    {"redaction", "model"},
+    {"addresses", "redaction", "model"},
     {"media", "segments", "verdict"},
     {"cues", "outputs"},
     {"files", "subtitles"},

@@ -42,6 +42,8 @@ def test_every_name_in_the_info_exists() -> None:
         hook = import_string(connection["hook-class-name"])
         assert hook.conn_type == connection["connection-type"]
         assert hook.hook_name == connection["hook-name"]
+    for uris in INFO["asset-uris"]:
+        assert all(callable(import_string(uris[role])) for role in set(uris) - {"schemes"})
     for name in INFO["extra-links"]:
         assert import_string(name)().name
     for kind in ("hooks", "triggers", "sensors", "operators"):

@@ -12,6 +12,7 @@ from airflow.sdk import BaseOperator
 from airflow_provider_mps.links.mps import MpsTaskLink
 
 if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
     from airflow_provider_mps.exports import Exports
@@ -117,6 +118,8 @@ class MpsTaskResultOperator(BaseOperator):
         self.save_result = save_result
         self.max_xcom_bytes = max_xcom_bytes
         self.settle_grace = settle_grace
+        self._seen: TaskDetail | None = None
+        self._written: list[str] = []
 
     @cached_property
     def hook(self) -> MpsHook:
@@ -128,12 +131,14 @@ class MpsTaskResultOperator(BaseOperator):
         from airflow_provider_mps.results.result import MpsTaskResult
 
         exports = self._exports()
-        detail = self._detail(context)
+        detail = self._seen = self._detail(context)
         detail.raise_for_failure(self.mps_task_id, allow_partial=self.allow_partial)
         result = exports.write_subtitles(MpsTaskResult.of(detail, self.mps_task_id))
         value = exports.fit(result, self.max_xcom_bytes)
         if value["left_out"]:
             self.log.warning("Too large for XCom: %s left out; all is in %s", value["left_out"], value["full_result"])
+        written = [uri for subtitle in result.subtitles for uri in subtitle.exports.values()]
+        self._written = [uri for uri in dict.fromkeys([*written, value["full_result"]]) if uri]
         for key in ("metadata", "subtitles", "outputs"):
             context["ti"].xcom_push(key=key, value=value[key])
         self.log.info(
@@ -148,6 +153,12 @@ class MpsTaskResultOperator(BaseOperator):
             result.request_id,
         )
         return value
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:  # noqa: ARG002 - OpenLineage
+        """The files that the job has read, and the files written here."""
+        from airflow_provider_mps.lineage import lineage_of_exports
+
+        return lineage_of_exports(self._seen, self._written)
 
     def _exports(self) -> Exports:
         """Everything that can be checked before MPS is asked."""

@@ -142,7 +142,7 @@ class MpsSubmitOperator(JobOutcome, BaseOperator):
         if not self.wait_for_completion:
             return mps_task_id
         wait, deadline = self._new_wait(mps_task_id), job.sent_at + self.timeout
-        return self._end_or_defer(wait, deadline) if self.deferrable else self._poll(wait, deadline)
+        return (self._end_or_defer if self.deferrable else self._poll)(context, wait, deadline)
 
     def _checked(self) -> SubmitAction:
         """Everything that can fail without sending anything."""
@@ -214,7 +214,7 @@ class MpsSubmitOperator(JobOutcome, BaseOperator):
 
         return TaskWait.of(self, mps_task_id)
 
-    def _poll(self, wait: TaskWait, deadline: float) -> str:
+    def _poll(self, context: Context, wait: TaskWait, deadline: float) -> str:
         while (ended := wait.look()) is None:
             if time.time() >= deadline:
                 self._give_up(wait)
@@ -223,11 +223,11 @@ class MpsSubmitOperator(JobOutcome, BaseOperator):
                 time.sleep(min(pause, _STEP))
             if self._killed:
                 raise AirflowException(f"Task {self.task_id} was killed while it waited for {wait.mps_task_id}.")
-        return self._conclude(wait, ended)
+        return self._conclude(context, wait, ended)
 
-    def _end_or_defer(self, wait: TaskWait, deadline: float) -> str:
+    def _end_or_defer(self, context: Context, wait: TaskWait, deadline: float) -> str:
         if (ended := wait.look()) is not None:
-            return self._conclude(wait, ended)
+            return self._conclude(context, wait, ended)
         if time.time() >= deadline:
             self._give_up(wait)
         self.defer(
@@ -254,7 +254,7 @@ class MpsSubmitOperator(JobOutcome, BaseOperator):
         wait = self._new_wait(mps_task_id)
         if deadline is None:
             deadline = time.time() + self.timeout
-        return self._end_or_defer(wait, wait.resume(event, patience, deadline))
+        return self._end_or_defer(context, wait, wait.resume(event, patience, deadline))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         # Both exceptions come without the arguments of the deferral: the id was pushed before it.
@@ -266,7 +266,7 @@ class MpsSubmitOperator(JobOutcome, BaseOperator):
             wait = self._new_wait(self._pushed_id(context))
             if (ended := wait.look()) is None:
                 raise  # the next try takes the job up again
-            return self._conclude(wait, ended)
+            return self._conclude(context, wait, ended)
 
     def _pushed_id(self, context: Context) -> str:
         from airflow_provider_mps.client.actions import check_mps_task_id

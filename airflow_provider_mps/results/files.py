@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_provider_mps.results.media import MediaMetadata
 from airflow_provider_mps.results.model import ResultModel
 from airflow_provider_mps.results.outputs import OutputFile, Storage
-from airflow_provider_mps.results.redaction import mask_urls
+from airflow_provider_mps.results.redaction import mask_address
 
 # Type -> the object that tells the place, and its keys for bucket, region and path.
 _PLACES = {
@@ -31,6 +31,61 @@ class SourceFile(ResultModel):
     uri: str | None = None
     storage: Storage = Storage()
     metadata: MediaMetadata | None = None
+
+
+# An event is sent, and an asset stored, for each file: snapshots come by the hundred.
+MANY = 20
+
+
+class FileGroup(NamedTuple):
+    """
+    A file that a task wrote, or a folder with many of one kind, as snapshots are.
+
+    ``uri`` is None where MPS does not tell the bucket; ``address`` then still says what is known of the place.
+    ``number`` counts its files, ``seconds`` is the length of them all; ``facts`` are those of :func:`facts_of`, of a
+    folder none.
+    """
+
+    address: str
+    uri: str | None
+    kind: str
+    number: int
+    facts: dict[str, Any]
+    seconds: float
+
+
+def written_files(
+    outputs: Sequence[OutputFile], metadata: Sequence[MediaMetadata], *, most: int = MANY
+) -> list[FileGroup]:
+    """
+    What a task wrote, in the order of its answer.
+
+    :param most: more files of one kind in one folder than this are one entry.
+    """
+    folders: dict[tuple[str, str], list[OutputFile]] = {}
+    for output in outputs:
+        if address := output.uri or output.path or output.file_id:
+            folders.setdefault((output.kind, _folder(address)), []).append(output)
+    return [
+        group
+        for (kind, folder), files in folders.items()
+        for group in ([_group(folder, kind, files)] if len(files) > most else [_file(file, metadata) for file in files])
+    ]
+
+
+def _folder(address: str) -> str:
+    return address.rpartition("/")[0] + "/"
+
+
+def _group(folder: str, kind: str, files: Sequence[OutputFile]) -> FileGroup:
+    seconds = sum(file.duration or 0 for file in files)
+    return FileGroup(folder, folder if files[0].uri else None, kind, len(files), {}, seconds)
+
+
+def _file(file: OutputFile, metadata: Sequence[MediaMetadata]) -> FileGroup:
+    facts = facts_of(media_of(file, metadata))
+    address = file.uri or file.path or file.file_id or ""
+    return FileGroup(address, file.uri, file.kind, 1, facts, facts.get("duration") or 0)
 
 
 def media_of(output: OutputFile, metadata: Sequence[MediaMetadata]) -> OutputFile | MediaMetadata:
@@ -83,4 +138,4 @@ def _source(node: Mapping[str, Any]) -> SourceFile | None:
     if not isinstance(place, Mapping) or not isinstance(place.get(path), str) or not place[path]:
         return None
     storage = Storage.read({"type": kind, "bucket": place.get(bucket), "region": place.get(region)})
-    return SourceFile(path=mask_urls(place[path]), uri=storage.uri(place[path]), storage=storage)
+    return SourceFile(path=mask_address(place[path]), uri=storage.uri(place[path]), storage=storage)

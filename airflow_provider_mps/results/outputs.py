@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import quote
 
 from pydantic import Field
 
+from airflow_provider_mps.results.addresses import object_uri
 from airflow_provider_mps.results.media import AudioStreams, VideoStreams
 from airflow_provider_mps.results.model import Number, ResultModel
 from airflow_provider_mps.results.redaction import ECHOES, mask_address, mask_urls
@@ -103,8 +103,7 @@ class Storage(ResultModel):
         scheme = {"COS": "cos", "AWS-S3": "s3", "VOD": "vod"}.get(self.type)
         if not (scheme and self.bucket):
             return None
-        key = mask_address(path).lstrip("/")
-        return f"{scheme}://{self.bucket}/{quote(key, safe='/!$&()*+,;=:@~', errors='replace')}"
+        return object_uri(scheme, self.bucket, mask_address(path))
 
 
 class OutputFile(ResultModel):

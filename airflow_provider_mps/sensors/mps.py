@@ -98,7 +98,7 @@ class MpsTaskSensor(JobOutcome, BaseSensorOperator):
             action = self._checked_action()
             MpsTaskLink.persist(context, self.hook, action=action, mps_task_id=self.mps_task_id)
             if self.deferrable:
-                return self._end_or_defer(self._new_wait(), time.time() + self.timeout)
+                return self._end_or_defer(context, self._new_wait(), time.time() + self.timeout)
             try:
                 result: str = super().execute(context)
             except AirflowSensorTimeout:
@@ -117,7 +117,7 @@ class MpsTaskSensor(JobOutcome, BaseSensorOperator):
             ended = wait.look()
         if ended is None:
             return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=self._conclude(wait, ended))
+        return PokeReturnValue(is_done=True, xcom_value=self._conclude(context, wait, ended))
 
     def _can_leave(self, context: Context, wait: TaskWait) -> bool:
         """
@@ -144,10 +144,10 @@ class MpsTaskSensor(JobOutcome, BaseSensorOperator):
 
     # Deferrable: the trigger says when to look.
 
-    def _end_or_defer(self, wait: TaskWait, deadline: float) -> str:
+    def _end_or_defer(self, context: Context, wait: TaskWait, deadline: float) -> str:
         try:
             if (ended := wait.look()) is not None:
-                return self._conclude(wait, ended)
+                return self._conclude(context, wait, ended)
         except Exception:  # silent_fail asks for just that, as Airflow's own loop does it
             if not self.silent_fail:
                 raise
@@ -164,7 +164,7 @@ class MpsTaskSensor(JobOutcome, BaseSensorOperator):
 
     def execute_complete(
         self,
-        context: Context,  # noqa: ARG002 - Airflow passes it
+        context: Context,
         event: dict[str, Any] | None = None,
         deadline: float | None = None,
         patience: dict[str, Any] | None = None,
@@ -173,7 +173,7 @@ class MpsTaskSensor(JobOutcome, BaseSensorOperator):
         wait = self._new_wait()
         if deadline is None:
             deadline = time.time() + self.timeout
-        return self._end_or_defer(wait, wait.resume(event, patience, deadline))
+        return self._end_or_defer(context, wait, wait.resume(event, patience, deadline))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         # BaseSensorOperator would skip on every AirflowException under soft_fail, and on none of ours.

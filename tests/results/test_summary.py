@@ -43,6 +43,11 @@ def test_a_failed_task_tells_what_it_still_wrote() -> None:
     assert others == ["  out  cos://out-1250000000/a.mp4  transcode  60 s", "  media: 60 s out"]
 
 
+def test_names_are_readable() -> None:
+    """The log shows a name as it is in the bucket, not as a URI encodes it."""
+    assert _summary(answer(_wrote("/视频 1.mp4")))[1] == "  out  cos://out-1250000000/视频 1.mp4  transcode"
+
+
 def test_many_files_of_a_kind_are_one_line() -> None:
     """A hundred snapshots are counted, the video beside them is listed."""
     shots = {"ImagePathSet": [f"/shots/{n}.jpg" for n in range(100)], "OutputStorage": _STORAGE}
