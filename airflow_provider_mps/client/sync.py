@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import http.client
+import io
 import logging
+import socket
 import time
 from dataclasses import replace
 from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import requests
 import tenacity
+import urllib3.connection
 import urllib3.exceptions
+from requests.adapters import HTTPAdapter
 
 from airflow_provider_mps.client.actions import Action
 from airflow_provider_mps.client.config import ClientConfig
@@ -21,6 +26,9 @@ from airflow_provider_mps.client.pacing import pace_of
 from airflow_provider_mps.client.retry import DEFAULT_ATTEMPTS, DEFAULT_THROTTLE_PATIENCE, clock_correction, policy
 from airflow_provider_mps.client.wire import MAX_RESPONSE_BYTES, Request, Response, decode, encode, no_answer
 from airflow_provider_mps.errors import MpsApiError, MpsCredentialsError, MpsError, MpsTransportError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 log = logging.getLogger(__name__)
 ResultT = TypeVar("ResultT")
@@ -116,7 +124,6 @@ class MpsClient:
     def _send(self, action: str, request: Request) -> Response:
         if self._session is None:
             self._session = _new_session(self.config)
-        deadline = time.monotonic() + self.config.timeout
         try:
             with self._session.post(
                 request.url,
@@ -127,7 +134,7 @@ class MpsClient:
                 stream=True,
             ) as answer:
                 headers = {name.lower(): value for name, value in answer.headers.items()}
-                return Response(answer.status_code, headers, _read(answer, deadline))
+                return Response(answer.status_code, headers, _read(answer))
         except (requests.RequestException, urllib3.exceptions.HTTPError, TimeoutError) as error:
             raise _transport_error(action, error) from None
 
@@ -200,8 +207,73 @@ class _KeyNetwork:
         return answer.text
 
 
+class _UntilDeadline(io.RawIOBase):
+    """The bytes of a socket until a deadline: the timeout of the socket itself begins anew with every byte."""
+
+    def __init__(self, raw: io.RawIOBase, connection: socket.socket, seconds: float) -> None:
+        self._raw = raw
+        self._connection = connection
+        self._deadline = time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int | None:
+        if (left := self._deadline - time.monotonic()) <= 0:
+            raise TimeoutError("the answer came in too slowly")
+        self._connection.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _BoundedResponse(http.client.HTTPResponse):
+    """An answer whose headers and body arrive within one timeout, however slowly they trickle in."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        if (seconds := sock.gettimeout()) is not None:
+            self.fp = io.BufferedReader(_UntilDeadline(self.fp.detach(), sock, seconds))
+
+
+class _HttpConnection(urllib3.connection.HTTPConnection):
+    response_class = _BoundedResponse
+
+
+class _HttpsConnection(urllib3.connection.HTTPSConnection):
+    response_class = _BoundedResponse
+
+
+class _HttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
+
+
+class _Adapter(HTTPAdapter):
+    """Has requests use these connections, through a proxy too."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+_POOLS = {"http": _HttpPool, "https": _HttpsPool}
+
+
 def _new_session(config: ClientConfig) -> requests.Session:
     session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Adapter())
     # Otherwise a .netrc entry replaces our Authorization header; the proxy is resolved in one place for both clients.
     session.trust_env = False
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
@@ -211,16 +283,13 @@ def _new_session(config: ClientConfig) -> requests.Session:
     return session
 
 
-def _read(answer: requests.Response, deadline: float) -> bytes:
-    """Read piece by piece: the timeout of requests bounds each pause, not an answer that trickles in."""
+def _read(answer: requests.Response) -> bytes:
     pieces: list[bytes] = []
     size = 0
     while piece := answer.raw.read1(decode_content=True):
         size += len(piece)
         if size > MAX_RESPONSE_BYTES:
             raise requests.exceptions.ContentDecodingError("larger than MPS ever answers")
-        if time.monotonic() > deadline:
-            raise TimeoutError("the answer came in too slowly")
         pieces.append(piece)
     return b"".join(pieces)
 
