@@ -17,6 +17,7 @@
     ├── MpsSubmitUnknown        it is not known whether MPS runs the job; nothing was sent again
     ├── MpsSessionClash         a SessionId of the user's own belongs to another job
     ├── MpsQualityError         files are not what was expected
+    ├── MpsNotificationError    what came is no event notification of MPS, or not one that was asked for (a ValueError)
     └── MpsResultTooLarge       the parsed result does not fit where it was to be put
 
 None derives from ``AirflowException``: Airflow would then skip a sensor with ``soft_fail`` for a
@@ -351,3 +352,7 @@ class MpsQualityError(MpsError):
 
 class MpsResultTooLarge(MpsError):
     """A parsed result is larger than an XCom value may be, and no place was given for the rest."""
+
+
+class MpsNotificationError(MpsError, ValueError):
+    """What came is no event notification of MPS, or it is not signed with the key that was agreed on."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,10 +30,14 @@ __all__ = [
     "api_model",
     "credential",
     "examples",
+    "international_examples",
     "models",
     "profile",
     "sts_model",
 ]
+
+
+_SERVICE = "mps/v20190612"
 
 
 def profile(netloc: str, method: str = "POST") -> ClientProfile:
@@ -54,11 +60,32 @@ def sts_model() -> dict[str, Any]:
 @cache
 def examples() -> dict[str, list[Any]]:
     """The example answers of Tencent's documentation, by action: contents of ``Response``."""
-    actions = _shipped_with_tccli("examples.json")["actions"]
-    return {name: [json.loads(item["output"])["Response"] for item in items] for name, items in actions.items()}
+    return _answers(_shipped_with_tccli("examples.json"))
 
 
-def _shipped_with_tccli(name: str, service: str = "mps/v20190612") -> Any:
+@cache
+def international_examples() -> dict[str, list[Any]] | None:
+    """
+    The same for international accounts, as tccli-intl-en ships them; None where it is not installed.
+
+    Its package has the name of tccli's, so ``make`` puts it into a folder of its own beside the environment's.
+    """
+    file = Path(sys.prefix, "tccli-intl-en", "tccli", "services", _SERVICE, "examples.json")
+    return _answers(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else None
+
+
+def _answers(shipped: Any) -> dict[str, list[Any]]:
+    """Without the few that lost a comma or a bracket on their way into the documentation."""
+    answers: dict[str, list[Any]] = {}
+    for name, items in shipped["actions"].items():
+        answers[name] = []
+        for item in items:
+            with contextlib.suppress(json.JSONDecodeError):
+                answers[name].append(json.loads(item["output"])["Response"])
+    return answers
+
+
+def _shipped_with_tccli(name: str, service: str = _SERVICE) -> Any:
     spec = importlib.util.find_spec("tccli")
     assert spec is not None
     assert spec.submodule_search_locations is not None

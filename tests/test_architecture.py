@@ -44,7 +44,7 @@ RESULTS = [
     {"cues", "outputs"},
     {"files", "subtitles"},
     {"merging", "task"},
-    {"result", "summary"},
+    {"notification", "result", "summary"},
     {"bounds", "quality"},
 ]
 KNOWS_NO_AIRFLOW = {"errors", "results", "client", "emulator"}

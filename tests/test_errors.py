@@ -14,6 +14,7 @@ from airflow_provider_mps.errors import (
     MpsConfigError,
     MpsCredentialsError,
     MpsError,
+    MpsNotificationError,
     MpsQualityError,
     MpsResultTooLarge,
     MpsSessionClash,
@@ -56,6 +57,7 @@ ONE_OF_EACH: list[MpsError] = [
     MpsQualityError(mps_task_id="", violations=[Violation("MetaData", "width", "1280", 5)]),
     MpsSubmitUnknown(action="ProcessMedia", why="the answer was lost", sent_at=0, session_context="marker"),
     MpsSessionClash(session_id="mine", mps_task_id=TASK_ID),
+    MpsNotificationError("it is not signed"),
     MpsResultTooLarge("2 MB"),
 ]
 each_error = pytest.mark.parametrize("error", ONE_OF_EACH, ids=lambda error: type(error).__name__)

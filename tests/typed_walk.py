@@ -272,7 +272,7 @@ def _details(one: _Object, member: str, path: str) -> Details:
 
 
 def _place(path: str, storage: dict[str, Any]) -> tuple[str, str | None, str | None]:
-    if path.startswith("https://"):
+    if path.startswith(("http://", "https://")):
         return "URL", None, None
     _, key = _SCHEMES.get(storage.get("Type") or "", ("", ""))
     place = storage.get(key) or {}
@@ -281,7 +281,7 @@ def _place(path: str, storage: dict[str, Any]) -> tuple[str, str | None, str | N
 
 
 def _uri(path: str, storage: dict[str, Any]) -> str | None:
-    if path.startswith("https://"):
+    if path.startswith(("http://", "https://")):
         return path.partition("?")[0]
     scheme, key = _SCHEMES.get(storage.get("Type") or "", ("", ""))
     place = storage.get(key) or {}
