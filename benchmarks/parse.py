@@ -31,9 +31,9 @@ ROUNDS = 21
 SEGMENTS = 2_500
 
 
-def answer(*, words: bool) -> bytes:
+def answer(*, words: bool, segments: int = SEGMENTS) -> bytes:
     """What MPS would send for a finished batch with one input."""
-    backend = LocalMpsBackend({}, Settings(segment_count=SEGMENTS))
+    backend = LocalMpsBackend({}, Settings(segment_count=segments))
     request = {
         "InputInfo": [{"Type": "URL", "UrlInputInfo": {"Url": "https://media.invalid/talk.mp4"}}],
         "SmartSubtitlesTask": {
