@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any, Self
 
@@ -116,6 +117,11 @@ class TaskWait:
             patience=self.patience.as_dict(),
             cancel_on_kill=cancel_on_kill,
         )
+
+    def deadline_of(self, event: dict[str, Any] | None) -> float | None:
+        """The deadline that the trigger kept, where it did."""
+        deadline = event.get("deadline") if isinstance(event, dict) else None
+        return deadline if isinstance(deadline, float) and 0 < deadline < math.inf else None
 
     def resume(self, event: dict[str, Any] | None, patience: object, deadline: float) -> float:
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -50,6 +51,8 @@ class MpsTaskSensor(JobOutcome, BaseSensorOperator):
     :param not_found_grace: seconds from the start in which MPS may not know the task yet.
     :param settle_grace: seconds in which a task that says FINISH may still lack results.
     :param deferrable: wait in the triggerer, without holding a worker.
+    :param start_from_trigger: begin in the triggerer as well, so that a worker starts once, at the end, and not twice.
+        Needs Airflow 3.3 and ``deferrable``; not for mapped tasks, which Airflow cannot start so.
 
     :raises MpsTaskFailed: the task ended and a part of it failed; the error lists every failed part.
     :raises MpsTaskNotFound: MPS does not know the task (any more).
@@ -79,6 +82,7 @@ class MpsTaskSensor(JobOutcome, BaseSensorOperator):
         not_found_grace: float = 90.0,
         settle_grace: float = 120.0,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        start_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -92,9 +96,15 @@ class MpsTaskSensor(JobOutcome, BaseSensorOperator):
         self.settle_grace = settle_grace
         self.deferrable = deferrable
         self._wait: TaskWait | None = None
+        self.start_from_trigger = start_from_trigger
+        if start_from_trigger:
+            from airflow_provider_mps.sensors.starting import start_trigger_args
+
+            self.start_trigger_args = start_trigger_args(self)
 
     def execute(self, context: Context) -> str:
         with self._one_ending_for_all_modes():
+            self._refuse_mapping(context)
             action = self._checked_action()
             MpsTaskLink.persist(context, self.hook, action=action, mps_task_id=self.mps_task_id)
             if self.deferrable:
@@ -171,8 +181,9 @@ class MpsTaskSensor(JobOutcome, BaseSensorOperator):
     ) -> str:
         """Look once more, whatever the event says, and decide."""
         wait = self._new_wait()
-        if deadline is None:
-            deadline = time.time() + self.timeout
+        if deadline is None:  # the wait began in the triggerer, or a crash there took what was remembered here
+            deadline = wait.deadline_of(event) or time.time() + self.timeout
+            MpsTaskLink.persist(context, self.hook, action=self._checked_action(), mps_task_id=self.mps_task_id)
         return self._end_or_defer(context, wait, wait.resume(event, patience, deadline))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -197,9 +208,17 @@ class MpsTaskSensor(JobOutcome, BaseSensorOperator):
         from airflow_provider_mps.errors import MpsConfigError
 
         action = describe(self.mps_task_id, self.describe_action)
-        if not self.poke_interval > 0:
+        if not 0 < self.poke_interval < math.inf:
             raise MpsConfigError(f"poke_interval is {self.poke_interval!r}; it must be more than 0 seconds")
         return action.name
+
+    def _refuse_mapping(self, context: Context) -> None:
+        from airflow_provider_mps.errors import MpsConfigError
+
+        if self.start_from_trigger and context["ti"].map_index not in {None, -1}:
+            raise MpsConfigError(
+                "start_from_trigger=True does nothing for mapped tasks: Airflow starts each on a worker. Leave it out."
+            )
 
     def _new_wait(self) -> TaskWait:
         from airflow_provider_mps.waiting import TaskWait

@@ -9,6 +9,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk.exceptions import AirflowException
@@ -43,6 +44,8 @@ class MpsTaskTrigger(BaseTrigger):
     :param describe_action: the action to ask with; None lets the TaskId decide.
     :param poll_interval: seconds between looks, at most; a young task is looked at more often.
     :param deadline: Unix seconds at which to stop; None waits for ever.
+    :param timeout_margin: without a ``deadline``, stop so many seconds before the timeout that Airflow set for the
+        trigger: for a wait that begins in the triggerer, whose start nobody else knows.
     :param patience: what the wait puts up with, as :meth:`Patience.as_dict` gives it.
     :param cancel_on_kill: abort the MPS task, if it still waits, when a user ends the Airflow task.
     """
@@ -61,6 +64,7 @@ class MpsTaskTrigger(BaseTrigger):
         describe_action: str | None = None,
         poll_interval: float = 30.0,
         deadline: float | None = None,
+        timeout_margin: float | None = None,
         patience: dict[str, Any] | None = None,
         cancel_on_kill: bool = False,
     ) -> None:
@@ -71,6 +75,7 @@ class MpsTaskTrigger(BaseTrigger):
         self.describe_action = describe_action
         self.poll_interval = poll_interval
         self.deadline = deadline
+        self.timeout_margin = timeout_margin
         self.patience = patience
         self.cancel_on_kill = cancel_on_kill
         self._fired = False
@@ -85,6 +90,7 @@ class MpsTaskTrigger(BaseTrigger):
                 "describe_action": self.describe_action,
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
+                "timeout_margin": self.timeout_margin,
                 "patience": self.patience,
                 "cancel_on_kill": self.cancel_on_kill,
             },
@@ -96,6 +102,9 @@ class MpsTaskTrigger(BaseTrigger):
         clock = asyncio.get_running_loop().time
         started = clock()
         patience = self._resumed_patience()
+        timeout_after: datetime | None = getattr(self, "timeout_after", None)  # Airflow sets it in the triggerer
+        if self.deadline is None and self.timeout_margin is not None and timeout_after is not None:
+            self.deadline = timeout_after.timestamp() - self.timeout_margin
         try:
             status, message = await self._wait(patience)
             await asyncio.sleep(started + self.earliest_event - clock())
@@ -109,6 +118,7 @@ class MpsTaskTrigger(BaseTrigger):
             "status": status,
             "mps_task_id": self.mps_task_id,
             "message": message[:1000],
+            "deadline": self.deadline,
             "patience": patience.as_dict(),
         }
         yield TriggerEvent(payload)  # type: ignore[no-untyped-call]  # Airflow leaves it untyped

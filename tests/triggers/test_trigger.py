@@ -95,7 +95,7 @@ def test_one_small_event(
     """It sends one event and ends; the event is small plain JSON and no verdict."""
     event = first_event(_trigger(airflow_mps.backend.script(answers), **arguments))
     assert event["status"] == status
-    assert set(event) == {"status", "mps_task_id", "message", "patience"}
+    assert set(event) == {"status", "mps_task_id", "message", "deadline", "patience"}
     assert len(json.dumps(event)) < 4096
     assert airflow_mps.secret_key not in json.dumps(event)
 

@@ -1,0 +1,127 @@
+"""A sensor that begins in the triggerer: the same wait, a worker only at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowSensorTimeout
+from airflow.triggers.base import BaseTrigger
+
+from airflow_provider_mps.emulator.server import LocalMps
+from airflow_provider_mps.errors import MpsConfigError, MpsTaskFailed
+from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
+from airflow_provider_mps.sensors.mps import MpsTaskSensor
+from airflow_provider_mps.triggers.mps import MpsTaskTrigger
+from tests.harness import DONE, FAILED, RUNNING, as_json, new_context
+
+needs_33 = pytest.mark.skipif(
+    not hasattr(BaseTrigger, "render_template_fields"), reason="Airflow before 3.3 cannot render in the triggerer"
+)
+
+
+def _sensor(task_id: str, **arguments: Any) -> MpsTaskSensor:
+    arguments = {"poke_interval": 0.02, "timeout": 20, **arguments}
+    return MpsTaskSensor(task_id="wait", mps_task_id=task_id, deferrable=True, start_from_trigger=True, **arguments)
+
+
+def _run(sensor: MpsTaskSensor, timeout_after: datetime | None = None) -> dict[str, Any]:
+    """What the scheduler and the triggerer do with it: the event of its trigger."""
+    args = sensor.start_trigger_args
+    assert args is not None
+    assert args.trigger_cls.rpartition(".")[2] == "MpsTaskTrigger"
+    assert args.timeout is not None
+    trigger = MpsTaskTrigger(**as_json(args.trigger_kwargs))
+    trigger.timeout_after = timeout_after or datetime.now(UTC) + args.timeout  # type: ignore[attr-defined]
+
+    async def first() -> Any:
+        return [event.payload async for event in trigger.run()]
+
+    [event] = asyncio.run(asyncio.wait_for(first(), 30))
+    return as_json(event)  # type: ignore[no-any-return]
+
+
+@needs_33
+def test_it_ends_as_any_other(airflow_mps: LocalMps) -> None:
+    """The worker that starts at the end returns the TaskId, or raises what the sensor raises in every other mode."""
+    task_id = airflow_mps.backend.script([RUNNING, DONE])
+    event = _run(_sensor(task_id))
+    assert _sensor(task_id).resume_execution("execute_complete", {"event": event}, new_context()) == task_id
+    task_id = airflow_mps.backend.script([RUNNING, FAILED])
+    event = _run(_sensor(task_id))
+    with pytest.raises(MpsTaskFailed):
+        _sensor(task_id).resume_execution("execute_complete", {"event": event}, new_context())
+
+
+@needs_33
+def test_the_deadline_is_that_of_the_start(airflow_mps: LocalMps) -> None:
+    """A restart of the triggerer does not move it, and the worker takes it from the event."""
+    task_id = airflow_mps.backend.script([RUNNING])
+    sensor = _sensor(task_id)
+    # Airflow's own timeout for the trigger, which it keeps over restarts, is 60 seconds after ours.
+    event = _run(sensor, datetime.now(UTC) + timedelta(seconds=60.5))
+    assert event["status"] == "timeout"
+    assert abs(event["deadline"] - time.time()) < 2
+    with pytest.raises(AirflowSensorTimeout, match=task_id):
+        sensor.resume_execution("execute_complete", {"event": event}, new_context())
+
+
+@needs_33
+@pytest.mark.parametrize("arguments", [{"mps_task_id": "None"}, {"mps_conn_id": "empty_key"}], ids=["id", "connection"])
+def test_a_mistake_is_said_by_the_worker(airflow_mps: LocalMps, arguments: dict[str, Any]) -> None:
+    """What the triggerer cannot even ask comes back as an error of the task, with its reason."""
+    sensor = _sensor(arguments.pop("mps_task_id", airflow_mps.backend.script([RUNNING])), **arguments)
+    event = _run(sensor)
+    assert event["status"] == "error"
+    with pytest.raises(MpsConfigError):
+        sensor.resume_execution("execute_complete", {"event": event}, new_context())
+
+
+@needs_33
+def test_an_xcom_reads_as_a_template() -> None:
+    """The id of a submit operator is rendered in the triggerer; the dependency between the two stays."""
+    with DAG("a_dag", start_date=datetime(2026, 1, 1, tzinfo=UTC)):
+        submit = MpsProcessMediaOperator(task_id="submit", request={})
+        sensor = _sensor(submit.output)  # type: ignore[arg-type]
+    assert sensor.start_trigger_args is not None
+    kwargs = sensor.start_trigger_args.trigger_kwargs or {}
+    assert "xcom_pull(task_ids='submit'" in kwargs["mps_task_id"]
+    assert json.loads(json.dumps(kwargs)) == kwargs
+    assert sensor.upstream_task_ids == {"submit"}
+
+
+@needs_33
+def test_a_mapped_sensor_is_told(airflow_mps: LocalMps) -> None:
+    """Airflow starts mapped tasks on a worker whatever is asked; the task says so instead of doing something else."""
+    sensor = _sensor(airflow_mps.backend.script([DONE]))
+    with pytest.raises(MpsConfigError, match="mapped"):
+        sensor.execute(new_context(map_index=3))
+    assert sensor.execute(new_context()) == sensor.mps_task_id  # dag.test() starts every task like this
+
+
+def test_it_is_refused_where_it_cannot_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An Airflow before 3.3 and a sensor that is not deferrable say so when the DAG is read."""
+    with pytest.raises(MpsConfigError, match="deferrable=True"):
+        MpsTaskSensor(task_id="wait", mps_task_id="1-WorkflowTask-2", deferrable=False, start_from_trigger=True)
+    monkeypatch.delattr(BaseTrigger, "render_template_fields", raising=False)
+    with pytest.raises(MpsConfigError, match=r"Airflow 3\.3"):
+        _sensor("1-WorkflowTask-2")
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), None, "5"])
+def test_f54_an_interval_that_is_none(airflow_mps: LocalMps, seconds: Any) -> None:
+    """Refused before anything is sent, when the DAG is read or when the task starts."""
+    task_id = airflow_mps.backend.script([DONE])
+    with pytest.raises((ValueError, TypeError, OverflowError)):
+        MpsTaskSensor(task_id="wait", mps_task_id=task_id, poke_interval=seconds).execute(new_context())
+    assert not airflow_mps.backend.calls
+
+
+def test_f54_nothing_is_asked_in_a_rush() -> None:
+    """Whatever interval is asked for, one task is not looked at more than once a second."""
+    assert MpsTaskTrigger.shortest_interval >= 1
