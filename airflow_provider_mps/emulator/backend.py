@@ -90,6 +90,20 @@ class LocalMpsBackend:
         self.tasks[task_id] = Task(task_id, describe, self.now(), answers=answers)
         return task_id
 
+    def run_for(self, seconds: float, *, batch: bool = False) -> str:
+        """Start a job that ends well after so many seconds, whoever looks."""
+        infos = [{"Type": "URL", "UrlInputInfo": {"Url": "https://media.invalid/talk.mp4"}}]
+        answer = (
+            self._process_batch({"InputInfo": infos, "SmartSubtitlesTask": {"RawParameter": {}}})
+            if batch
+            else self._process(
+                {"InputInfo": infos[0], "MediaProcessTask": {"TranscodeTaskSet": [{"Definition": 100010}]}}
+            )
+        )
+        task_id = str(answer["TaskId"])
+        self.tasks[task_id].state_seconds = seconds / 2
+        return task_id
+
     def service_of(self, action: str) -> tuple[str, str]:
         """Which service answers an action, and in which version of its API."""
         model = self._handlers[action][0] if action in self._handlers else api.DescribeTaskDetail
@@ -123,11 +137,11 @@ class LocalMpsBackend:
             return str(task.answers[max(index, 0)].get("Status", ""))
         if task.aborted:
             return "FINISH"  # an assumption: no status for aborted tasks is documented
-        settings = self.settings
+        seconds = self._state_seconds(task)
         stage = (
-            (task.looks - 1) // settings.state_looks
-            if settings.state_seconds is None
-            else int((self.now() - task.created) / settings.state_seconds)
+            (task.looks - 1) // self.settings.state_looks
+            if seconds is None
+            else int((self.now() - task.created) / seconds)
         )
         last = {Outcome.QUEUED: 0, Outcome.STUCK: 1}.get(task.outcome, 2)
         return ("WAITING", "PROCESSING", "FINISH")[max(0, min(stage, last))]
@@ -177,8 +191,8 @@ class LocalMpsBackend:
         writer = ResultWriter(self._visible_request(task, status), self.settings.segment_count)
         request = task.request
         begun = status != "WAITING"
-        if status == "FINISH" and task.finished is None:
-            task.finished = self.now()
+        if status == "FINISH":
+            self._end_of(task)
         body: dict[str, Any] = {"TaskType": task.kind, "Status": status, "CreateTime": _time(task.created)}
         if task.describe == "DescribeImageTaskDetail":
             finished = {"FinishTime": _time(task.finished)} if task.finished else {}
@@ -264,15 +278,15 @@ class LocalMpsBackend:
         return {}
 
     def _list(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        # Assumptions: batch and image jobs are not listed, oldest first, and the window filters the time of creation.
+        # Assumptions: batch and image jobs are not listed, the oldest come first, and what the window filters.
         limit = int(parameters.get("Limit") or 10)
-        start, end = parameters.get("StartTime") or "", parameters.get("EndTime") or "9"
+        start, end = _seconds(parameters.get("StartTime"), 0.0), _seconds(parameters.get("EndTime"), float("inf"))
         listed = [
             task
             for task in sorted(self.tasks.values(), key=lambda task: task.created)
             if task.describe == "DescribeTaskDetail"
             and self.status(task) == parameters["Status"]
-            and start <= _time(task.created) <= end
+            and start <= int(self._filtered_time(task, parameters["Status"])) <= end
         ]
         token = str(parameters.get("ScrollToken") or "0")
         first = int(token) if token.isdecimal() else 0
@@ -284,13 +298,33 @@ class LocalMpsBackend:
                 "TaskType": "LiveProcessTask" if task.is_live else task.kind,  # a name of its own, as documented
                 "CreateTime": _time(task.created),
                 "BeginProcessTime": _NOT_YET if self.status(task) == "WAITING" else _time(task.created + 1),
-                "FinishTime": _time(task.finished or self.now()) if self.status(task) == "FINISH" else _NOT_YET,
+                "FinishTime": _time(self._end_of(task)) if self.status(task) == "FINISH" else _NOT_YET,
                 "SubTaskTypes": [],
             }
             for task in page
         ]
         return {"TaskSet": items, "ScrollToken": str(first + limit) if more else "", "TotalCount": len(listed)}
 
+    def _filtered_time(self, task: Task, status: str) -> float:
+        return self._end_of(task) if self.settings.list_window == "end" and status == "FINISH" else task.created
+
+    def _state_seconds(self, task: Task) -> float | None:
+        return self.settings.state_seconds if task.state_seconds is None else task.state_seconds
+
+    def _end_of(self, task: Task) -> float:
+        """When a job that has ended did so: by the clock, or with the look that saw it first."""
+        if task.finished is None:
+            seconds = self._state_seconds(task)
+            task.finished = self.now() if seconds is None else min(task.created + 2 * seconds, self.now())
+        return task.finished
+
 
 def _time(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _seconds(time: str | None, default: float) -> float:
+    try:
+        return datetime.fromisoformat(time).timestamp() if time else default
+    except ValueError:
+        raise Refusal("InvalidParameterValue", "A time is written as 2026-01-31T12:00:00Z.") from None

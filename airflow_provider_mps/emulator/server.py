@@ -181,6 +181,9 @@ class _Control:
 
     async def add_task(self, request: web.Request) -> web.Response:
         data = await request.json()
+        if "seconds" in data:
+            batch = bool(data.get("batch"))
+            return web.json_response({"TaskIds": [self.backend.run_for(each, batch=batch) for each in data["seconds"]]})
         return web.json_response({"TaskId": self.backend.script(data["answers"], data.get("TaskId"))})
 
     async def shift_clock(self, request: web.Request) -> web.Response:

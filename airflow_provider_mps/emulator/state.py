@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from airflow_provider_mps.emulator.outcomes import Outcome, inputs_of, location, outcome_of
 
@@ -49,6 +49,7 @@ class Settings:
 
     :param state_looks: a job leaves WAITING and PROCESSING after this many looks each.
     :param state_seconds: if set, after this many seconds each instead.
+    :param list_window: what StartTime and EndTime of DescribeTasks filter; MPS does not document it.
     :param segment_count: sentences in a subtitle.
     :param rates: requests per second and action; without an entry the documented rate holds, 0 switches it off.
     :param window_seconds: how long after its creation a job can be asked for.
@@ -60,6 +61,7 @@ class Settings:
 
     state_looks: int = 1
     state_seconds: float | None = None
+    list_window: Literal["creation", "end"] = "creation"
     segment_count: int = 120
     rates: dict[str, float] = field(default_factory=dict)
     window_seconds: float = 7 * _DAY
@@ -76,6 +78,7 @@ class Task:
 
     :param describe: the action that tells its state.
     :param kind: its ``TaskType`` in answers; that of an image task is WorkflowTask.
+    :param state_seconds: overrides that of the settings.
     """
 
     task_id: str
@@ -84,6 +87,7 @@ class Task:
     kind: str = "WorkflowTask"
     request: Mapping[str, Any] = field(default_factory=dict)
     answers: list[dict[str, Any]] = field(default_factory=list)
+    state_seconds: float | None = None
     looks: int = 0
     late_looks: int = 0
     aborted: bool = False

@@ -85,7 +85,7 @@ def test_a_mistake_is_said_by_the_worker(airflow_mps: LocalMps, arguments: dict[
 @needs_33
 def test_an_xcom_reads_as_a_template() -> None:
     """The id of a submit operator is rendered in the triggerer; the dependency between the two stays."""
-    with DAG("a_dag", start_date=datetime(2026, 1, 1, tzinfo=UTC)):
+    with DAG("a_dag", schedule=None):
         submit = MpsProcessMediaOperator(task_id="submit", request={})
         sensor = _sensor(submit.output)  # type: ignore[arg-type]
     assert sensor.start_trigger_args is not None
