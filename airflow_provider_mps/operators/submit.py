@@ -138,7 +138,8 @@ class MpsSubmitOperator(JobOutcome, BaseOperator):
         for key, value in (("mps_task_id", mps_task_id), ("request_id", job.request_id), ("region", region)):
             context["ti"].xcom_push(key=key, value=value)
         MpsTaskLink.persist(context, self.hook, action=self.action_name, mps_task_id=mps_task_id)
-        self.log.info("MPS task %s: %s (generation %d)", mps_task_id, job.how, job.generation)
+        failed = f", after {job.generation} that failed" if job.generation else ""
+        self.log.info("MPS task %s: %s%s", mps_task_id, job.how, failed)
         if not self.wait_for_completion:
             return mps_task_id
         wait, deadline = self._new_wait(mps_task_id), job.sent_at + self.timeout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +36,12 @@ def airflow(
 ) -> Iterator[LocalAirflow]:
     """Four processes, the example DAGs, and connections in the database."""
     home = tmp_path_factory.mktemp("airflow")
-    config = {"AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG", "AIRFLOW__TRIGGERER__DEFAULT_CAPACITY": "1000"}
+    lineage = {"type": "file", "log_file_path": str(home / "lineage.jsonl"), "append": True}
+    config = {
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
+        "AIRFLOW__TRIGGERER__DEFAULT_CAPACITY": "1000",
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(lineage),
+    }
     dags = tmp_path_factory.mktemp("dags")
     for path in [*(ROOT / "example_dags").glob("*.py"), *(ROOT / "tests/e2e/dags").glob("*.py")]:
         shutil.copy(path, dags)

@@ -59,8 +59,11 @@ def test_the_page_is_right_for_account_and_kind(endpoint: str, action: str, mps_
     assert console_url(endpoint, action=action, mps_task_id=mps_task_id) == url
 
 
-# Reading metadata starts no job, so there is no page to link.
-@pytest.mark.parametrize("name", sorted({*operators.__all__, "MpsTaskSensor"} - {"MpsMediaMetadataOperator"}))
+# They start no job and ask for none, so there is no page to link.
+_WITHOUT_A_TASK = {"MpsMediaCheckOperator", "MpsMediaMetadataOperator"}
+
+
+@pytest.mark.parametrize("name", sorted({*operators.__all__, "MpsTaskSensor"} - _WITHOUT_A_TASK))
 def test_every_operator_has_the_link(name: str) -> None:
     """On the class, not on the instance: mapped tasks know nothing else."""
     cls = MpsTaskSensor if name == "MpsTaskSensor" else getattr(operators, name)
