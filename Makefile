@@ -10,7 +10,7 @@ SEED   ?= 1
 SEEDS  ?= 20
 TASKS  ?= 25
 
-.PHONY: demo test campaign airflow lint check clean
+.PHONY: demo docs test campaign airflow lint check clean
 
 demo: $(VENV)/ready
 	$(RUN) -m dev.demo
@@ -23,6 +23,9 @@ campaign: $(VENV)/ready
 
 airflow: $(VENV)/ready
 	$(RUN) -m dev.playground $(ARGS)
+
+docs: $(VENV)/ready
+	$(RUN) -m dev.docs
 
 lint: $(VENV)/ready
 	$(RUN) -m ruff check .

@@ -15,6 +15,9 @@ _SECRET_KEYS = frozenset(
         "S3SecretKey",
         "SecretId",
         "SecretKey",
+        "Sign",
+        "SimpleAesDrm",
+        "StreamKey",
         "TmpSecretId",
         "TmpSecretKey",
         "Token",
@@ -34,7 +37,7 @@ _QUERY = re.compile(
 _USER = re.compile(rf"(?P<scheme>{_SCHEME})(?P<user>[^\s/?#\"'<>]+)@", re.IGNORECASE)
 # Without a scheme "?" is a letter like others, unless what follows says that it signs or opens something.
 _SIGNED = re.compile(
-    r"\?(?P<query>(?=\S*?[\w.-]*(?:sign|token|secret|credential|passw|auth|key|q-ak)[\w.-]*=)"
+    r"\?(?P<query>(?=\S*(?:sign|token|secret|credential|passw|auth|key|q-ak)[\w.-]*=)"
     rf"(?:[^\s\"'<>]|[\"'](?!{_AFTER_QUOTE}))*)",
     re.IGNORECASE,
 )
@@ -62,9 +65,7 @@ def secrets_in(value: Any) -> Iterator[str]:
     """What a log or a page must mask when it shows the rest of a JSON value: keys, tokens, query strings, passwords."""
     if isinstance(value, Mapping):
         for key, item in value.items():
-            if key in _SECRET_KEYS and isinstance(item, str) and item:
-                yield item
-            yield from secrets_in(item)
+            yield from _texts(item) if key in _SECRET_KEYS else secrets_in(item)
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from secrets_in(item)
@@ -81,6 +82,14 @@ def masked(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [masked(item) for item in value]
     return mask_urls(value) if isinstance(value, str) else value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str) and value:
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
 
 
 def without_secrets(value: Any) -> Any:

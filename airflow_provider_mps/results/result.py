@@ -8,13 +8,25 @@ from typing import Any
 from pydantic import Field
 
 from airflow_provider_mps.results.media import MediaMetadata
-from airflow_provider_mps.results.model import ResultModel, Time
+from airflow_provider_mps.results.model import Number, ResultModel, Time
 from airflow_provider_mps.results.outputs import OutputFile
 from airflow_provider_mps.results.subtitles import Subtitle
 from airflow_provider_mps.results.task import TaskDetail
-from airflow_provider_mps.results.verdict import Finding
+from airflow_provider_mps.results.verdict import Finding, Verdict
 
 SCHEMA_VERSION = 1
+
+
+class TaskProgress(ResultModel):
+    """How far a task came: ``parts`` seen, of which ``succeeded``; ``percent`` is their mean, None where not told."""
+
+    parts: int = 0
+    succeeded: int = 0
+    percent: Number | None = None
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> TaskProgress:
+        return cls(parts=verdict.parts, succeeded=verdict.succeeded, percent=verdict.percent)
 
 
 class MpsTaskResult(ResultModel):
@@ -23,7 +35,10 @@ class MpsTaskResult(ResultModel):
 
     It holds no echo of the request, no key, and no query string of an address.
 
-    :param schema_version: grows when a field is removed or changes its meaning; new fields do not change it.
+    :param schema_version: 1 as long as fields are only added, so that a value that an earlier release wrote is still
+        read, and a later release's by this one. It grows when a field goes or changes its meaning; then the reader of
+        the new release still takes the old values.
+    :param progress: of the parts that MPS lists.
     :param metadata: of the input files, in the order of a batch's inputs where MPS tells it.
     :param failures: parts that failed; empty unless partial results were asked for.
     :param full_result: the file that holds all of this as JSON, None where none was written.
@@ -39,6 +54,7 @@ class MpsTaskResult(ResultModel):
     create_time: Time = None
     begin_process_time: Time = None
     finish_time: Time = None
+    progress: TaskProgress = TaskProgress()
     metadata: tuple[MediaMetadata, ...] = ()
     subtitles: tuple[Subtitle, ...] = ()
     outputs: tuple[OutputFile, ...] = ()
@@ -57,6 +73,7 @@ class MpsTaskResult(ResultModel):
             create_time=detail.create_time,
             begin_process_time=detail.begin_process_time,
             finish_time=detail.finish_time,
+            progress=TaskProgress.of(detail.verdict),
             metadata=detail.metadata,
             subtitles=detail.subtitles,
             outputs=detail.outputs,

@@ -8,6 +8,7 @@ SmartSubtitleTaskBatchOutput)
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TextIO
 
@@ -18,10 +19,11 @@ from airflow_provider_mps.errors import MpsResultTooLarge
 from airflow_provider_mps.results.cues import CUE_FORMATS, CueFormat, CueStyle, write_cues
 from airflow_provider_mps.results.model import ResultModel, as_items, finite
 from airflow_provider_mps.results.outputs import Storage
-from airflow_provider_mps.results.redaction import mask_urls
+from airflow_provider_mps.results.redaction import mask_address
 from airflow_provider_mps.results.segments import Segments, TextChoice, as_plain, read_segments
 
 _PIECE = 500
+_LANGUAGE = re.compile(r"[A-Za-z]{2,12}([-_][A-Za-z0-9]{1,12}){0,3}")
 SubtitleFormat = CueFormat | Literal["json"]
 SUBTITLE_FORMATS: tuple[str, ...] = (*CUE_FORMATS, "json")
 SubtitleKind = Literal["asr", "translation", "ocr", "pure_translation", "erase", "dubbing", "description"]
@@ -170,15 +172,14 @@ def _subtitle(key: str, output: Mapping[str, Any], source: str, request: Mapping
     results = [item for item in as_items(output.get("SubtitleResults")) if isinstance(item, Mapping)]
     info = _mapping(output.get("SubtitleInfo"))
     sources, targets = _texts(results, "TransSrc"), _texts(results, "TransDst")
+    target = _only(targets) or (None if targets else _language(asked.get("TranslateDstLanguage")))
     translated = kind in {"translation", "pure_translation"} or any(item.get("Trans") for item in data)
     yield Subtitle.read(
         {
             "source": source,
             "kind": kind,
-            "language": info.get("Language") or _only(sources) or asked.get("VideoSrcLanguage") or None,
-            "translation_language": (_only(targets) or (None if targets else asked.get("TranslateDstLanguage")) or None)
-            if translated
-            else None,
+            "language": info.get("Language") or _only(sources) or _language(asked.get("VideoSrcLanguage")),
+            "translation_language": target if translated else None,
             "input_index": _batch_index(source),
             "segment_count": len(data),
             "segments": read_segments(data),
@@ -207,9 +208,9 @@ def _files(output: Mapping[str, Any], storage: Storage) -> Iterator[SubtitleFile
         return SubtitleFile.read(
             {
                 "language": node.get("Language") or node.get("TransDst") or None,
-                "path": mask_urls(path) if located else None,
+                "path": mask_address(path) if located else None,
                 "uri": storage.uri(path) if located else None,
-                "embedded_path": mask_urls(embedded) if isinstance(embedded, str) and embedded else None,
+                "embedded_path": mask_address(embedded) if isinstance(embedded, str) and embedded else None,
                 "file_id": node.get(file_id) or None,
                 "status": node.get("Status") or None,
             }
@@ -233,6 +234,11 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def _texts(items: list[Mapping[str, Any]], key: str) -> set[str]:
     return {value for item in items if isinstance(value := item.get(key), str) and value}
+
+
+def _language(value: Any) -> str | None:
+    """A language as it was asked for: all that is ever taken from an echo, so nothing but a short word passes."""
+    return value if isinstance(value, str) and _LANGUAGE.fullmatch(value) else None
 
 
 def _only(values: set[str]) -> str | None:
