@@ -166,6 +166,10 @@ def _tail() -> str:
 {uris}
 | a bare address | the address, without its query: {Storage.of(None).uri("https://media.invalid/talk.mp4?sign=x")} |
 
+{_NOT_HERE}"""
+
+
+_NOT_HERE = """\
 A file in VOD that is known by its FileId alone has `path` "" and `uri` null; `file_id` names it.
 
 ## What is not in a result
