@@ -56,23 +56,57 @@ def get_provider_info() -> dict[str, Any]:
                     "hidden-fields": ["schema", "port"],
                     "relabeling": {"login": "SecretId", "password": "SecretKey", "host": "API endpoint"},
                     "placeholders": {
-                        "login": "AKID...",
+                        "login": "AKID... (empty: see Credential source)",
                         "host": "mps.tencentcloudapi.com (international: mps.intl.tencentcloudapi.com)",
                     },
                 },
                 "conn-fields": {
-                    "region": field("Region", "For example ap-guangzhou. MPS itself does not require one."),
-                    "token": field(
-                        "Session token", "Only with temporary credentials of Tencent Cloud STS.", format="password"
+                    "credential_source": field(
+                        "Credential source",
+                        "Where the keys come from. Empty: the two above; without them environment variables, a "
+                        "credentials file, the TKE pod, the CVM instance, in this order.",
+                        enum=["static", "environment", "profile", "tke_oidc", "cvm_role"],
                     ),
+                    "token": field(
+                        "Session token", "Only with temporary SecretId and SecretKey above.", format="password"
+                    ),
+                    "role_arn": field(
+                        "Role to assume",
+                        "With the keys from above or from the source: qcs::cam::uin/100000000001:roleName/media",
+                    ),
+                    "role_session_name": field(
+                        "Role session name", "What CAM's audit shows. Default airflow-provider-mps.", maxLength=128
+                    ),
+                    "role_duration": field(
+                        "Role duration (seconds)",
+                        "How long keys of a role hold; they are renewed in time. Default 7200.",
+                        type_="integer",
+                        minimum=1,
+                        maximum=43_200,
+                    ),
+                    "external_id": field(
+                        "External ID", "If the owner of the role demands one.", minLength=2, maxLength=128
+                    ),
+                    "profile": field(
+                        "Profile", "Section of ~/.tencentcloud/credentials, or profile of tccli. Default: default."
+                    ),
+                    "sts_endpoint": field(
+                        "STS endpoint", "Empty: sts.tencentcloudapi.com, or sts.intl.tencentcloudapi.com."
+                    ),
+                    "region": field("Region", "For example ap-guangzhou. MPS itself does not require one."),
                     "language": field(
                         "Language of messages", "Of the texts that MPS answers with.", enum=["en-US", "zh-CN"]
                     ),
                     "timeout": field(
-                        "Timeout (seconds)", "For one request, its answer included. Default 30.", type_="number"
+                        "Timeout (seconds)",
+                        "For one request, its answer included. Default 30.",
+                        type_="number",
+                        minimum=0.1,
+                        maximum=3600,
                     ),
                     "proxy": field(
-                        "Proxy", "Address of an HTTP proxy. Empty: HTTPS_PROXY and NO_PROXY of the environment."
+                        "Proxy",
+                        "http://user:password@proxy:3128. Empty: HTTPS_PROXY and NO_PROXY of the environment.",
                     ),
                     "verify": field(
                         "CA file", "Certificates to trust: a file on workers and triggerers. Empty: the usual ones."

@@ -102,6 +102,12 @@ _NEXT_STEP = {
 }
 
 
+def clock_in_words(skew: float) -> str:
+    """How far this machine's clock is off; ``skew`` seconds are how far it is ahead of Tencent Cloud's."""
+    direction = "ahead of" if skew > 0 else "behind"
+    return f"the clock of this machine is {abs(skew) / 60:.1f} minutes {direction} Tencent Cloud's"
+
+
 def _rebuild(cls: type[MpsError], args: tuple[Any, ...], state: dict[str, Any]) -> MpsError:
     error = cls.__new__(cls, *args)
     error.args = args
@@ -222,8 +228,7 @@ class MpsApiError(MpsError):
     @property
     def next_step(self) -> str | None:
         if self.code == "AuthFailure.SignatureExpire" and self.clock_skew is not None:
-            direction = "ahead of" if self.clock_skew > 0 else "behind"
-            return f"the clock of this machine is {abs(self.clock_skew) / 60:.1f} minutes {direction} Tencent Cloud's"
+            return clock_in_words(self.clock_skew)
         code = self.code
         while code:
             if code in _NEXT_STEP:

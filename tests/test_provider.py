@@ -15,7 +15,8 @@ import pytest
 from airflow.sdk.module_loading import import_string
 
 import airflow_provider_mps
-from airflow_provider_mps.client.config import ClientConfig
+from airflow_provider_mps.client.config import EXTRAS, ClientConfig
+from airflow_provider_mps.errors import MpsConfigError
 
 ROOT = Path(__file__).resolve().parent.parent
 INFO = airflow_provider_mps.get_provider_info()
@@ -52,23 +53,32 @@ def test_every_name_in_the_info_exists() -> None:
                 importlib.import_module(module)
 
 
-def test_every_form_field_does_something() -> None:
-    """A field of the form changes the client; a field that does nothing would be a lie."""
+def test_the_form_has_every_setting_that_is_read() -> None:
+    """And no other; what each does on its way to MPS is shown in tests/hooks/test_settings.py."""
     fields = INFO["connection-types"][0]["conn-fields"]
-    given: dict[str, Any] = {
-        "region": "ap-nanjing",
-        "token": "a-token",
-        "language": "zh-CN",
-        "timeout": 7,
-        "proxy": "http://proxy.invalid:3128",
-        "verify": __file__,
-        "quota_share": 0.1,
-    }
-    assert set(given) == set(fields)
-    plain = ClientConfig.from_connection(login="a", password="b", host=None, port=None, extra={})
-    for name, value in given.items():
-        changed = ClientConfig.from_connection(login="a", password="b", host=None, port=None, extra={name: value})
-        assert changed != plain, name
+    assert set(fields) == set(EXTRAS)
+    for name, form_field in fields.items():
+        assert form_field["label"], name
+        assert form_field["description"], name
+
+
+def test_what_the_form_refuses_is_refused_by_the_client_too() -> None:
+    """A connection may be written by other hands than the form's: its bounds are those of the client."""
+    for name, form_field in INFO["connection-types"][0]["conn-fields"].items():
+        schema = form_field["schema"]
+        fields: dict[str, Any] = {"login": "a", "password": "b", "host": None, "port": None}
+        with_role = {"role_arn": "qcs::cam::uin/100000000001:roleName/media"}
+        for bad in (
+            *([schema["minimum"] - 1] if "minimum" in schema else []),
+            *([schema["maximum"] + 1] if "maximum" in schema else []),
+            *(["x" * (schema["maxLength"] + 1)] if "maxLength" in schema else []),
+            *(["something else"] if "enum" in schema else []),
+        ):
+            with pytest.raises(MpsConfigError):
+                ClientConfig.from_connection(**fields, extra=with_role | {name: bad})
+        for good in schema.get("enum", ()):
+            keys = {"login": None, "password": None} if name == "credential_source" and good != "static" else {}
+            ClientConfig.from_connection(**fields | keys, extra={name: good})
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

@@ -114,10 +114,10 @@ class AsyncMpsClient:
         credentials: Credentials | None,
         skew: float,
     ) -> ResultT:
-        sent, timestamp = time.monotonic(), int(time.time() - skew)
-        response = await self._send(action.name, encode(action, self.config, timestamp, credentials))
+        sent, now = time.monotonic(), int(time.time())
+        response = await self._send(action.name, encode(action, self.config, int(now - skew), credentials))
         try:
-            return read(action, response, timestamp)
+            return read(action, response, now)
         except MpsApiError as error:
             if error.throttled:
                 pace_of(action, self.config).refused(sent)
@@ -143,7 +143,7 @@ class AsyncMpsClient:
 
     def _clock_corrected(self, error: MpsError, skew: float) -> bool:
         """Whether this machine's clock was the reason; from here on requests are signed by the server's."""
-        correction = clock_correction(error)
+        correction = clock_correction(error, skew)
         if correction and self.clock_skew == skew:  # else a request that was on its way as well has seen to it
             self.clock_skew += correction
             log.warning("%s. Signing with the server's time from here on.", error.next_step)

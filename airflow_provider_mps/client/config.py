@@ -41,6 +41,7 @@ EXTRAS = (
     "timeout",
     "proxy",
     "verify",
+    "quota_share",
 )
 
 

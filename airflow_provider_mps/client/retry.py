@@ -40,10 +40,15 @@ def should_retry(action: Action[Any], error: BaseException) -> bool:
     return isinstance(error, MpsError) and error.retryable and (action.idempotent or not error.may_have_run)
 
 
-def clock_correction(error: MpsError) -> float:
-    """Seconds to take off this machine's clock before signing again; 0 when the clock is not the reason."""
+def clock_correction(error: MpsError, applied: float = 0.0) -> float:
+    """
+    Seconds to take off this machine's clock before signing again; 0 when the clock is not the reason.
+
+    :param applied: how much was taken off for the request that was refused.
+    """
     if isinstance(error, MpsApiError) and error.clock_is_off and error.clock_skew is not None:
-        return error.clock_skew if abs(error.clock_skew) >= _SKEW_WORTH_CORRECTING else 0
+        correction = error.clock_skew - applied
+        return correction if abs(correction) >= _SKEW_WORTH_CORRECTING else 0
     return 0
 
 

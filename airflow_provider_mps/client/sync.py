@@ -89,10 +89,10 @@ class MpsClient:
     def _exchange(self, action: Action[ResultT], credentials: Credentials | None, skew: float) -> ResultT:
         pace = pace_of(action, self.config)
         time.sleep(pace.take())
-        sent, timestamp = time.monotonic(), int(time.time() - skew)
-        response = self._send(action.name, encode(action, self.config, timestamp, credentials))
+        sent, now = time.monotonic(), int(time.time())
+        response = self._send(action.name, encode(action, self.config, int(now - skew), credentials))
         try:
-            return decode(action, response, timestamp)
+            return decode(action, response, now)
         except MpsApiError as error:
             if error.throttled:
                 pace.refused(sent)
@@ -105,6 +105,12 @@ class MpsClient:
             self._keyring = keyring_of(self.config.credentials, self.config, fetch_keys)
         return self._keyring.get(self.config.timeout, refused)
 
+    @property
+    def key_origin(self) -> str:
+        """Where the keys come from, in words: as told by the source once it has given some."""
+        source = self.config.credentials
+        return self._keyring.origin if self._keyring else source.title if source else "nowhere"
+
     def _keys_replaced(self, refused: Credentials | None) -> bool:
         """Whether there are other keys than these by now, in the connection or from its source."""
         read = _read_again(self.config)
@@ -115,7 +121,7 @@ class MpsClient:
 
     def _clock_corrected(self, error: MpsError, skew: float) -> bool:
         """Whether this machine's clock was the reason; from here on requests are signed by the server's."""
-        correction = clock_correction(error)
+        correction = clock_correction(error, skew)
         if correction and self.clock_skew == skew:  # else a request that was on its way as well has seen to it
             self.clock_skew += correction
             log.warning("%s. Signing with the server's time from here on.", error.next_step)

@@ -89,11 +89,11 @@ def encode(action: Action[Any], config: ClientConfig, timestamp: int, credential
     return Request(f"{config.endpoint}/", headers, body)
 
 
-def decode(action: Action[ResultT], response: Response, timestamp: int) -> ResultT:
+def decode(action: Action[ResultT], response: Response, now: int) -> ResultT:
     """
     Read an answer.
 
-    :param timestamp: what the request was signed with.
+    :param now: Unix seconds of this machine's clock when the request was signed, whatever it was signed with.
     :raises MpsApiError: MPS answered with an error.
     :raises MpsTransportError: the answer is not one of MPS.
     """
@@ -116,7 +116,7 @@ def decode(action: Action[ResultT], response: Response, timestamp: int) -> Resul
             message=mask_urls(str(error.get("Message") or "")),
             request_id=str(body.get("RequestId") or "unknown"),
             mps_task_id=action.parameters.get("TaskId"),
-            clock_skew=_clock_skew(response.headers, timestamp),
+            clock_skew=_clock_skew(response.headers, now),
             service=action.service.upper(),
         )
     try:
@@ -144,7 +144,7 @@ class _Envelope(msgspec.Struct):
 _head_decoder = msgspec.json.Decoder(_Envelope)
 
 
-def decode_look(action: Action[TaskDetail], response: Response, timestamp: int) -> TaskState:
+def decode_look(action: Action[TaskDetail], response: Response, now: int) -> TaskState:
     """
     Read an answer as :func:`decode` does, but of a large one the head only: nothing else is built in memory.
 
@@ -155,10 +155,10 @@ def decode_look(action: Action[TaskDetail], response: Response, timestamp: int) 
         try:
             head = _head_decoder.decode(response.body).Response
         except (ValueError, RecursionError):
-            return decode(action, response, timestamp)  # it knows what to say
+            return decode(action, response, now)  # it knows what to say
         if head.Error is None:
             return TaskState.read(msgspec.structs.asdict(head))
-    return decode(action, response, timestamp)
+    return decode(action, response, now)
 
 
 def _parse(action: Action[Any], response: Response) -> Mapping[str, Any]:
@@ -216,8 +216,8 @@ def no_answer(
     return MpsTransportError(f"no answer: {text or type(reason).__name__}", action=action, may_have_run=not never_sent)
 
 
-def _clock_skew(headers: Mapping[str, str], timestamp: int) -> float | None:
+def _clock_skew(headers: Mapping[str, str], now: int) -> float | None:
     try:
-        return timestamp - parsedate_to_datetime(headers["date"]).timestamp()
+        return now - parsedate_to_datetime(headers["date"]).timestamp()
     except (KeyError, ValueError, TypeError):
         return None

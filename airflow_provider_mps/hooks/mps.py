@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from airflow_provider_mps.client.aio import AsyncMpsClient
     from airflow_provider_mps.client.config import ClientConfig
     from airflow_provider_mps.client.sync import MpsClient
+    from airflow_provider_mps.errors import MpsError
 
 ResultT = TypeVar("ResultT")
+_TEST_TIMEOUT = 10.0  # seconds
+_OTHER_MACHINES = " Workers and triggerers need the same source: this was asked by the API server."
 
 
 class MpsHook(BaseHook):
@@ -79,28 +82,31 @@ class MpsHook(BaseHook):
         return self.get_conn().call(action)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask for one line of the task list: signed, read-only, free of charge."""
+        """
+        Ask for one line of the task list: signed, read-only, free of charge.
+
+        It runs where the button runs, in the API server: keys that a machine holds are those of that machine.
+        """
         from airflow_provider_mps.client.actions import DescribeTasks
-        from airflow_provider_mps.errors import MpsApiError, MpsError, MpsTransportError
+        from airflow_provider_mps.client.sync import MpsClient
+        from airflow_provider_mps.errors import MpsError, clock_in_words
 
         try:
-            client = self.get_conn()
-            client.attempts = 2  # a person waits; the second one is for a clock that can be corrected
-            client.throttle_patience = 0
-            page = client.call(DescribeTasks(status="FINISH", limit=1))
-        except MpsApiError as error:
-            advice = f"{error.next_step[:1].upper()}{error.next_step[1:]}. " if error.next_step else ""
-            return False, f"{advice}MPS says {error.code}: {error.message} (RequestId {error.request_id})"
-        except MpsTransportError as error:
-            where = client.config.endpoint
-            return False, f"MPS cannot be reached at {where}: check the API endpoint, the proxy, the network. {error}"
+            config = self._read()
         except MpsError as error:
             return False, str(error)
-        if client.clock_skew:
-            direction = "ahead of" if client.clock_skew > 0 else "behind"
-            minutes = abs(client.clock_skew) / 60
-            return True, f"Signed in, but this machine's clock is {minutes:.1f} minutes {direction} Tencent Cloud's."
-        return True, f"Signed in; MPS answers at {client.config.host} (RequestId {page.request_id})."
+        config = replace(config, timeout=min(config.timeout, _TEST_TIMEOUT))
+        # A person waits: one request more at most.
+        with MpsClient(config, attempts=2, throttle_patience=0) as client:
+            try:
+                page = client.call(DescribeTasks(status="FINISH", limit=1))
+            except MpsError as error:
+                return False, _explained(error, client)
+            told = f"Signed in with keys from {client.key_origin}; MPS answers at {config.host}"
+            if client.clock_skew:
+                told += f", but {clock_in_words(client.clock_skew)}. Set it right: every process has to find out anew"
+            elsewhere = "" if client.key_origin == "the connection" else _OTHER_MACHINES
+            return True, f"{told} (RequestId {page.request_id}).{elsewhere}"
 
     def _read(self) -> ClientConfig:
         from airflow.sdk.log import mask_secret
@@ -127,3 +133,19 @@ class MpsHook(BaseHook):
         except MpsConfigError as error:
             raise MpsConfigError(f"Connection {self.mps_conn_id}: {error}") from None
         return replace(config, reread=reread)
+
+
+def _explained(error: MpsError, client: MpsClient) -> str:
+    """What the test button says: first what to do, where that is known."""
+    from airflow_provider_mps.errors import MpsApiError, MpsCredentialsError, MpsTransportError
+
+    if isinstance(error, MpsApiError):
+        advice = f"{error.next_step[:1].upper()}{error.next_step[1:]}. " if error.next_step else ""
+        keys = f" The keys are from {client.key_origin}." if error.keys_refused else ""
+        return f"{advice}MPS says {error.code}: {error.message} (RequestId {error.request_id}).{keys}"
+    if isinstance(error, MpsTransportError):
+        where = client.config.endpoint
+        return f"MPS cannot be reached at {where}: check the API endpoint, the proxy, the network. {error}"
+    if isinstance(error, MpsCredentialsError):
+        return f"{error}.{_OTHER_MACHINES}"
+    return str(error)

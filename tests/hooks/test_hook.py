@@ -73,7 +73,7 @@ def test_region_of_the_hook_wins(airflow_mps: LocalMps) -> None:
 @pytest.mark.parametrize(
     ("connection", "ok", "text"),
     [
-        ("mps_default", True, "Signed in; MPS answers at 127.0.0.1"),
+        ("mps_default", True, "Signed in with keys from the connection; MPS answers at 127.0.0.1"),
         ("wrong_key", False, "SecretKey (connection password) does not belong to the SecretId"),
         ("unknown_id", False, "SecretId (connection login) does not exist"),
         ("nobody_there", False, "MPS cannot be reached at http://127.0.0.1:1: check the API endpoint"),
