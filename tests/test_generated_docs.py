@@ -47,7 +47,7 @@ def test_a_result_is_what_its_schema_says(name: str) -> None:
         jsonschema.validate({**value, "outputs": "none"}, SCHEMA)
 
 
-@pytest.mark.parametrize("path", sorted(DATA.glob("result.v*.json")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((DATA / "results").glob("v*.json")), ids=lambda path: path.name)
 def test_a_value_of_an_earlier_release_is_still_read(path) -> None:  # type: ignore[no-untyped-def]  # pytest's parameter
     """A result in XCom outlives an upgrade: what it says is there, what it could not know has its default."""
     value = json.loads(path.read_text(encoding="utf-8"))

@@ -43,13 +43,11 @@ def test_the_mode_is_sent_only_where_asked_for(
     airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch, mode: Any
 ) -> None:
     """MPS knows one word for it; without it the parameter stays away."""
-    seen: list[dict[str, Any]] = []
+    seen: list[tuple[Any, ...]] = []
     answer = airflow_mps.backend.answer
-    monkeypatch.setattr(
-        airflow_mps.backend, "answer", lambda action, parameters: seen.append(parameters) or answer(action, parameters)
-    )
+    monkeypatch.setattr(airflow_mps.backend, "answer", lambda *call: seen.append(call) or answer(*call))
     _read(mode=mode)
-    assert seen == [{"InputInfo": COS} | ({"Mode": "slow"} if mode else {})]
+    assert [call[1] for call in seen] == [{"InputInfo": COS} | ({"Mode": "slow"} if mode else {})]
 
 
 def test_a_file_that_mps_cannot_read(airflow_mps: LocalMps) -> None:
@@ -79,7 +77,7 @@ def test_a_probe_without_metadata_is_no_success(airflow_mps: LocalMps, monkeypat
     from airflow_provider_mps.errors import MpsTransportError
 
     for answer in ({}, {"MetaData": None}, {"MetaData": {}}, {"MetaData": "x"}):
-        monkeypatch.setattr(airflow_mps.backend, "answer", lambda action, parameters, answer=answer: answer)
+        monkeypatch.setattr(airflow_mps.backend, "answer", lambda *_, answer=answer: answer)
         with pytest.raises(MpsTransportError, match="holds no MetaData"):
             _read()
     with pytest.raises(ValueError, match="holds no MetaData"):
