@@ -1,6 +1,7 @@
 # make demo    the main job end to end, in a real Airflow against the local MPS
 # make test    the whole test suite
 # make campaign SEED=1 SEEDS=20 TASKS=25   random schedules of faults; the promises are checked after every seed
+# make faults  run the tests of the fault catalogue and write docs/faults.md
 # make airflow a local Airflow with UI, example DAGs and local MPS, until Ctrl-C
 PYTHON ?= python3
 VENV   ?= .venv
@@ -10,7 +11,7 @@ SEED   ?= 1
 SEEDS  ?= 20
 TASKS  ?= 25
 
-.PHONY: demo docs test campaign airflow lint check clean
+.PHONY: demo docs test campaign faults airflow lint check clean
 
 demo: $(VENV)/ready
 	$(RUN) -m dev.demo
@@ -20,6 +21,10 @@ test: $(VENV)/ready
 
 campaign: $(VENV)/ready
 	$(RUN) -m tests.campaign --seed $(SEED) --seeds $(SEEDS) --tasks $(TASKS) $(ARGS)
+
+faults: $(VENV)/ready
+	$(RUN) -m pytest -m fault --junitxml=build/faults.xml $(ARGS)
+	$(RUN) -m dev.fault_table build/faults.xml
 
 airflow: $(VENV)/ready
 	$(RUN) -m dev.playground $(ARGS)

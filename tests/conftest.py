@@ -14,6 +14,7 @@ from airflow_provider_mps.client.credentials import Credentials
 from airflow_provider_mps.client.keyring import forget_all
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.emulator.state import Settings
+from tests.faults import CATALOGUE
 from tests.recorder import Recorder
 from tests.transports import Caller, OverAiohttp, OverRequests
 
@@ -22,6 +23,15 @@ settings.register_profile("mps", deadline=None)
 settings.load_profile("mps")
 
 Connect = Callable[..., Caller]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The rows of the fault catalogue that a test proves go into the JUnit file, for the table in the docs."""
+    for item in items:
+        rows = {row for mark in item.iter_markers("fault") for row in mark.args}
+        if unknown := rows - set(CATALOGUE):
+            raise pytest.UsageError(f"{item.nodeid}: {unknown} is not in the fault catalogue")
+        item.user_properties.extend(("fault", row) for row in sorted(rows))
 
 
 @pytest.fixture(autouse=True)

@@ -129,6 +129,7 @@ def test_airflow_is_known_at_the_top_only() -> None:
             assert "airflow" not in _foreign(tree), name
 
 
+@pytest.mark.fault("F02")
 def test_the_official_sdk_is_never_used() -> None:
     """It is a witness in tests: its retries send a job again after it was accepted."""
     for name, tree in MODULES.items():

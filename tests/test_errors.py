@@ -70,6 +70,7 @@ def test_the_list_has_every_error() -> None:
     assert set(re.findall(r"\bMps\w+", errors.__doc__ or "")) >= classes
 
 
+@pytest.mark.fault("F40")
 @each_error
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_an_error_survives_pickling(error: MpsError, protocol: int) -> None:
@@ -117,6 +118,7 @@ def test_a_task_error_names_its_task() -> None:
             assert str(error).startswith(f"MPS task {TASK_ID} ")
 
 
+@pytest.mark.fault("F40")
 def test_a_failed_task_lists_every_failed_part() -> None:
     """The text has each part with path, code and message, how many succeeded, and the RequestId for support."""
     error = MpsTaskFailed(mps_task_id=TASK_ID, failures=FINDINGS, succeeded=3, request_id="r-2")

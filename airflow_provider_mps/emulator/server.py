@@ -9,6 +9,7 @@ import re
 import threading
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from email.utils import formatdate
 from types import TracebackType
 from typing import Any, Self
@@ -50,6 +51,7 @@ def application(backend: LocalMpsBackend) -> web.Application:
             web.delete("/control/faults", control.clear_faults),
             web.post("/control/tasks", control.add_task),
             web.post("/control/clock", control.shift_clock),
+            web.post("/control/settings", control.change_settings),
             web.post("/control/reset", control.reset),
             web.get("/control/state", control.state),
         ]
@@ -190,6 +192,13 @@ class _Control:
         self.backend.clock_offset = float((await request.json())["seconds"])
         return web.json_response({})
 
+    async def change_settings(self, request: web.Request) -> web.Response:
+        try:
+            self.backend.settings = replace(self.backend.settings, **await request.json())
+        except TypeError as error:
+            raise web.HTTPBadRequest(text=f"{error}\n") from error
+        return web.json_response({})
+
     async def reset(self, _: web.Request) -> web.Response:
         self.backend.reset()
         return web.json_response({})
@@ -197,7 +206,13 @@ class _Control:
     async def state(self, _: web.Request) -> web.Response:
         backend = self.backend
         tasks = [
-            {"TaskId": task.task_id, "Status": backend.status(task), "looks": task.looks, "aborted": task.aborted}
+            {
+                "TaskId": task.task_id,
+                "Status": backend.status(task),
+                "looks": task.looks,
+                "aborted": task.aborted,
+                "title": task.title,
+            }
             for task in backend.tasks.values()
         ]
         return web.json_response(backend.counts() | {"tasks": tasks})

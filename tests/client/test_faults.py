@@ -97,6 +97,7 @@ def test_a_fault_gives_the_same_error_over_both_transports(
     assert _count(mps, "DescribeTasks") == 1
 
 
+@pytest.mark.fault("F46")
 @pytest.mark.parametrize("name", RETRYABLE)
 def test_a_question_is_asked_again(mps: LocalMps, connect: Connect, config: ClientConfig, name: str) -> None:
     """A read survives any single fault that may pass."""
@@ -106,6 +107,7 @@ def test_a_question_is_asked_again(mps: LocalMps, connect: Connect, config: Clie
     assert _count(mps, "DescribeTasks") == 2
 
 
+@pytest.mark.fault("F11")
 @pytest.mark.parametrize("submit", [SUBMIT, SUBMIT_BATCH], ids=lambda action: action.name)
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("name", AMBIGUOUS)
@@ -122,6 +124,7 @@ def test_a_job_is_never_sent_again_when_it_may_run(
     assert len(mps.backend.tasks) == (1 if when == "after" or name == "slow" else 0)
 
 
+@pytest.mark.fault("F02")
 @pytest.mark.parametrize("submit", [SUBMIT, SUBMIT_BATCH], ids=lambda action: action.name)
 def test_a_throttled_job_is_sent_again_and_runs_once(mps: LocalMps, client: Caller, submit: Any) -> None:
     """Throttling rejects a request before it runs: one more request, one job, its TaskId returned."""
@@ -131,6 +134,7 @@ def test_a_throttled_job_is_sent_again_and_runs_once(mps: LocalMps, client: Call
     assert _count(mps, submit.name) == 2
 
 
+@pytest.mark.fault("F48")
 def test_a_permanent_refusal_is_not_repeated(mps: LocalMps, client: Caller) -> None:
     """What MPS refuses for good is asked once."""
     with pytest.raises(MpsApiError, match=r"InvalidParameterValue\.TaskId"):
@@ -146,6 +150,7 @@ def test_attempts_are_bounded(mps: LocalMps, connect: Connect, config: ClientCon
     assert _count(mps, "DescribeTasks") == 3
 
 
+@pytest.mark.fault("F57")
 @pytest.mark.parametrize("seconds", [-600, 600])
 def test_a_clock_that_is_off_is_corrected_once(
     mps: LocalMps, client: Caller, caplog: pytest.LogCaptureFixture, seconds: int
@@ -163,6 +168,7 @@ def test_a_clock_that_is_off_is_corrected_once(
     assert f"10.0 minutes {'behind' if seconds > 0 else 'ahead of'} Tencent Cloud's" in warning
 
 
+@pytest.mark.fault("F57")
 def test_a_job_with_a_wrong_clock_runs_once(mps: LocalMps, client: Caller) -> None:
     """A signature that is refused was refused before the job: a submission may be signed and sent again."""
     mps.backend.clock_offset = 600

@@ -56,6 +56,7 @@ def _watch(looks: Looks, **graces: float) -> TaskDetail | None:
     return patience.judge(outcome, START + seconds)
 
 
+@pytest.mark.fault("F36", "F46", "F49")
 @pytest.mark.parametrize(
     "looks",
     [
@@ -96,6 +97,7 @@ def test_the_wait_goes_on(looks: Looks) -> None:
     assert _watch(looks) is None
 
 
+@pytest.mark.fault("F36", "F37", "F38")
 @pytest.mark.parametrize(
     ("looks", "expected"),
     [
@@ -129,6 +131,7 @@ def test_the_wait_ends_with_a_detail(looks: Looks, expected: TaskDetail) -> None
 PERMANENT = _refused("AuthFailure.SecretIdNotFound")
 
 
+@pytest.mark.fault("F38", "F47", "F49", "F50")
 @pytest.mark.parametrize(
     ("looks", "error", "text"),
     [
@@ -155,6 +158,7 @@ def test_the_wait_ends_with_an_error(looks: Looks, error: type[MpsError], text: 
     assert type(caught.value) is error
 
 
+@pytest.mark.fault("F48")
 def test_a_permanent_error_comes_out_as_it_is() -> None:
     """The one that the client raised, not a copy: its RequestId is what support asks for."""
     with pytest.raises(MpsApiError) as caught:

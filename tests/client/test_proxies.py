@@ -21,6 +21,7 @@ SUBMIT = ProcessMedia(input_info={"Type": "URL"})
 MAINLAND = "https://mps.tencentcloudapi.com"
 
 
+@pytest.mark.fault("F60")
 @pytest.mark.parametrize(
     ("environment", "endpoint", "expected"),
     [
@@ -54,6 +55,7 @@ def test_the_proxy_of_the_environment(
     assert ClientConfig(CREDENTIALS, endpoint=endpoint).resolve_proxy() == expected
 
 
+@pytest.mark.fault("F60")
 def test_the_connection_overrules_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy of the connection is used whatever NO_PROXY says; an empty one goes direct."""
     monkeypatch.setenv("HTTPS_PROXY", "http://environment:1")
@@ -62,6 +64,7 @@ def test_the_connection_overrules_the_environment(monkeypatch: pytest.MonkeyPatc
     assert ClientConfig(CREDENTIALS, proxy="http://own:1").resolve_proxy() == "http://own:1"
 
 
+@pytest.mark.fault("F59", "F60")
 def test_plain_http_goes_through_the_proxy_it_is_told_to(
     recorder: Recorder, refusing: str, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +110,7 @@ def tunnel() -> Iterator[TunnelProxy]:
         yield proxy
 
 
+@pytest.mark.fault("F56", "F59")
 def test_a_private_authority_is_trusted_when_it_is_named(
     https: Recorder, authority: Authority, connect: Connect
 ) -> None:
@@ -115,6 +119,7 @@ def test_a_private_authority_is_trusted_when_it_is_named(
     assert connect(config).call(LIST).request_id == "recorded"
 
 
+@pytest.mark.fault("F59")
 def test_an_unknown_authority_is_refused_for_good(https: Recorder, connect: Connect) -> None:
     """Keys are not shown to whoever answers; asking again cannot help, and the text says what does."""
     with pytest.raises(MpsTransportError, match=r"certificate is not trusted.*set verify") as caught:
@@ -133,6 +138,7 @@ def test_a_certificate_of_another_host_is_refused(tmp_path: Path, connect: Conne
     assert server.sent == []
 
 
+@pytest.mark.fault("F59", "F60")
 def test_https_is_tunnelled(https: Recorder, tunnel: TunnelProxy, authority: Authority, connect: Connect) -> None:
     """The proxy sees where, never what: keys and parameters stay inside the tunnel; its password goes to it alone."""
     proxy = tunnel.url.replace("//", "//user:secret@")
@@ -145,6 +151,7 @@ def test_https_is_tunnelled(https: Recorder, tunnel: TunnelProxy, authority: Aut
     assert not {"proxy-authorization", "via"} & set(https.sent[0].headers)
 
 
+@pytest.mark.fault("F11")
 def test_a_job_is_not_sent_again_when_a_tunnel_breaks(
     https: Recorder, tunnel: TunnelProxy, authority: Authority, connect: Connect
 ) -> None:
@@ -176,6 +183,7 @@ def test_a_tunnel_that_is_refused_never_ran(
     assert https.sent == []
 
 
+@pytest.mark.fault("F60")
 def test_a_proxy_that_is_away_never_ran_and_keeps_its_password(refusing: str, connect: Connect) -> None:
     """The text names what could not be reached, without the login."""
     config = ClientConfig(CREDENTIALS, endpoint=MAINLAND, proxy=f"http://user:CANARY@{refusing}")

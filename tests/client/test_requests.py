@@ -216,6 +216,7 @@ def test_a_netrc_entry_does_not_touch_the_signature(
     assert recorder.sent[0].headers["authorization"].startswith("TC3-HMAC-SHA256 Credential=AKIDexample/")
 
 
+@pytest.mark.fault("F55")
 def test_keys_travel_in_the_signature_only(recorder: Recorder, connect: Connect) -> None:
     """The SecretKey is in no byte of the request; the token only in its header."""
     connect(_config(recorder.netloc)).call(REQUESTS[4])

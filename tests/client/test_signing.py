@@ -254,6 +254,7 @@ def test_a_changed_byte_changes_the_signature() -> None:
     assert len({header.rpartition("=")[2] for header in headers}) == len(headers)
 
 
+@pytest.mark.fault("F57")
 def test_the_scope_is_the_utc_day_of_the_timestamp() -> None:
     """One second before midnight in UTC belongs to the day before, wherever the machine stands."""
     days = [

@@ -21,6 +21,7 @@ names = st.text(min_size=1, max_size=250)
 identities = st.builds(Identity, names, names, names, st.integers(-1, 10_000), st.integers(0, 100))
 
 
+@pytest.mark.fault("F06")
 @given(one=identities, other=identities, generations=st.tuples(st.integers(0, 50), st.integers(0, 50)))
 def test_each_intended_job_has_an_id_of_its_own(one: Identity, other: Identity, generations: tuple[int, int]) -> None:
     """MPS takes 50 characters; whatever the names are, two jobs share an id only when they are the same."""
@@ -33,6 +34,7 @@ def test_each_intended_job_has_an_id_of_its_own(one: Identity, other: Identity, 
     assert (one.marker == other.marker) == (one == other)
 
 
+@pytest.mark.fault("F06")
 @pytest.mark.parametrize(
     "other",
     [
@@ -53,6 +55,7 @@ def test_a_difference_anywhere_makes_another_job(other: Identity) -> None:
     assert one.session_id(0) != one.session_id(1)
 
 
+@pytest.mark.fault("F67")
 def test_an_id_stays_the_same_for_ever() -> None:
     """A retry after an upgrade must recognise the job of the release before: this value may not change."""
     assert Identity("dag", "run", "task", -1, 0).session_id(0) == "airflow-a11a3763969a0d983d325da3ee9439b5f2d24b3d"

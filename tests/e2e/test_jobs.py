@@ -53,6 +53,7 @@ def _clear(airflow: LocalAirflow, dag_id: str, run_id: str) -> None:
     airflow.api("POST", f"dags/{dag_id}/clearTaskInstances", json=body)
 
 
+@pytest.mark.fault("F15")
 @pytest.mark.parametrize("state", ["failed", "success"])
 def test_f15_marked_while_deferred(airflow: LocalAirflow, mps: LocalMpsProcess, state: str) -> None:
     """F15: mark failed or success while deferred: the waiting job is aborted, once."""
@@ -64,6 +65,7 @@ def test_f15_marked_while_deferred(airflow: LocalAirflow, mps: LocalMpsProcess, 
     assert (counted.jobs, counted.aborts) == (1, 1)
 
 
+@pytest.mark.fault("F07", "F15", "F28")
 def test_f15_cleared_while_deferred(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
     """F07, F15: Clear while deferred aborts the waiting job and submits a new one."""
     counted = Counted(mps)
@@ -78,6 +80,7 @@ def test_f15_cleared_while_deferred(airflow: LocalAirflow, mps: LocalMpsProcess)
     assert counted.jobs == 2
 
 
+@pytest.mark.fault("F14", "F73")
 def test_f14_a_deployment_loses_no_wait(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
     """F14, F73: the triggerer restarts under thirty mapped waits: thirty jobs, no abort, all succeed."""
     counted, dag_id, count = Counted(mps), "example_mps_fan_out", 30
@@ -96,6 +99,7 @@ def test_f14_a_deployment_loses_no_wait(airflow: LocalAirflow, mps: LocalMpsProc
     assert len(airflow.xcom(dag_id, "deploy", "collect")) == count
 
 
+@pytest.mark.fault("F15")
 def test_marked_failed_while_running(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
     """Mark failed on a running worker: on_kill asks Airflow, sees the user, and aborts the waiting job."""
     counted = Counted(mps)
@@ -106,6 +110,7 @@ def test_marked_failed_while_running(airflow: LocalAirflow, mps: LocalMpsProcess
     assert counted.jobs == 1
 
 
+@pytest.mark.fault("F03")
 def test_f03_killed_after_acceptance(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
     """F03: SIGKILL between acceptance and persistence: the retry finds the job; one job, success, no abort."""
     counted = Counted(mps)
@@ -125,6 +130,7 @@ def test_mapped_requests_with_secrets(airflow: LocalAirflow, mps: LocalMpsProces
     assert counted.jobs == 2
 
 
+@pytest.mark.fault("F21")
 def test_f21_deadline_while_deferred(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
     """F21: past its timeout a job that still waits is aborted, and the task fails with its TaskId and no retry."""
     counted = Counted(mps)
@@ -137,6 +143,7 @@ def test_f21_deadline_while_deferred(airflow: LocalAirflow, mps: LocalMpsProcess
     assert f"{task_id} has not ended within 12 seconds" in log
 
 
+@pytest.mark.fault("F13")
 def test_f13_failover_aborts_nothing(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
     """F13: a frozen triggerer loses its triggers to another one; thawed, it must not abort the healthy job."""
     counted = Counted(mps)

@@ -105,6 +105,7 @@ def test_documented_answers(airflow: LocalAirflow, mps: LocalMpsProcess) -> None
     assert "73YcsZyP" not in json.dumps(airflow.xcom(dag_id, "documented_batch", "result"))  # token of its NotifyUrl
 
 
+@pytest.mark.fault("F35")
 def test_a_failed_job_fails_the_wait(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
     """FINISH with a failed part fails the sensor after its deferral, and the log names the part."""
     task_id = mps.control("tasks", answers=[RUNNING, FAILED])["TaskId"]
@@ -116,6 +117,7 @@ def test_a_failed_job_fails_the_wait(airflow: LocalAirflow, mps: LocalMpsProcess
     assert task_id in log
 
 
+@pytest.mark.fault("F33")
 def test_what_has_ended_is_not_deferred(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
     """A task that ended before the wait began costs no deferral."""
     task_id = mps.control("tasks", answers=[DONE])["TaskId"]
@@ -124,6 +126,7 @@ def test_what_has_ended_is_not_deferred(airflow: LocalAirflow, mps: LocalMpsProc
     assert "deferred" not in seen
 
 
+@pytest.mark.fault("F71")
 def test_a_bad_id_fails_in_words(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
     """An id that is none fails at once and says so."""
     states, _ = _run(airflow, "example_mps_wait_for_task", "bad", {"mps_task_id": "None"})
@@ -131,6 +134,7 @@ def test_a_bad_id_fails_in_words(airflow: LocalAirflow, mps: LocalMpsProcess) ->
     assert "which is no MPS TaskId" in airflow.log("example_mps_wait_for_task", "bad", "wait")
 
 
+@pytest.mark.fault("F14")
 def test_a_triggerer_restart_changes_nothing(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
     """A deployment restarts the triggerer in the middle of a wait: the wait goes on, and nothing is aborted."""
     dag_id, run_id = "example_mps_wait_for_task", "restart"

@@ -11,6 +11,7 @@ from tests.e2e.conftest import CANARY
 pytestmark = pytest.mark.e2e
 
 
+@pytest.mark.fault("F55")
 @pytest.mark.parametrize("secret", [SECRET_KEY, CANARY], ids=["SecretKey", "NotifyKey and token of NotifyUrl"])
 def test_no_secret_is_left_anywhere(airflow: LocalAirflow, secret: str) -> None:
     """After all runs at DEBUG it is in no log, rendered field, XCom or trigger: in the database only encrypted."""

@@ -133,6 +133,7 @@ def test_errors_name_the_connection(airflow_mps: LocalMps) -> None:
         MpsHook("empty_key").get_conn()
 
 
+@pytest.mark.fault("F40")
 def test_errors_name_action_code_and_request(airflow_mps: LocalMps) -> None:
     """What MPS refuses carries all that its support asks for."""
     with pytest.raises(MpsApiError) as caught:

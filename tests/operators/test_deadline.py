@@ -21,6 +21,7 @@ from tests.harness import Crash, new_context, retry
 from tests.operators.submitting import STORES, WAYS, jobs, new_operator, submit
 
 
+@pytest.mark.fault("F21")
 @WAYS
 def test_f21_a_waiting_job_is_aborted_at_the_deadline(airflow_mps: LocalMps, deferrable: bool) -> None:
     """F21: at the deadline one last look, then Abort of what still waits, then failure that names the TaskId."""
@@ -33,6 +34,7 @@ def test_f21_a_waiting_job_is_aborted_at_the_deadline(airflow_mps: LocalMps, def
     assert "was aborted." in str(caught.value)
 
 
+@pytest.mark.fault("F16", "F21")
 @WAYS
 def test_f21_a_running_job_goes_on_after_the_deadline(airflow_mps: LocalMps, deferrable: bool) -> None:
     """F21: a job that runs already cannot be aborted, and the error says that it is billed."""
@@ -41,6 +43,7 @@ def test_f21_a_running_job_goes_on_after_the_deadline(airflow_mps: LocalMps, def
     assert airflow_mps.backend.aborts == []
 
 
+@pytest.mark.fault("F27")
 @WAYS
 def test_f27_success_at_the_deadline_wins(airflow_mps: LocalMps, deferrable: bool) -> None:
     """F27: a job that is done at the last look is a success, however late."""
@@ -50,6 +53,7 @@ def test_f27_success_at_the_deadline_wins(airflow_mps: LocalMps, deferrable: boo
     assert airflow_mps.backend.aborts == []
 
 
+@pytest.mark.fault("F21")
 def test_f21_the_framework_timeout_finds_the_job(airflow_mps: LocalMps) -> None:
     """F21: Airflow's own defer timeout drops the arguments of the deferral; the id comes from XCom."""
     context = new_context(store=True)
@@ -62,6 +66,7 @@ def test_f21_the_framework_timeout_finds_the_job(airflow_mps: LocalMps) -> None:
     assert airflow_mps.backend.aborts == [task_id]
 
 
+@pytest.mark.fault("F04")
 @pytest.mark.parametrize("done", [True, False], ids=["job ended", "job runs"])
 def test_f04_a_crashed_trigger_is_taken_up_by_the_retry(airflow_mps: LocalMps, done: bool) -> None:
     """F04: when the trigger crashes, a job that has ended is a success; else the next try takes it up: one job."""
@@ -78,6 +83,7 @@ def test_f04_a_crashed_trigger_is_taken_up_by_the_retry(airflow_mps: LocalMps, d
     assert [submit(MpsProcessMediaOperator, context=retry(context), deferrable=True)] == jobs(airflow_mps)
 
 
+@pytest.mark.fault("F22", "F24")
 @STORES
 @WAYS
 def test_f24_a_retry_does_not_restart_the_clock(airflow_mps: LocalMps, deferrable: bool, store: bool) -> None:
@@ -98,6 +104,7 @@ def test_f24_a_retry_does_not_restart_the_clock(airflow_mps: LocalMps, deferrabl
     assert time.monotonic() - started < 4
 
 
+@pytest.mark.fault("F25")
 def test_f25_one_default_for_all_modes() -> None:
     """F25: idle jobs may take three days, so three days is the default, in sync and deferrable mode alike."""
     for deferrable in (False, True):
@@ -107,6 +114,7 @@ def test_f25_one_default_for_all_modes() -> None:
     assert defaults["timeout"].default == 3 * 86_400
 
 
+@pytest.mark.fault("F26")
 @WAYS
 def test_f26_credentials_that_break_in_mid_wait(airflow_mps: LocalMps, deferrable: bool) -> None:
     """F26: a permanent error while waiting fails with the TaskId; the job is not touched, the retry takes it up."""
@@ -120,6 +128,7 @@ def test_f26_credentials_that_break_in_mid_wait(airflow_mps: LocalMps, deferrabl
     assert [submit(MpsProcessMediaOperator, context=retry(context), deferrable=deferrable)] == jobs(airflow_mps)
 
 
+@pytest.mark.fault("F47")
 @WAYS
 def test_f47_an_endless_outage_aborts_nothing(airflow_mps: LocalMps, deferrable: bool) -> None:
     """F47: when MPS stays silent the state is unknown, which is no reason to abort or to submit again."""
@@ -130,6 +139,7 @@ def test_f47_an_endless_outage_aborts_nothing(airflow_mps: LocalMps, deferrable:
     assert airflow_mps.backend.aborts == []
 
 
+@pytest.mark.fault("F28")
 @WAYS
 def test_f28_an_aborted_job_is_never_a_success(airflow_mps: LocalMps, deferrable: bool) -> None:
     """F28: a job that was aborted under the wait ends in an error that says so."""
@@ -150,6 +160,7 @@ def test_a_batch_job_is_aborted_like_any_other(airflow_mps: LocalMps) -> None:
     assert airflow_mps.backend.aborts == jobs(airflow_mps)
 
 
+@pytest.mark.fault("F23")
 @WAYS
 def test_f23_the_clock_starts_when_the_job_is_sent(airflow_mps: LocalMps, deferrable: bool) -> None:
     """F23: the deadline counts from the first sending, so a slow submission does not add to it, in either mode."""

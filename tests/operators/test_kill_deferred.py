@@ -32,6 +32,7 @@ def _deferred_trigger(mps: LocalMps, name: str = "talk.queued.mp4", **arguments:
     return trigger
 
 
+@pytest.mark.fault("F13", "F15")
 @pytest.mark.parametrize(
     ("state", "aborts"),
     [("failed", 1), ("success", 1), ("None", 1), ("scheduled", 1), ("deferred", 0), ("up_for_retry", 0)],
@@ -51,6 +52,7 @@ def test_f13_f15_the_trigger_asks_airflow_first(
     assert len(airflow_mps.backend.aborts) == aborts
 
 
+@pytest.mark.fault("F13", "F14")
 @pytest.mark.parametrize(
     "trouble",
     [{"error": RuntimeError("away")}, {"error": AirflowException("no")}, {"state": "failed", "seconds": 6}],
@@ -67,6 +69,7 @@ def test_f13_in_doubt_nothing_is_aborted(airflow_mps: LocalMps, airflow_says: Sa
     assert airflow_mps.backend.aborts == []
 
 
+@pytest.mark.fault("F13")
 def test_f13_a_cancelled_question_is_doubt(airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch) -> None:
     """F13: on a failover Airflow cancels the very question; that is no user either."""
 
@@ -79,6 +82,7 @@ def test_f13_a_cancelled_question_is_doubt(airflow_mps: LocalMps, monkeypatch: p
     assert airflow_mps.backend.aborts == []
 
 
+@pytest.mark.fault("F66")
 def test_f66_after_the_event_a_kill_does_nothing(airflow_mps: LocalMps, airflow_says: Says) -> None:
     """F66: Airflow cancels a trigger whose event it has taken as if a user had; nothing is aborted then."""
     airflow_says("running")
@@ -121,6 +125,7 @@ async def _cancelled(trigger: MpsTaskTrigger) -> None:
         await run
 
 
+@pytest.mark.fault("F15")
 @pytest.mark.parametrize(("state", "aborts"), [("failed", 1), ("deferred", 0)])
 def test_f15_before_airflow_33_a_cancelled_trigger_asks_itself(
     airflow_mps: LocalMps, airflow_says: Says, monkeypatch: pytest.MonkeyPatch, state: str, aborts: int
@@ -134,6 +139,7 @@ def test_f15_before_airflow_33_a_cancelled_trigger_asks_itself(
     assert len(airflow_mps.backend.aborts) == aborts
 
 
+@pytest.mark.fault("F18")
 def test_f18_a_slow_abort_does_not_hold_the_triggerer(airflow_mps: LocalMps, airflow_says: Says) -> None:
     """F18: an Abort that hangs ends after 10 seconds at most, and the loop goes on meanwhile."""
     airflow_says("failed")
@@ -160,6 +166,7 @@ def test_f18_a_slow_abort_does_not_hold_the_triggerer(airflow_mps: LocalMps, air
     assert beats > 10
 
 
+@pytest.mark.fault("F15")
 def test_f15_many_ended_at_once_are_all_aborted(airflow_mps: LocalMps, airflow_says: Says) -> None:
     """F15: MPS takes twenty Aborts a second: sixty deferred tasks that a user ends at once are still all aborted."""
     airflow_says("failed", seconds=0.03)

@@ -43,6 +43,7 @@ def _in_mid_wait(name: str, **arguments: Any) -> tuple[MpsSubmitOperator, thread
     return operator, thread, ended
 
 
+@pytest.mark.fault("F15", "F19")
 @pytest.mark.parametrize("state", ["failed", "success", "restarting", "skipped"])
 def test_a_user_who_ends_a_running_task_aborts_the_job(airflow_mps: LocalMps, airflow_says: Says, state: str) -> None:
     """Mark failed, mark success and Clear on a running task: one Abort, and the wait ends at once (F19)."""
@@ -56,6 +57,7 @@ def test_a_user_who_ends_a_running_task_aborts_the_job(airflow_mps: LocalMps, ai
     assert operator._mps_task_id in str(ended[0])
 
 
+@pytest.mark.fault("F20")
 @pytest.mark.parametrize(
     ("state", "error"),
     [("running", None), ("up_for_retry", None), (None, RuntimeError("no API server")), ("deferred", None)],
@@ -73,6 +75,7 @@ def test_f20_an_evicted_worker_aborts_nothing(
     assert airflow_mps.backend.aborts == []
 
 
+@pytest.mark.fault("F16")
 def test_f16_a_running_job_cannot_be_aborted(
     airflow_mps: LocalMps, airflow_says: Says, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -89,6 +92,7 @@ def test_f16_a_running_job_cannot_be_aborted(
     assert jobs(airflow_mps)[0] in log
 
 
+@pytest.mark.fault("F17")
 def test_f17_killed_before_anything_was_sent(airflow_mps: LocalMps, airflow_says: Says) -> None:
     """F17: a kill before the submission sends nothing."""
     airflow_says("failed")
@@ -96,6 +100,7 @@ def test_f17_killed_before_anything_was_sent(airflow_mps: LocalMps, airflow_says
     assert not airflow_mps.backend.calls
 
 
+@pytest.mark.fault("F17")
 def test_f17_killed_while_the_answer_is_on_its_way(airflow_mps: LocalMps, airflow_says: Says) -> None:
     """F17: a kill between sending and the answer finds the job by its SessionId, and aborts it."""
     airflow_says("failed")
@@ -122,6 +127,7 @@ def _quietly(operator: MpsSubmitOperator) -> None:
         return
 
 
+@pytest.mark.fault("F18")
 def test_f18_a_slow_abort_does_not_hold_the_worker(airflow_mps: LocalMps, airflow_says: Says) -> None:
     """F18: Airflow kills a process 5 seconds after SIGTERM; on_kill returns before, however slow MPS is."""
     airflow_says("failed")
@@ -133,6 +139,7 @@ def test_f18_a_slow_abort_does_not_hold_the_worker(airflow_mps: LocalMps, airflo
     thread.join(3)
 
 
+@pytest.mark.fault("F18")
 def test_a_slow_airflow_does_not_hold_the_worker(airflow_mps: LocalMps, airflow_says: Says) -> None:
     """The question to Airflow counts into the same budget."""
     airflow_says("failed", seconds=6)
@@ -170,6 +177,7 @@ def test_abort_operator(airflow_mps: LocalMps) -> None:
     assert airflow_mps.backend.aborts == [waiting]
 
 
+@pytest.mark.fault("F15", "F28")
 @WAYS
 @pytest.mark.parametrize(("name", "aborts"), [("talk.queued.mp4", 1), ("talk.stuck.mp4", 0), ("talk.mp4", 0)])
 def test_f15_a_clear_aborts_what_still_waits(airflow_mps: LocalMps, deferrable: bool, name: str, aborts: int) -> None:
@@ -182,6 +190,7 @@ def test_f15_a_clear_aborts_what_still_waits(airflow_mps: LocalMps, deferrable: 
     assert airflow_mps.backend.aborts == [first] * aborts
 
 
+@pytest.mark.fault("F19")
 def test_f19_a_killed_submission_sends_nothing_more(airflow_mps: LocalMps, airflow_says: Says) -> None:
     """F19: a kill while MPS refuses for the rate: the next attempt is not made, and no job comes to be."""
     airflow_says("failed")

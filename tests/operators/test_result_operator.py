@@ -92,6 +92,7 @@ def test_partial_results_are_opt_in_and_list_what_failed(airflow_mps: LocalMps) 
     assert len(value["subtitles"]) == 1
 
 
+@pytest.mark.fault("F36")
 def test_a_late_result_is_waited_for(airflow_mps: LocalMps) -> None:
     """FINISH without a result is looked at again before anything is said."""
     task_id = airflow_mps.backend.script([answer(), answer(), answer(part())])
@@ -101,6 +102,7 @@ def test_a_late_result_is_waited_for(airflow_mps: LocalMps) -> None:
         _run(airflow_mps.backend.script([answer()]), settle_grace=0.05)
 
 
+@pytest.mark.fault("F42")
 def test_large_segments_without_a_place_fail_with_advice(airflow_mps: LocalMps) -> None:
     """Nothing is cut off in silence: the error names the size, the limit and what to set; nothing is pushed."""
     airflow_mps.backend.settings.segment_count = 2500
@@ -111,6 +113,7 @@ def test_large_segments_without_a_place_fail_with_advice(airflow_mps: LocalMps) 
     assert set(context["ti"].xcoms) == {MpsTaskLink().xcom_key}
 
 
+@pytest.mark.fault("F55")
 def test_nothing_secret_is_pushed(airflow_mps: LocalMps, tmp_path: Path) -> None:
     """Keys, tokens and signed addresses that MPS echoes reach neither XCom nor files nor errors."""
     signed = f"https://media.invalid/a.vtt?sign={_SECRET}"
@@ -139,6 +142,7 @@ def test_nothing_secret_is_pushed(airflow_mps: LocalMps, tmp_path: Path) -> None
     assert _SECRET not in str(caught.value) + repr(caught.value.failures)
 
 
+@pytest.mark.fault("F71")
 @pytest.mark.parametrize("value", [None, "", "None", 5], ids=repr)
 def test_no_id_is_refused_before_any_request(airflow_mps: LocalMps, value: Any) -> None:
     """What is no TaskId gives one clear error and no request."""
@@ -147,6 +151,7 @@ def test_no_id_is_refused_before_any_request(airflow_mps: LocalMps, value: Any) 
     assert not airflow_mps.backend.calls
 
 
+@pytest.mark.fault("F40")
 def test_a_failure_survives_airflows_pickling(airflow_mps: LocalMps) -> None:
     """A callback gets TaskId, RequestId, codes and messages from the exception."""
     task_id = airflow_mps.backend.script([FAILED])

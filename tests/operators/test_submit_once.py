@@ -51,6 +51,7 @@ def test_submit_without_waiting(airflow_mps: LocalMps, kind: Kind) -> None:
     assert len(airflow_mps.backend.calls) == 1
 
 
+@pytest.mark.fault("F01")
 @pytest.mark.parametrize("fault", _LOST)
 @STORES
 @WAYS
@@ -72,6 +73,7 @@ def test_request_lost_before_acceptance(airflow_mps: LocalMps, kind: Kind, fault
     assert [submit(kind)] == jobs(airflow_mps)
 
 
+@pytest.mark.fault("F02")
 @WAYS
 @ALL_KINDS
 def test_f02_throttled_then_accepted(airflow_mps: LocalMps, kind: Kind, deferrable: bool) -> None:
@@ -81,6 +83,7 @@ def test_f02_throttled_then_accepted(airflow_mps: LocalMps, kind: Kind, deferrab
     assert asked(airflow_mps, kind.action_name) == 2
 
 
+@pytest.mark.fault("F03")
 @STORES
 @WAYS
 @WITH_SESSION
@@ -99,6 +102,7 @@ def test_f03_killed_between_acceptance_and_persistence(
     assert [submit(kind, context=retry(context), deferrable=deferrable)] == jobs(airflow_mps)
 
 
+@pytest.mark.fault("F04")
 @STORES
 @WAYS
 @ALL_KINDS
@@ -116,6 +120,7 @@ def test_f04_killed_while_waiting(airflow_mps: LocalMps, kind: Kind, deferrable:
         assert len(jobs(airflow_mps)) == 1
 
 
+@pytest.mark.fault("F05")
 @STORES
 @WAYS
 @ALL_KINDS
@@ -138,6 +143,7 @@ def test_f05_retry_after_a_failed_job(airflow_mps: LocalMps, kind: Kind, deferra
     assert len(jobs(airflow_mps)) == 3
 
 
+@pytest.mark.fault("F07")
 @STORES
 @WAYS
 @ALL_KINDS
@@ -155,6 +161,7 @@ def test_f07_clear_submits_anew(airflow_mps: LocalMps, kind: Kind, deferrable: b
     assert jobs(airflow_mps)[-1] == third
 
 
+@pytest.mark.fault("F08")
 @WAYS
 def test_f08_a_job_that_mps_forgot(airflow_mps: LocalMps, deferrable: bool) -> None:
     """F08: a stored id that MPS no longer knows is not resubmitted in silence; only on request."""
@@ -174,6 +181,7 @@ def test_f08_a_job_that_mps_forgot(airflow_mps: LocalMps, deferrable: bool) -> N
     assert jobs(airflow_mps) == [again]
 
 
+@pytest.mark.fault("F10")
 @STORES
 @WAYS
 @ALL_KINDS
@@ -189,6 +197,7 @@ def test_f10_failure_right_after_acceptance(airflow_mps: LocalMps, kind: Kind, d
         json.dumps(stored)
 
 
+@pytest.mark.fault("F11")
 @pytest.mark.parametrize(
     ("fault", "outcome"),
     [
@@ -228,6 +237,7 @@ def test_f11_ambiguous_answers_without_a_session(airflow_mps: LocalMps, kind: Ki
         assert len(jobs(airflow_mps)) == 2
 
 
+@pytest.mark.fault("F11")
 @pytest.mark.parametrize("fault", ["reset", "status"])
 def test_resubmission_is_bounded(airflow_mps: LocalMps, fault: Any) -> None:
     """Where every answer is lost, resubmit_if_unknown pays for one more job in a try, not for one after another."""
@@ -276,6 +286,7 @@ def test_the_search_passes_over_what_describe_does_not_know(airflow_mps: LocalMp
     assert len(jobs(airflow_mps)) == 4
 
 
+@pytest.mark.fault("F07")
 @STORES
 def test_after_the_window_a_session_id_proves_nothing(airflow_mps: LocalMps, store: bool) -> None:
     """A retry days later does not rely on MPS's memory: it looks for the job, and sends nothing if in doubt."""
@@ -300,6 +311,7 @@ def test_after_the_window_a_session_id_proves_nothing(airflow_mps: LocalMps, sto
         assert jobs(airflow_mps) == []
 
 
+@pytest.mark.fault("F01")
 def test_mps_out_of_reach_is_retried_by_airflow(airflow_mps: LocalMps) -> None:
     """When every answer is lost, the task fails with a retry, which finds the job."""
     airflow_mps.backend.faults.add(Fault("reset", action="ProcessMedia", when="after", times=None))

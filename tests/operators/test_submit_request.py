@@ -30,6 +30,7 @@ from tests.operators.submitting import (
 Kind = type[MpsSubmitOperator]
 
 
+@pytest.mark.fault("F09")
 @pytest.mark.parametrize("foreign", [timedelta(1), object(), len, b"x", float("nan"), datetime.now(UTC)], ids=repr)
 @WAYS
 @ALL_KINDS
@@ -41,6 +42,7 @@ def test_f09_what_is_no_json_is_never_sent(airflow_mps: LocalMps, kind: Kind, de
     assert not airflow_mps.backend.calls
 
 
+@pytest.mark.fault("F54")
 @pytest.mark.parametrize(
     "arguments",
     [{"poll_interval": 0}, {"poll_interval": timedelta(1)}, {"timeout": -1}, {"timeout": float("nan")}, {"region": 5}],
@@ -63,6 +65,7 @@ def test_bad_requests_are_never_sent(airflow_mps: LocalMps, request_: Any) -> No
     assert not airflow_mps.backend.calls
 
 
+@pytest.mark.fault("F12")
 @STORES
 @WITH_SESSION
 def test_f12_a_session_id_of_another_run(airflow_mps: LocalMps, kind: Kind, store: bool) -> None:
@@ -88,6 +91,7 @@ def test_a_session_id_of_ones_own_survives_a_crash(airflow_mps: LocalMps, kind: 
     assert [submit(kind, request=request, context=retry(context))] == jobs(airflow_mps)
 
 
+@pytest.mark.fault("F73")
 @STORES
 def test_mapped_tasks_have_a_job_each(airflow_mps: LocalMps, store: bool) -> None:
     """F73: a hundred mapped tasks over one input are a hundred jobs, each index with its own."""
@@ -126,6 +130,7 @@ def test_runs_of_one_name_have_jobs_of_their_own(airflow_mps: LocalMps, kind: Ki
     assert jobs(airflow_mps) == [first, second]
 
 
+@pytest.mark.fault("F74")
 def test_request_templates_keep_native_types(airflow_mps: LocalMps) -> None:
     """F74: numbers stay numbers and dicts stay dicts on their way to MPS."""
     submit(MpsProcessMediaOperator, request=process(TasksPriority=5))
@@ -134,6 +139,7 @@ def test_request_templates_keep_native_types(airflow_mps: LocalMps) -> None:
     assert task.request["MediaProcessTask"]["TranscodeTaskSet"] == [{"Definition": 100030}]
 
 
+@pytest.mark.fault("F74")
 @pytest.mark.parametrize("native", [True, False], ids=["native", "text"])
 def test_f74_templates_and_types(airflow_mps: LocalMps, native: bool) -> None:
     """F74: a number in a request stays one; a template gives a number where Airflow renders natively."""

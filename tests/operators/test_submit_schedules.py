@@ -62,6 +62,7 @@ class Log(logging.Handler):
         self.text += record.getMessage() + "\n"
 
 
+@pytest.mark.fault("F01", "F03", "F05")
 @pytest.mark.parametrize("store", [True, False], ids=["state store", "no state store"])
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tries=st.lists(_TRIES, max_size=5), fails=st.lists(st.booleans(), max_size=4))
@@ -144,6 +145,7 @@ def _identities() -> list[Identity]:
     ]
 
 
+@pytest.mark.fault("F06")
 def test_f06_session_ids_are_distinct_and_safe() -> None:
     """F06: long names with a common start, unicode, indexes, epochs, generations: distinct, short, safe characters."""
     sessions = [identity.session_id(generation) for identity in _identities() for generation in range(3)]
@@ -151,6 +153,7 @@ def test_f06_session_ids_are_distinct_and_safe() -> None:
     assert all(len(session) <= 50 and session.isascii() and session.replace("-", "").isalnum() for session in sessions)
 
 
+@pytest.mark.fault("F06")
 @given(
     st.tuples(st.text(), st.text(), st.text(), st.integers(-1, 9), st.integers(0, 9)),
     st.tuples(st.text(), st.text(), st.text(), st.integers(-1, 9), st.integers(0, 9)),

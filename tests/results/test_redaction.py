@@ -46,6 +46,7 @@ def _failed(value: Any) -> Any:
     return [_failed(inner) for inner in value] if isinstance(value, list) else value
 
 
+@pytest.mark.fault("F55")
 @pytest.mark.parametrize("name", ANSWERS)
 def test_no_secret_leaves_with_a_result(name: str) -> None:
     """Keys, echoes and signed addresses, wherever they can stand, are in nothing that is passed on or logged."""

@@ -164,6 +164,7 @@ def test_the_head_of_a_published_answer() -> None:
     assert detail.request_id
 
 
+@pytest.mark.fault("F38")
 @pytest.mark.parametrize(
     ("status", "finished", "known"),
     [

@@ -49,12 +49,14 @@ def test_a_group_and_its_members(outer: dict[str, Any], inner: list[dict[str, An
     assert [found.path for found in judge(_schedule(outer, *inner)).failures] == failures
 
 
+@pytest.mark.fault("F37")
 def test_a_group_that_still_runs_is_not_done() -> None:
     """Done members do not make a group done."""
     verdict = judge(_schedule({"Status": "PROCESSING"}, DONE))
     assert [found.path for found in verdict.unsettled] == [GROUP]
 
 
+@pytest.mark.fault("F36")
 @pytest.mark.parametrize(
     ("body", "path"),
     [
@@ -127,6 +129,7 @@ def test_an_answer_without_a_task_object_is_not_done(body: dict[str, Any]) -> No
     assert found.message == "holds no task object (TaskType EvaluationTask)"
 
 
+@pytest.mark.fault("F38")
 def test_an_unknown_task_type_is_judged_by_its_parts() -> None:
     """A task object that MPS adds later is walked like the known ones."""
 

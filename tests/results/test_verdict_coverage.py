@@ -62,6 +62,7 @@ def _ways_to_fail(place: Place) -> dict[str, dict[str, Any]]:
     return {code: values for code, values in ways.items() if set(values) <= place.fields}
 
 
+@pytest.mark.fault("F35")
 @each_place
 def test_each_failure_is_found_and_it_alone(name: str, place: Place) -> None:
     """Whichever of Status, ErrCode, ErrCodeExt and ErrMsg tells of it, exactly that path is named."""
@@ -72,6 +73,7 @@ def test_each_failure_is_found_and_it_alone(name: str, place: Place) -> None:
         assert verdict.unsettled == ()
 
 
+@pytest.mark.fault("F37")
 @each_part
 @pytest.mark.parametrize("status", ["PROCESSING", "WAITING", "PAUSED", None, 5])
 def test_a_part_that_is_not_done_is_not_done(name: str, place: Place, status: Any) -> None:
@@ -82,6 +84,7 @@ def test_a_part_that_is_not_done_is_not_done(name: str, place: Place, status: An
     assert [found.path for found in verdict.unsettled] == ([] if languages_need_none else [place.path])
 
 
+@pytest.mark.fault("F36")
 @each_part
 @pytest.mark.parametrize("empty", [None, {}, []], ids=repr)
 def test_a_part_without_its_result_is_not_done(name: str, place: Place, empty: Any) -> None:
@@ -134,6 +137,7 @@ def test_a_success_is_a_success(name: str, values: dict[str, Any]) -> None:
     TaskDetail.of(_everywhere(name, values), is_image=name == "image").raise_for_failure("t")
 
 
+@pytest.mark.fault("F35")
 @pytest.mark.parametrize("name", ["WorkflowTask", "ScheduleTask", "BatchTaskResult"])
 def test_all_failures_are_listed(name: str) -> None:
     """A task in which every part fails names every one of them, in the order of the answer."""

@@ -15,6 +15,7 @@ from tests.harness import ALL_MODES, DONE, FAILED, RUNNING, Mode, new_context, r
 _WAYS = pytest.mark.parametrize("option", ["soft_fail", "never_fail"])
 
 
+@pytest.mark.fault("F29")
 @ALL_MODES
 def test_timeout_names_task_and_state(airflow_mps: LocalMps, mode: Mode) -> None:
     """A wait that takes too long ends in AirflowSensorTimeout, which Airflow does not retry; its text helps."""
@@ -24,6 +25,7 @@ def test_timeout_names_task_and_state(airflow_mps: LocalMps, mode: Mode) -> None
     assert airflow_mps.backend.aborts == []
 
 
+@pytest.mark.fault("F30")
 @ALL_MODES
 @_WAYS
 def test_timeout_skips_when_asked(airflow_mps: LocalMps, mode: Mode, option: str) -> None:
@@ -33,6 +35,7 @@ def test_timeout_skips_when_asked(airflow_mps: LocalMps, mode: Mode, option: str
         run_sensor(mode, mps_task_id=task_id, timeout=0.1, **{option: True})
 
 
+@pytest.mark.fault("F31")
 @ALL_MODES
 @pytest.mark.parametrize(
     ("answer", "connection", "error"),
@@ -65,6 +68,7 @@ def test_silent_fail_goes_on_after_an_error(airflow_mps: LocalMps, mode: Mode) -
     assert run_sensor(mode, mps_task_id=task_id, silent_fail=True) == task_id
 
 
+@pytest.mark.fault("F35")
 @ALL_MODES
 def test_partial_success_is_opt_in(airflow_mps: LocalMps, mode: Mode) -> None:
     """allow_partial accepts failed parts as long as one part succeeded."""
@@ -88,6 +92,7 @@ def test_a_retry_looks_afresh(airflow_mps: LocalMps, mode: Mode) -> None:
     assert run_sensor(mode, mps_task_id=task_id, context=context) == task_id
 
 
+@pytest.mark.fault("F46")
 @pytest.mark.parametrize("mode", [Mode.POKE, Mode.RESCHEDULE, Mode.DEFERRABLE])
 def test_an_outage_is_sat_out(airflow_mps: LocalMps, mode: Mode) -> None:
     """Ten bad looks in a row do not end a wait, not even in reschedule mode without a state store."""
@@ -96,6 +101,7 @@ def test_an_outage_is_sat_out(airflow_mps: LocalMps, mode: Mode) -> None:
     assert run_sensor(mode, mps_task_id=task_id) == task_id
 
 
+@pytest.mark.fault("F31")
 def test_a_crashed_trigger_fails_even_with_soft_fail(airflow_mps: LocalMps) -> None:
     """Airflow skips a sensor whose trigger crashed; a crash is not a timeout, so ours fails."""
     task_id = airflow_mps.backend.script([DONE])
@@ -104,6 +110,7 @@ def test_a_crashed_trigger_fails_even_with_soft_fail(airflow_mps: LocalMps) -> N
         sensor.resume_execution("__fail__", {"error": "Trigger failure", "traceback": ["boom"]}, new_context())
 
 
+@pytest.mark.fault("F21")
 @pytest.mark.parametrize(("answer", "ends_well"), [(DONE, True), (RUNNING, False)], ids=["done", "still running"])
 def test_the_framework_timeout_gets_a_last_look(
     airflow_mps: LocalMps, answer: dict[str, object], ends_well: bool
@@ -118,6 +125,7 @@ def test_the_framework_timeout_gets_a_last_look(
             sensor.resume_execution("__fail__", {"error": "Trigger timeout"}, new_context())
 
 
+@pytest.mark.fault("F22")
 def test_the_deadline_survives_a_second_deferral(airflow_mps: LocalMps) -> None:
     """The deadline is absolute: an event that comes to nothing does not restart the clock."""
     task_id = airflow_mps.backend.script([RUNNING])

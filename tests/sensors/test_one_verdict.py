@@ -27,6 +27,7 @@ def test_the_table_is_long_enough() -> None:
     assert len({case.name for case in CASES}) == len(CASES)
 
 
+@pytest.mark.fault("F32", "F35", "F36", "F37", "F38", "F47", "F48", "F49", "F50")
 @ALL_MODES
 @EVERY_CASE
 def test_a_sensor_ends_alike_in_every_mode(airflow_mps: LocalMps, case: Case, mode: Mode) -> None:
@@ -45,6 +46,7 @@ def test_a_sensor_ends_alike_in_every_mode(airflow_mps: LocalMps, case: Case, mo
         assert tuple(failure.path for failure in caught.value.failures) == case.failed
 
 
+@pytest.mark.fault("F32")
 @EVERY_CASE
 def test_the_result_operator_ends_like_the_sensor(airflow_mps: LocalMps, case: Case) -> None:
     """It accepts what a sensor accepts and refuses what a sensor refuses; what still runs, it calls too early."""

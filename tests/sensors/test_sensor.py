@@ -22,6 +22,7 @@ def _deferral(task_id: str, **arguments: Any) -> TaskDeferred:
     return caught.value
 
 
+@pytest.mark.fault("F33")
 def test_what_has_ended_is_not_deferred(airflow_mps: LocalMps) -> None:
     """The first look comes before the deferral: one call, no trigger."""
     task_id = airflow_mps.backend.script([DONE])
@@ -29,6 +30,7 @@ def test_what_has_ended_is_not_deferred(airflow_mps: LocalMps) -> None:
     assert len(airflow_mps.backend.calls) == 1
 
 
+@pytest.mark.fault("F56")
 def test_the_deferral_carries_all_that_shapes_a_look(airflow_mps: LocalMps) -> None:
     """Connection, region, action, interval and deadline are the same on the worker and in the triggerer."""
     task_id = airflow_mps.backend.script([RUNNING])
@@ -44,6 +46,7 @@ def test_the_deferral_carries_all_that_shapes_a_look(airflow_mps: LocalMps) -> N
     assert deferred.timeout.total_seconds() > 100
 
 
+@pytest.mark.fault("F55")
 def test_nothing_secret_is_deferred(airflow_mps: LocalMps) -> None:
     """Airflow stores the arguments of triggers and deferrals in clear text."""
     deferred = _deferral(airflow_mps.backend.script([RUNNING]))
@@ -52,6 +55,7 @@ def test_nothing_secret_is_deferred(airflow_mps: LocalMps) -> None:
     assert airflow_mps.secret_id not in stored
 
 
+@pytest.mark.fault("F39")
 @pytest.mark.parametrize(
     "event",
     [
@@ -116,6 +120,7 @@ _NO_IDS: list[Any] = [
 ]
 
 
+@pytest.mark.fault("F71")
 @ALL_MODES
 @pytest.mark.parametrize("value", _NO_IDS, ids=repr)
 def test_no_id_is_refused_before_any_request(airflow_mps: LocalMps, mode: Mode, value: Any) -> None:
@@ -125,6 +130,7 @@ def test_no_id_is_refused_before_any_request(airflow_mps: LocalMps, mode: Mode, 
     assert not airflow_mps.backend.calls
 
 
+@pytest.mark.fault("F54")
 @ALL_MODES
 @pytest.mark.parametrize(
     ("arguments", "text"),
@@ -166,6 +172,7 @@ def test_an_unreachable_endpoint_is_named_in_the_end(airflow_mps: LocalMps, mode
     assert isinstance(caught.value.__cause__, MpsTransportError)
 
 
+@pytest.mark.fault("F62")
 def test_constructing_looks_nothing_up() -> None:
     """A DAG file constructs sensors without a connection, a client or a network."""
     sensor = MpsTaskSensor(task_id="wait", mps_task_id="{{ params.x }}", mps_conn_id="does_not_exist")

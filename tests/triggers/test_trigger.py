@@ -53,6 +53,7 @@ def _trigger(task_id: str, **arguments: Any) -> MpsTaskTrigger:
     return MpsTaskTrigger(**{"mps_task_id": task_id, "poll_interval": 0.02, **arguments})
 
 
+@pytest.mark.fault("F09")
 @pytest.mark.parametrize(
     "arguments",
     [{}, {"region": "ap-nanjing", "deadline": 1e9, "poll_interval": 5, "describe_action": "DescribeTaskDetail"}],
@@ -67,6 +68,7 @@ def test_arguments_round_trip_as_plain_json(arguments: dict[str, Any]) -> None:
     assert revive(trigger).serialize() == (path, stored)
 
 
+@pytest.mark.fault("F67")
 @pytest.mark.parametrize("release", list(_RELEASED))
 def test_arguments_of_earlier_releases_load(airflow_mps: LocalMps, release: str) -> None:
     """A deferral of an earlier release is carried on by this one."""
@@ -77,6 +79,7 @@ def test_arguments_of_earlier_releases_load(airflow_mps: LocalMps, release: str)
     assert first_event(MpsTaskTrigger(**arguments))["status"] == "look"  # type: ignore[arg-type]
 
 
+@pytest.mark.fault("F42", "F43", "F66")
 @pytest.mark.parametrize(
     ("answers", "arguments", "status"),
     [
@@ -100,11 +103,13 @@ def test_one_small_event(
     assert airflow_mps.secret_key not in json.dumps(event)
 
 
+@pytest.mark.fault("F33")
 def test_no_event_in_the_first_seconds() -> None:
     """Airflow fails a task whose trigger fires before its worker is gone: the first look comes after 5 seconds."""
     assert MpsTaskTrigger.earliest_event >= 5
 
 
+@pytest.mark.fault("F33")
 def test_the_first_look_waits(airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also a task that ended long ago, a passed deadline and a missing connection wait for the earliest moment."""
     monkeypatch.setattr(MpsTaskTrigger, "earliest_event", 0.3)
@@ -115,6 +120,7 @@ def test_the_first_look_waits(airflow_mps: LocalMps, monkeypatch: pytest.MonkeyP
         assert time.monotonic() - started >= 0.3
 
 
+@pytest.mark.fault("F22")
 def test_the_deadline_ends_a_long_interval(airflow_mps: LocalMps) -> None:
     """A wait ends at its deadline, not at the next look after it."""
     task_id = airflow_mps.backend.script([RUNNING])
@@ -124,6 +130,7 @@ def test_the_deadline_ends_a_long_interval(airflow_mps: LocalMps) -> None:
     assert time.monotonic() - started < 10
 
 
+@pytest.mark.fault("F46")
 @pytest.mark.parametrize("kind", ["reset", "status", "html", "cut", "broken", "throttle"])
 def test_trouble_is_waited_through(airflow_mps: LocalMps, kind: Any) -> None:
     """Trouble on the way is no event: the trigger asks on until it has an answer."""
@@ -144,6 +151,7 @@ def test_the_log_holds_changes_not_looks(airflow_mps: LocalMps, capsys: pytest.C
     assert all("info" in line and "RequestId" in line for line in lines)
 
 
+@pytest.mark.fault("F14", "F68")
 @pytest.mark.parametrize("where", ["first pause", "look", "slow answer", "pause"])
 def test_cancelling_ends_it_at_once(airflow_mps: LocalMps, where: str) -> None:
     """Wherever it waits, a cancelled trigger ends within 100 ms and closes its session."""
@@ -169,6 +177,7 @@ def test_cancelling_ends_it_at_once(airflow_mps: LocalMps, where: str) -> None:
     assert asyncio.run(cancel()) < 0.1
 
 
+@pytest.mark.fault("F61")
 def test_the_loop_stays_free(
     airflow_mps: LocalMps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -202,6 +211,7 @@ def test_the_loop_stays_free(
         assert any(not slow_callbacks(mps) for _ in range(3))
 
 
+@pytest.mark.fault("F65")
 def test_two_at_once_see_the_same(airflow_mps: LocalMps) -> None:
     """A trigger only reads, so that the same one may run in two triggerers."""
     task_id = airflow_mps.backend.script([RUNNING, DONE])
@@ -218,6 +228,7 @@ def test_two_at_once_see_the_same(airflow_mps: LocalMps) -> None:
     assert {call.action for call in airflow_mps.backend.calls} == {"DescribeTaskDetail"}
 
 
+@pytest.mark.fault("F63")
 def test_a_connection_that_comes_back_is_waited_for(airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch) -> None:
     """Airflow says that a connection isn't defined also when its backend is away: the trigger asks on."""
     task_id = airflow_mps.backend.script([DONE])
@@ -233,6 +244,7 @@ def test_a_connection_that_comes_back_is_waited_for(airflow_mps: LocalMps, monke
     assert asyncio.run(run()) == "look"
 
 
+@pytest.mark.fault("F57")
 @pytest.mark.parametrize("seconds", [900, -900])
 def test_a_wrong_clock_does_not_wake_the_worker(airflow_mps: LocalMps, seconds: float) -> None:
     """A triggerer whose clock is off corrects it and waits on, instead of sending the task to and fro."""
