@@ -112,7 +112,7 @@ def _job_of_a_sensor(plan: Plan, jobs: Jobs) -> str | None:
     if plan.kind is not Kind.SENSOR:
         return None
     task_id = f"1250000000-WorkflowTask-{uuid.uuid4().hex}tt7"
-    jobs[task_id] = Task(task_id, "DescribeTaskDetail", jobs.now(), process(f"{plan.name}.mp4"))
+    jobs[task_id] = Task(task_id, "DescribeTaskDetail", jobs.now(), request=process(f"{plan.name}.mp4"))
     return task_id
 
 
