@@ -135,12 +135,16 @@ def test_faults_are_scripted_over_http(mps: LocalMps) -> None:
         assert (answer.status_code, "\n" in answer.text) == (400, True)
 
 
-def test_tasks_clock_and_reset_over_http(mps: LocalMps) -> None:
+def test_tasks_clock_settings_and_reset_over_http(mps: LocalMps) -> None:
     """Everything that a test in another process needs."""
     control = f"{mps.host}/control"
     made = requests.post(f"{control}/tasks", json={"answers": [{"Status": "FINISH"}]}, timeout=10).json()
     [task] = requests.get(f"{control}/state", timeout=10).json()["tasks"]
-    assert task == {"TaskId": made["TaskId"], "Status": "FINISH", "looks": 0, "aborted": False}
+    expected = {"TaskId": made["TaskId"], "Status": "FINISH", "looks": 0, "aborted": False}
+    assert task == {**expected, "title": "scripted answers"}
+    assert requests.post(f"{control}/settings", json={"state_seconds": 7}, timeout=10).ok
+    assert mps.backend.settings.state_seconds == 7
+    assert requests.post(f"{control}/settings", json={"speed": 7}, timeout=10).status_code == 400
     requests.post(f"{control}/clock", json={"seconds": 900}, timeout=10)
     assert _code(_ask(mps)) == "AuthFailure.SignatureExpire"
     requests.post(f"{control}/reset", json={}, timeout=10)
