@@ -145,6 +145,7 @@ def test_a_retry_writes_the_same(airflow_mps: LocalMps, tmp_path: Path) -> None:
             assert path.read_bytes() == content
 
 
+@pytest.mark.fault("F42")
 def test_a_large_result_goes_to_a_file(airflow_mps: LocalMps, tmp_path: Path) -> None:
     """Past max_xcom_bytes the segments are in the file only; every XCom value stays below the limit and says so."""
     airflow_mps.backend.settings.segment_count = 2500
