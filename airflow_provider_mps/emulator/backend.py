@@ -137,12 +137,11 @@ class LocalMpsBackend:
             return str(task.answers[max(index, 0)].get("Status", ""))
         if task.aborted:
             return "FINISH"  # an assumption: no status for aborted tasks is documented
-        seconds = self._state_seconds(task)
-        stage = (
-            (task.looks - 1) // self.settings.state_looks
-            if seconds is None
-            else int((self.now() - task.created) / seconds)
-        )
+        looks, seconds = self.settings.state_looks, self._state_seconds(task)
+        if seconds is not None:
+            stage = int((self.now() - task.created) / seconds)
+        else:
+            stage = (task.looks - 1) // looks if looks else 2
         last = {Outcome.QUEUED: 0, Outcome.STUCK: 1}.get(task.outcome, 2)
         return ("WAITING", "PROCESSING", "FINISH")[max(0, min(stage, last))]
 

@@ -47,7 +47,7 @@ class Settings:
     """
     How the local MPS behaves.
 
-    :param state_looks: a job leaves WAITING and PROCESSING after this many looks each.
+    :param state_looks: a job leaves WAITING and PROCESSING after this many looks each; with 0 it has ended at once.
     :param state_seconds: if set, after this many seconds each instead.
     :param list_window: what StartTime and EndTime of DescribeTasks filter; MPS does not document it.
     :param segment_count: sentences in a subtitle.
