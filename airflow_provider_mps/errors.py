@@ -16,6 +16,7 @@
     │   └── MpsStateUnknown     MPS gave no usable answer for too long; the task may be fine
     ├── MpsSubmitUnknown        it is not known whether MPS runs the job; nothing was sent again
     ├── MpsSessionClash         a SessionId of the user's own belongs to another job
+    ├── MpsDownloadError        a subtitle file that MPS wrote could not be fetched or read
     ├── MpsQualityError         files are not what was expected
     ├── MpsNotificationError    what came is no event notification of MPS, or not one that was asked for (a ValueError)
     └── MpsResultTooLarge       the parsed result does not fit where it was to be put
@@ -343,6 +344,18 @@ class MpsSessionClash(MpsError):
         )
         self.session_id = session_id
         self.mps_task_id = mps_task_id
+
+
+class MpsDownloadError(MpsError):
+    """
+    A file that MPS wrote could not be fetched or read. The task itself is done.
+
+    :param address: of the file; its query, where a signature stands, is cut off.
+    """
+
+    def __init__(self, text: str, *, address: str) -> None:
+        self.address = address.partition("?")[0].partition("#")[0]
+        super().__init__(f"The subtitle file {self.address} was not fetched: {text}.")
 
 
 class MpsQualityError(MpsError):

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from airflow_provider_mps.errors import MpsConfigError
+from airflow_provider_mps.errors import MpsConfigError, MpsDownloadError
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
+_MOST_READ = 32 * 1024 * 1024
 _LOCAL = frozenset({"", "file", "local"})
 
 
@@ -60,6 +61,22 @@ def whole_file(path: ObjectStoragePath) -> Iterator[BinaryIO]:
     with _local_file(path.path) if path.protocol in _LOCAL else _object(path) as file:
         yield file
     get_hook_lineage_collector().add_output_asset(context=path, uri=str(path))
+
+
+def read_file(path: ObjectStoragePath) -> bytes:
+    """
+    Read a file that may be as large as a subtitle file is.
+
+    :raises MpsDownloadError: it is not there, or larger than 32 MiB.
+    """
+    try:
+        with path.open("rb") as file:  # type: ignore[no-untyped-call]  # Airflow has not typed it
+            data: bytes = file.read(_MOST_READ + 1)
+    except FileNotFoundError:
+        raise MpsDownloadError("there is no such file", address=str(path)) from None
+    if len(data) > _MOST_READ:
+        raise MpsDownloadError(f"larger than {_MOST_READ // 2**20} MiB", address=str(path))
+    return data
 
 
 @contextmanager

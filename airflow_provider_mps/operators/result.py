@@ -51,6 +51,10 @@ class MpsTaskResultOperator(BaseOperator):
     :param word_timing: say in ``vtt`` and ``ass`` when each word begins, where MPS tells it.
     :param merge_languages: write the subtitles of one input as one track, the languages below each other.
     :param save_result: write the whole result as ``result.json``; ``full_result`` names it.
+    :param fetch_subtitles: where to get subtitle files of which the answer holds no segments. ``https``: from the
+        address that MPS names, public or signed, or that of a public COS bucket. A folder such as
+        ``s3://cos_conn@media-1250000000``: there, where the paths of MPS begin. None leaves them where they are.
+        (templated)
     :param max_xcom_bytes: the largest JSON that is pushed as one XCom value. A larger result is written as
         ``result.json`` below ``output_path``, and pushed without what ``left_out`` counts: the segments first.
         Without an ``output_path`` the task fails and says so.
@@ -60,6 +64,7 @@ class MpsTaskResultOperator(BaseOperator):
     :raises MpsTaskFailed: a part failed; the error lists every failed part.
     :raises MpsTaskUnsettled: the task says FINISH, but results are missing or unfinished.
     :raises MpsTaskNotFound: MPS does not know the task (any more).
+    :raises MpsDownloadError: a subtitle file could not be fetched or read.
     :raises MpsResultTooLarge: a value is larger than ``max_xcom_bytes``.
     :raises MpsApiError: MPS refused the question.
     :raises MpsTransportError: no usable answer.
@@ -78,6 +83,7 @@ class MpsTaskResultOperator(BaseOperator):
         "output_conn_id",
         "subtitle_formats",
         "subtitle_text",
+        "fetch_subtitles",
     )
     operator_extra_links = (MpsTaskLink(),)
     ui_color = "#cfe8ff"
@@ -98,6 +104,7 @@ class MpsTaskResultOperator(BaseOperator):
         word_timing: bool = False,
         merge_languages: bool = False,
         save_result: bool = False,
+        fetch_subtitles: str | None = None,
         max_xcom_bytes: int = DEFAULT_MAX_XCOM_BYTES,
         settle_grace: float = 120.0,
         **kwargs: Any,
@@ -116,6 +123,7 @@ class MpsTaskResultOperator(BaseOperator):
         self.word_timing = word_timing
         self.merge_languages = merge_languages
         self.save_result = save_result
+        self.fetch_subtitles = fetch_subtitles
         self.max_xcom_bytes = max_xcom_bytes
         self.settle_grace = settle_grace
         self._seen: TaskDetail | None = None
@@ -128,12 +136,16 @@ class MpsTaskResultOperator(BaseOperator):
         return MpsHook(self.mps_conn_id, region=self.region)
 
     def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_mps.fetching import SubtitleSource
         from airflow_provider_mps.results.result import MpsTaskResult
 
-        exports = self._exports()
+        exports, source = self._exports(), SubtitleSource.of(self.fetch_subtitles)
         detail = self._seen = self._detail(context)
         detail.raise_for_failure(self.mps_task_id, allow_partial=self.allow_partial)
-        result = exports.write_subtitles(MpsTaskResult.of(detail, self.mps_task_id))
+        result = MpsTaskResult.of(detail, self.mps_task_id)
+        if source is not None:
+            result = source.complete(result, detail, lambda: self.hook.get_conn().config)
+        result = exports.write_subtitles(result)
         value = exports.fit(result, self.max_xcom_bytes)
         if value["left_out"]:
             self.log.warning("Too large for XCom: %s left out; all is in %s", value["left_out"], value["full_result"])

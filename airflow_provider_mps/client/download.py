@@ -1,0 +1,184 @@
+"""
+A file that MPS wrote, from its public or signed address. Beside the two transports the only module that touches the
+network.
+
+It sends no key, goes to https and to public addresses only, also where it is redirected, and never tells a query
+string: there a signed address holds its secret.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from dataclasses import replace
+from ipaddress import IPv6Address, ip_address
+from typing import Any
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from airflow_provider_mps.client.config import ClientConfig, is_loopback
+from airflow_provider_mps.errors import MpsConfigError, MpsDownloadError
+
+MAX_BYTES = 32 * 1024 * 1024
+_MOST_REDIRECTS = 3
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# To machines inside Tencent Cloud its storage answers from private addresses. Its certificate says who it is.
+_MAY_BE_PRIVATE = (".myqcloud.com",)
+
+
+def download(address: str, config: ClientConfig) -> bytes:
+    """
+    Fetch a file of at most :data:`MAX_BYTES` within the ``timeout`` of the connection, through its proxy.
+
+    ``http://`` is asked for as ``https://``. Where the connection's own host is a loopback one (the local MPS),
+    loopback addresses are allowed, and plain http to them.
+
+    :raises MpsDownloadError: it did not come, or it lies where this must not go.
+    """
+    return asyncio.run(_Download(config).fetch(address))
+
+
+class _Download:
+    def __init__(self, config: ClientConfig) -> None:
+        self._config = config
+        self._local = is_loopback(URL(config.endpoint).host or "")
+
+    async def fetch(self, address: str) -> bytes:
+        url = _parse(address)
+        if url.scheme == "http" and not self._is_plain_allowed(url):
+            url = url.with_scheme("https")
+        try:
+            async with asyncio.timeout(self._config.timeout):
+                for _ in range(_MOST_REDIRECTS + 1):
+                    answer = await self._get(url)
+                    if isinstance(answer, bytes):
+                        return answer
+                    url = answer
+        except TimeoutError:
+            raise MpsDownloadError(f"not there after {self._config.timeout:g} seconds", address=address) from None
+        raise MpsDownloadError(f"more than {_MOST_REDIRECTS} redirections", address=address)
+
+    async def _get(self, url: URL) -> bytes | URL:
+        """The file, or where it is said to be."""
+        proxy = self._proxy(url)
+        try:
+            async with (
+                self._session(proxy) as session,
+                session.get(url, proxy=proxy, allow_redirects=False) as answer,
+            ):
+                if answer.status in _REDIRECTS and (target := answer.headers.get("Location")):
+                    return _parse(str(url.join(URL(target, encoded=True))))
+                if answer.status != 200:
+                    raise MpsDownloadError(f"HTTP {answer.status}", address=str(url))
+                return await _read(answer, url)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            if isinstance(error, TimeoutError):
+                raise
+            # Not its text: it may hold the whole address.
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            if isinstance(error, aiohttp.ClientConnectorCertificateError):
+                reason = "the certificate of the server is not trusted"
+            raise MpsDownloadError(str(reason), address=str(url)) from None
+
+    def _proxy(self, url: URL) -> str | None:
+        """The proxy on the way, after the address was found to be one that may be asked."""
+        if not (url.scheme == "https" or (url.scheme == "http" and self._is_plain_allowed(url))):
+            raise MpsDownloadError("only https is fetched", address=str(url))
+        host = url.host or ""
+        if _as_ip(host) is not None:
+            self.check(host, host)  # what is no name is not looked up
+        try:
+            return replace(self._config, endpoint=str(url.origin())).resolve_proxy()
+        except MpsConfigError:
+            raise MpsDownloadError("that is no address", address=str(url)) from None
+
+    def _session(self, proxy: str | None) -> aiohttp.ClientSession:
+        ca_file = self._config.ca_file
+        # A proxy looks names up by itself, and may itself have a private address.
+        resolver = None if proxy else _CheckedResolver(self)
+        connector = aiohttp.TCPConnector(
+            resolver=resolver, ssl=ssl.create_default_context(cafile=ca_file) if ca_file else True
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            # Compressed, a small answer could become a very large file.
+            headers={"Accept-Encoding": "identity"},
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._config.connect_timeout),
+            trust_env=False,
+        )
+
+    def _is_plain_allowed(self, url: URL) -> bool:
+        return self._local and is_loopback(url.host or "")
+
+    def check(self, host: str, address: str) -> None:
+        if not may_be_asked(host, address, local=self._local):
+            raise MpsDownloadError(f"{host} is at an address that is not public", address=f"https://{host}")
+
+
+def may_be_asked(host: str, address: str, *, local: bool) -> bool:
+    """
+    Whether a file may be fetched from ``host`` at the IP address that its name stands for.
+
+    :param local: loopback addresses are allowed.
+    """
+    ip = _as_ip(address)
+    if ip is None or ip.is_loopback or is_loopback(host):
+        return ip is not None and ip.is_loopback and local
+    return (ip.is_global and not ip.is_multicast) or host.endswith(_MAY_BE_PRIVATE)
+
+
+class _CheckedResolver(AbstractResolver):
+    """Looks names up as usual. The addresses that it returns are those that are connected to, so none is missed."""
+
+    def __init__(self, download: _Download) -> None:
+        self._download = download
+        self._usual = aiohttp.ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._usual.resolve(host, port, family)
+        for result in found:
+            self._download.check(host, result["host"])
+        return found
+
+    async def close(self) -> None:
+        await self._usual.close()
+
+
+def _parse(address: str) -> URL:
+    """As it stands: writing it anew would break its signature."""
+    try:
+        url = URL(address, encoded=True)
+        if url.host and url.port != 0:  # both are looked at lazily, and may be wrong
+            return url
+    except ValueError:
+        pass
+    raise MpsDownloadError("that is no address", address=address)
+
+
+async def _read(answer: aiohttp.ClientResponse, url: URL) -> bytes:
+    if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise MpsDownloadError("it is compressed, although that was not asked for", address=str(url))
+    data = bytearray()
+    async for piece in answer.content.iter_any():
+        data += piece
+        if len(data) > MAX_BYTES:
+            raise MpsDownloadError(f"larger than {MAX_BYTES // 2**20} MiB", address=str(url))
+    return bytes(data)
+
+
+def _as_ip(text: str) -> Any:
+    """An IP address, the IPv4 one where it stands inside of an IPv6 one; None for a name."""
+    try:
+        ip = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(ip, IPv6Address):
+        return ip.ipv4_mapped or ip.sixtofour or ip
+    return ip
