@@ -12,11 +12,13 @@ from typing import Any
 
 import jsonschema
 import pytest
+import yaml
 from airflow.sdk.module_loading import import_string
 
 import airflow_provider_mps
 from airflow_provider_mps.client.config import EXTRAS, ClientConfig
 from airflow_provider_mps.errors import MpsConfigError
+from airflow_provider_mps.operators import mps as operators
 
 ROOT = Path(__file__).resolve().parent.parent
 INFO = airflow_provider_mps.get_provider_info()
@@ -29,6 +31,33 @@ def test_provider_info_fits_airflows_schema() -> None:
 
     schema = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
     jsonschema.validate(INFO, schema)
+
+
+def test_provider_info_fits_the_stricter_schema_too() -> None:
+    """Airflow holds its own providers to more: every key is known, also in connections, fields, links and assets."""
+    import airflow
+
+    schema = json.loads((Path(airflow.__file__).parent / "provider.yaml.schema.json").read_text())
+    assert set(INFO) <= set(schema["properties"])
+    for key, value in INFO.items():
+        jsonschema.validate(value, schema["properties"][key] | {"definitions": schema.get("definitions", {})})
+
+
+def test_the_registry_knows_every_public_class() -> None:
+    """What the provider registry reads names each class that users import, with a line about it, and nothing else."""
+    registry = yaml.safe_load((ROOT / ".airflow-registry.yaml").read_text(encoding="utf-8"))
+    assert (registry["package-name"], registry["display-name"]) == (INFO["package-name"], INFO["name"])
+    kinds = ("operators", "sensors", "hooks", "triggers")
+    listed = {kind: {item["module"] for item in registry[kind]} for kind in kinds}
+    base = "airflow_provider_mps"
+    assert listed == {
+        "operators": {f"{base}.operators.mps.{name}" for name in operators.__all__},
+        "sensors": {f"{base}.sensors.mps.MpsTaskSensor"},
+        "hooks": {f"{base}.hooks.mps.MpsHook"},
+        "triggers": {f"{base}.triggers.mps.MpsTaskTrigger"},
+    }
+    assert all(import_string(name).__doc__ for names in listed.values() for name in names)
+    assert all(item["description"] for kind in kinds for item in registry[kind])
 
 
 def test_entry_point_is_installed() -> None:
