@@ -323,7 +323,7 @@ class MpsSubmitUnknown(MpsError):
         mark = (
             f"its SessionContext is {session_context} unless yours was given"
             if session_context
-            else "it has no mark of its own: compare input and time"
+            else "it has no mark of its own: compare input and time with what DescribeImageTasks lists"
         )
         super().__init__(
             f"It is not known whether MPS accepted {action}: {why}. Look in the task list of the MPS console for a job "

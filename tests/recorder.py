@@ -9,7 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
-ANSWER = b'{"Response": {"TaskId": "1250000000-WorkflowTask-1", "RequestId": "recorded"}}'
+# Something that every action can read.
+ANSWER = b'{"Response": {"TaskId": "1250000000-WorkflowTask-1", "MetaData": {"Size": 1}, "RequestId": "recorded"}}'
 
 
 class Sent(NamedTuple):

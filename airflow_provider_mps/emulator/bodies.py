@@ -62,6 +62,8 @@ class ResultWriter:
         parts = [] if status == "WAITING" else self._media_parts() + self._subtitle_parts()
         for index, (group, type_, key, output) in enumerate(parts):
             result = self._part(output, status, outcome, is_last=index == len(parts) - 1)
+            if group == "MediaProcessResultSet" and key != "TranscodeTask":
+                del result["Progress"]  # documented for a transcode alone
             task[group] = [*(task[group] or []), {"Type": type_, key: result}]
         return task
 
@@ -236,8 +238,9 @@ class ResultWriter:
             key, output = self._subtitle_output()
             parts.append(("SmartSubtitlesTaskResult", key.replace("Task", "Recognition"), key, output))
         if self.request.get("AiRecognitionTask"):
+            text = segments(self.segment_count, translated=False, words=False)
             output = {
-                "SegmentSet": segments(self.segment_count, translated=False, words=False),
+                "SegmentSet": [{name: line[name] for name in line if name != "SpeakerId"} for line in text],
                 "SubtitlePath": f"{self.directory}recognition.srt",
                 "OutputStorage": self._storage(),
             }

@@ -16,10 +16,14 @@ from airflow_provider_mps.client.actions import (
     Action,
     BatchProcessMedia,
     DescribeBatchTaskDetail,
+    DescribeImageTaskDetail,
+    DescribeMediaMetaData,
     DescribeTaskDetail,
     DescribeTasks,
     EditMedia,
     ManageTask,
+    ProcessImage,
+    ProcessLiveStream,
     ProcessMedia,
     RawAction,
 )
@@ -71,6 +75,22 @@ REQUESTS: list[Action[Any]] = [
         output_object_path="/out/剪辑.mp4",
         session_id="s-2",
     ),
+    ProcessImage(
+        input_info=URL_INPUT,
+        output_storage=COS,
+        output_dir="/out/",
+        image_task={"EncodeConfig": {"Format": "WEBP", "Quality": 75}},
+    ),
+    ProcessLiveStream(
+        url="rtmp://live.invalid/app/talk?txSecret=a%2Bb",
+        task_notify_config={"NotifyType": "URL", "NotifyUrl": "https://me.invalid/live?token=1"},
+        ai_recognition_task={"Definition": 10101},
+        session_id="s-3",
+        session_context="context",
+        schedule_id=24,
+    ),
+    DescribeImageTaskDetail(task_id=TASK_ID),
+    DescribeMediaMetaData(input_info=URL_INPUT, mode="slow"),
 ]
 each_request = pytest.mark.parametrize("action", REQUESTS, ids=[action.name for action in REQUESTS])
 

@@ -15,10 +15,19 @@ from airflow_provider_mps.emulator.page import render
 from airflow_provider_mps.emulator.server import default_accounts
 from airflow_provider_mps.emulator.state import Settings
 from airflow_provider_mps.results.task import TaskDetail
+from tests.answers import ECHOES
+from tests.official import api_model
 
 DAY = 86_400
 TRANSCODE = {"TranscodeTaskSet": [{"Definition": 10}, {"Definition": 20}]}
 TRANSLATE = {"RawParameter": {"TranslateSwitch": "ON", "VideoSrcLanguage": "zh", "TranslateDstLanguage": "en"}}
+
+
+EVERY_MEDIA_TASK = {
+    f"{name}TaskSet": [{"Definition": 10}]
+    for name in ("Transcode", "AnimatedGraphic", "SnapshotByTimeOffset", "SampleSnapshot", "ImageSprite")
+} | {"AdaptiveDynamicStreamingTaskSet": [{"Definition": 10}]}
+KINDS = ["WorkflowTask", "EditMediaTask", "BatchTaskResult", "image", "LiveStreamProcessTask", "LiveScheduleTask"]
 
 
 def _url(name: str = "talk.mp4") -> dict[str, Any]:
@@ -277,6 +286,135 @@ def test_the_name_of_an_input_chooses_the_outcome(backend: LocalMpsBackend, outc
         assert ended[:3] == VERDICTS[outcome][:3]
         if detail.is_finished and outcome is not Outcome.LANGUAGE_ERROR:
             assert ended == VERDICTS[outcome]
+
+
+def _start(backend: LocalMpsBackend, kind: str, name: str) -> str:
+    """A job of any kind on an input of this name."""
+    storage = {"Type": "COS", "CosOutputStorage": {"Bucket": "b-1", "Region": "ap-guangzhou"}}
+    stream = {"Url": f"rtmp://live.invalid/app/{name}", "TaskNotifyConfig": {"NotifyType": "URL"}}
+    requests: dict[str, tuple[str, dict[str, Any]]] = {
+        "WorkflowTask": (
+            "ProcessMedia",
+            {
+                "InputInfo": _url(name),
+                "MediaProcessTask": EVERY_MEDIA_TASK,
+                "SmartSubtitlesTask": TRANSLATE,
+                "AiRecognitionTask": {"Definition": 1},
+            },
+        ),
+        "EditMediaTask": (
+            "EditMedia",
+            {"FileInfos": [{"InputInfo": _url(name)}], "OutputStorage": storage, "OutputObjectPath": "/a.mp4"},
+        ),
+        "BatchTaskResult": ("BatchProcessMedia", {"InputInfo": [_url(name)], "SmartSubtitlesTask": TRANSLATE}),
+        "image": ("ProcessImage", {"InputInfo": _url(name)}),
+        "LiveStreamProcessTask": ("ProcessLiveStream", stream),
+        "LiveScheduleTask": ("ProcessLiveStream", stream | {"ScheduleId": 10}),
+    }
+    action, parameters = requests[kind]
+    task_id: str = backend.answer(action, parameters)["TaskId"]
+    return task_id
+
+
+def _bodies(backend: LocalMpsBackend, kind: str, name: str, count: int = 4) -> list[dict[str, Any]]:
+    describe = {"BatchTaskResult": "DescribeBatchTaskDetail", "image": "DescribeImageTaskDetail"}
+    task_id = _start(backend, kind, name)
+    return [backend.answer(describe.get(kind, "DescribeTaskDetail"), {"TaskId": task_id}) for _ in range(count)]
+
+
+def _foreign(class_name: str, node: Any, path: str) -> list[str]:
+    """Keys of an answer that the API model does not know, and values of a type that it does not have there."""
+    if not isinstance(node, dict):
+        return [f"{path} is no object"]
+    members = {member["name"]: member for member in api_model()["objects"][class_name]["members"]}
+    found = [f"{path}.{name}" for name in set(node) - set(members)]
+    for name, value in node.items():
+        member = members.get(name)
+        if value is None or member is None or name in ECHOES:
+            continue
+        if isinstance(value, list) != (member["type"] == "list"):
+            found.append(f"{path}.{name} is no {member['type']}")
+        elif member["member"] in api_model()["objects"]:
+            for item in value if isinstance(value, list) else [value]:
+                found += _foreign(member["member"], item, f"{path}.{name}")
+    return found
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_answer_has_the_documented_shape(backend: LocalMpsBackend, kind: str, outcome: Outcome) -> None:
+    """No key that MPS does not document, no object where it has a list, in any state of a job of any kind."""
+    classes = {
+        "BatchTaskResult": "DescribeBatchTaskDetailResponse",
+        "image": "DescribeImageTaskDetailResponse",
+    }
+    for body in _bodies(backend, kind, f"a.{outcome}.mp4"):
+        assert _foreign(classes.get(kind, "DescribeTaskDetailResponse"), body, kind) == []
+
+
+ENDINGS = {  # kind: failed parts, unsettled parts, succeeded parts
+    "image": {
+        Outcome.SUCCESS: (0, 0, 1),
+        Outcome.ALL_FAIL: (1, 0, 0),
+        Outcome.SOURCE_ERROR: (1, 0, 0),
+        Outcome.EMPTY_RESULT: (0, 0, 0),
+        Outcome.UNSETTLED: (0, 1, 0),
+    },
+    "LiveStreamProcessTask": {
+        Outcome.SUCCESS: (0, 0, 1),
+        Outcome.ALL_FAIL: (1, 0, 0),
+        Outcome.SOURCE_ERROR: (1, 0, 0),
+    },
+    "LiveScheduleTask": {
+        Outcome.SUCCESS: (0, 0, 1),
+        Outcome.ALL_FAIL: (1, 0, 0),
+        Outcome.SOURCE_ERROR: (1, 0, 0),
+        Outcome.EMPTY_RESULT: (0, 0, 1),
+        Outcome.UNSETTLED: (0, 1, 0),
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome"), [(kind, outcome) for kind, endings in ENDINGS.items() for outcome in endings]
+)
+def test_pictures_and_streams_end_as_their_name_says(backend: LocalMpsBackend, kind: str, outcome: Outcome) -> None:
+    """As jobs on files do, as far as they have parts that can fail."""
+    seen = [TaskDetail.of(body, is_image=kind == "image") for body in _bodies(backend, kind, f"a.{outcome}.mp4")]
+    assert [detail.status for detail in seen] == ["WAITING", "PROCESSING", "FINISH", "FINISH"]
+    last = seen[-1]
+    assert (len(last.failures), len(last.unsettled), last.verdict.succeeded) == ENDINGS[kind][outcome]
+
+
+@pytest.mark.parametrize("kind", ["image", "LiveStreamProcessTask", "LiveScheduleTask"])
+@pytest.mark.parametrize(("outcome", "status"), [(Outcome.STUCK, "PROCESSING"), (Outcome.QUEUED, "WAITING")])
+def test_pictures_and_streams_that_never_end(
+    backend: LocalMpsBackend, kind: str, outcome: Outcome, status: str
+) -> None:
+    """They stay where their name puts them."""
+    assert {body["Status"] for body in _bodies(backend, kind, f"a.{outcome}.mp4")[2:]} == {status}
+
+
+@pytest.mark.parametrize(
+    ("kind", "looks", "code"),
+    [
+        ("LiveStreamProcessTask", 1, ""),
+        ("LiveStreamProcessTask", 2, ""),
+        ("LiveScheduleTask", 2, ""),
+        ("LiveStreamProcessTask", 3, "InvalidParameterValue.NotProcessingTask"),
+        ("image", 0, "InvalidParameterValue.TaskId"),
+    ],
+)
+def test_what_can_be_aborted(backend: LocalMpsBackend, kind: str, looks: int, code: str) -> None:
+    """A live task as long as it runs; a picture never: that ManageTask takes its id is nowhere documented."""
+    task_id = _start(backend, kind, "a.mp4")
+    backend.tasks[task_id].looks = looks
+    if code:
+        assert _code(backend, "ManageTask", OperationType="Abort", TaskId=task_id) == code
+        return
+    backend.answer("ManageTask", {"OperationType": "Abort", "TaskId": task_id})
+    detail = _look(backend, task_id)
+    assert (detail.is_finished, detail.failures, detail.unsettled, detail.outputs) == (True, (), (), ())
 
 
 def test_a_late_result_comes(backend: LocalMpsBackend) -> None:

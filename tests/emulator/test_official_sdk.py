@@ -103,6 +103,56 @@ def test_an_edit_from_its_submission_to_its_result(mps: LocalMps, ask: Ask) -> N
     assert (last.EditMediaTask.Output.Path, last.EditMediaTask.Output.MetaData.Width) == ("/out/a.mp4", 1920)
 
 
+def test_a_picture_from_its_submission_to_its_result(mps: LocalMps, ask: Ask) -> None:
+    """An id like any other's, and an API of its own that says next to nothing until the end."""
+    picture = {"Type": "URL", "UrlInputInfo": {"Url": "https://media.invalid/cat.png?sign=a%2Bb"}}
+    task_id = ask("ProcessImage", InputInfo=picture, ImageTask={"EncodeConfig": {"Format": "WEBP"}}).TaskId
+    assert "-WorkflowTask-" in task_id
+    seen = [ask("DescribeImageTaskDetail", TaskId=task_id) for _ in range(3)]
+    assert [detail.Status for detail in seen] == ["WAITING", "PROCESSING", "FINISH"]
+    assert [detail.ImageProcessTaskResultSet for detail in seen[:2]] == [None, None]
+    [result] = seen[2].ImageProcessTaskResultSet
+    assert (result.Status, result.Output.Path) == ("SUCCESS", "/output/cat_0.webp")
+    assert seen[2].ImageTask.EncodeConfig.Format == "WEBP"
+
+
+def test_a_live_stream_from_its_submission_to_its_abort(mps: LocalMps, ask: Ask) -> None:
+    """It can be aborted while it runs, and is listed under a name of its own."""
+    url = "rtmp://live.invalid/app/talk?txSecret=a%2Bb"
+    submitted = ask("ProcessLiveStream", Url=url, TaskNotifyConfig={"NotifyType": "URL"}, SessionId="once")
+    seen = [ask("DescribeTaskDetail", TaskId=submitted.TaskId) for _ in range(2)]
+    assert [detail.Status for detail in seen] == ["WAITING", "PROCESSING"]
+    assert (seen[1].TaskType, seen[1].LiveStreamProcessTask.Url) == ("LiveStreamProcessTask", url)
+    [listed] = ask("DescribeTasks", Status="PROCESSING", Limit=10).TaskSet
+    assert (listed.TaskId, listed.TaskType) == (submitted.TaskId, "LiveProcessTask")
+    assert ask("ManageTask", OperationType="Abort", TaskId=submitted.TaskId).RequestId
+    assert ask("DescribeTaskDetail", TaskId=submitted.TaskId).LiveStreamProcessTask.Status == "FINISH"
+    with pytest.raises(TencentCloudSDKException) as caught:
+        ask("ProcessLiveStream", Url=url, TaskNotifyConfig={"NotifyType": "URL"}, SessionId="once")
+    assert caught.value.get_code() == "InvalidParameterValue.SessionId"
+
+
+def test_an_orchestrated_live_stream_has_records(mps: LocalMps, ask: Ask) -> None:
+    """The SDK reads them where its model has them."""
+    asked = {"Url": "rtmp://live.invalid/app/talk", "TaskNotifyConfig": {"NotifyType": "URL"}, "ScheduleId": 10}
+    task_id = ask("ProcessLiveStream", **asked).TaskId
+    *_, last = [ask("DescribeTaskDetail", TaskId=task_id) for _ in range(3)]
+    assert (last.TaskType, last.Status, last.LiveStreamProcessTask) == ("LiveScheduleTask", "FINISH", None)
+    [activity] = last.LiveScheduleTask.LiveActivityResultSet
+    [record] = activity.LiveActivityResItem.LiveRecordTask.Output.FileList
+    assert (activity.ActivityType, record.Duration) == ("LiveRecord", 372)
+
+
+def test_metadata_of_a_file(mps: LocalMps, ask: Ask) -> None:
+    """A probe answers at once, or says that it cannot read the file; it starts nothing."""
+    assert ask("DescribeMediaMetaData", InputInfo=URL_INPUT).MetaData.VideoStreamSet[0].Codec == "h264"
+    broken = {"Type": "URL", "UrlInputInfo": {"Url": "https://media.invalid/a.source-error.mp4"}}
+    with pytest.raises(TencentCloudSDKException) as caught:
+        ask("DescribeMediaMetaData", InputInfo=broken, Mode="slow")
+    assert caught.value.get_code() == "InvalidParameterValue.SrcFile"
+    assert len(mps.backend.tasks) == 0
+
+
 def test_aborting_a_job_that_waits(mps: LocalMps, ask: Ask) -> None:
     """ManageTask answers with an empty success."""
     task_id = ask("ProcessMedia", InputInfo=URL_INPUT).TaskId
