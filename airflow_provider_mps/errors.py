@@ -27,6 +27,7 @@ wrong key in one mode and fail it in another. All of them survive pickling, and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -350,11 +351,11 @@ class MpsDownloadError(MpsError):
     """
     A file that MPS wrote could not be fetched or read. The task itself is done.
 
-    :param address: of the file; its query, where a signature stands, is cut off.
+    :param address: of the file; its query, where a signature stands, is cut off, and so is a user name.
     """
 
     def __init__(self, text: str, *, address: str) -> None:
-        self.address = address.partition("?")[0].partition("#")[0]
+        self.address = re.sub(r"//[^/]*@", "//", re.split(r"[?#]", address)[0])
         super().__init__(f"The subtitle file {self.address} was not fetched: {text}.")
 
 

@@ -34,8 +34,12 @@ class _Track(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Exports:
-    """Where to, and in which form. ``folder`` is that of one MPS task; None where nothing is written."""
+    """
+    Where to, and in which form. ``folder`` is that of one MPS task; None where nothing is written. ``limit`` is in
+    bytes of JSON.
+    """
 
+    limit: int
     folder: ObjectStoragePath | None
     formats: tuple[SubtitleFormat, ...]
     style: CueStyle
@@ -55,6 +59,7 @@ class Exports:
         word_timing: bool,
         merge_languages: bool,
         save_result: bool,
+        max_xcom_bytes: int,
     ) -> Exports:
         """
         Check what the operator was told.
@@ -64,6 +69,8 @@ class Exports:
         formats = _formats(subtitle_formats)
         if text not in get_args(TextChoice):
             raise MpsConfigError(f"subtitle_text is {text!r:.40}; it can be {', '.join(get_args(TextChoice))}")
+        if isinstance(max_xcom_bytes, bool) or not isinstance(max_xcom_bytes, int) or max_xcom_bytes < 1:
+            raise MpsConfigError(f"max_xcom_bytes is {max_xcom_bytes!r:.40}; it must be a whole number above 0")
         wanted = formats or save_result
         if wanted and not output_path:
             raise MpsConfigError("subtitle_formats and save_result need an output_path to write to")
@@ -73,10 +80,10 @@ class Exports:
         if output_path:
             folder = open_folder(output_path, output_conn_id, parameter="output_path") / file_name(mps_task_id)
         style = CueStyle(cast("TextChoice", text), speakers, word_timing)
-        return cls(folder, formats, style, merge_languages, save_result)
+        return cls(max_xcom_bytes, folder, formats, style, merge_languages, save_result)
 
     def write_subtitles(self, result: MpsTaskResult) -> MpsTaskResult:
-        """Write every subtitle that has segments; its ``exports`` name the files."""
+        """Write every subtitle that has something to show; its ``exports`` name the files."""
         if self.folder is None or not self.formats:
             return result
         subtitles = list(result.subtitles)
@@ -93,32 +100,32 @@ class Exports:
                 subtitles[position] = subtitles[position].model_copy(update={"exports": uris})
         return result.model_copy(update={"subtitles": tuple(subtitles)})
 
-    def fit(self, result: MpsTaskResult, limit: int) -> dict[str, Any]:
+    def fit(self, result: MpsTaskResult) -> dict[str, Any]:
         """
         The value for XCom. The whole result goes to a file if that was asked for, or if it is too large.
 
-        :raises MpsResultTooLarge: it is larger than ``limit`` bytes, and there is no folder for it.
+        :raises MpsResultTooLarge: it is larger than ``limit``, and there is no folder for it.
         """
-        if not fits(result, limit) and self.folder is None:
+        if not fits(result, self.limit) and self.folder is None:
             segments = sum(subtitle.segment_count for subtitle in result.subtitles)
             raise MpsResultTooLarge(
                 f"The result of MPS task {result.mps_task_id} ({segments} subtitle segments, {len(result.outputs)} "
-                f"files) is larger than max_xcom_bytes={limit}: set output_path and save_result=True, so that all of "
-                "it goes to a file and XCom gets what fits, or raise max_xcom_bytes if your XCom backend takes values "
+                f"files) is larger than max_xcom_bytes={self.limit}: set output_path and save_result=True, so that all "
+                "of it goes to a file and XCom gets what fits, or raise max_xcom_bytes if your XCom backend takes values "
                 "of that size."
             )
-        if self.folder is not None and (self.save_result or not fits(result, limit)):
+        if self.folder is not None and (self.save_result or not fits(result, self.limit)):
             path = self.folder / FULL_RESULT
             result = result.model_copy(update={"full_result": str(path)})
             with whole_file(path) as file:
                 for piece in result.json_pieces():
                     file.write(piece.encode())
-        return result.as_json() if fits(result, limit) else shorten(result, limit)
+        return result.as_json() if fits(result, self.limit) else shorten(result, self.limit)
 
     def _tracks(self, subtitles: Sequence[Subtitle]) -> Iterator[_Track]:
         groups: dict[object, list[int]] = {}
         for position, subtitle in enumerate(subtitles):
-            if subtitle.segments:
+            if any(segment.show(self.style.text).strip() for segment in subtitle.segments):
                 groups.setdefault(subtitle.input_index if self.merge_languages else position, []).append(position)
         for positions in groups.values():
             subtitle = subtitles[positions[0]]

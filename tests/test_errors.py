@@ -54,7 +54,7 @@ ONE_OF_EACH: list[MpsError] = [
     MpsTaskUnsettled("is unclear:", mps_task_id=TASK_ID, findings=FINDINGS),
     MpsTaskTimeout("has not ended", mps_task_id=TASK_ID),
     MpsStateUnknown("is silent", mps_task_id=TASK_ID),
-    MpsDownloadError("HTTP 403", address="https://b-1.cos.ap-nanjing.myqcloud.com/a.vtt?sign=5#x"),
+    MpsDownloadError("HTTP 403", address="https://u:p@b-1.cos.ap-nanjing.myqcloud.com/a.vtt?sign=5#x"),
     MpsQualityError(mps_task_id=TASK_ID, violations=[Violation("cos://b-1/a.mp4", "width", "1280", None)]),
     MpsQualityError(mps_task_id="", violations=[Violation("MetaData", "width", "1280", 5)]),
     MpsSubmitUnknown(action="ProcessMedia", why="the answer was lost", sent_at=0, session_context="marker"),
@@ -223,3 +223,10 @@ def test_which_codes_mean_an_unknown_task(code: str, unknown: bool) -> None:
 def test_which_code_means_a_repeated_job(code: str, duplicate: bool) -> None:
     """Read as "accepted before" it must be exact: its neighbours mean that nothing runs."""
     assert MpsApiError(action="ProcessMedia", code=code, message="m", request_id="r").duplicate is duplicate
+
+
+def test_a_download_error_names_the_file_without_its_secrets() -> None:
+    """Neither signature nor password of an address are told."""
+    error = MpsDownloadError("HTTP 403", address="https://u:p@b-1.invalid/a.vtt?sign=5@x#y")
+    assert str(error) == "The subtitle file https://b-1.invalid/a.vtt was not fetched: HTTP 403."
+    assert error.address == "https://b-1.invalid/a.vtt"

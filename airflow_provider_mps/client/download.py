@@ -9,6 +9,7 @@ string: there a signed address holds its secret.
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import ssl
 from dataclasses import replace
@@ -24,6 +25,7 @@ from airflow_provider_mps.errors import MpsConfigError, MpsDownloadError
 
 MAX_BYTES = 32 * 1024 * 1024
 _MOST_REDIRECTS = 3
+_NUMBER = re.compile(r"(^|\.)(\d+|0x[0-9a-f]*)\.?$", re.IGNORECASE)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # To machines inside Tencent Cloud its storage answers from private addresses. Its certificate says who it is.
 _MAY_BE_PRIVATE = (".myqcloud.com",)
@@ -87,9 +89,9 @@ class _Download:
         """The proxy on the way, after the address was found to be one that may be asked."""
         if not (url.scheme == "https" or (url.scheme == "http" and self._is_plain_allowed(url))):
             raise MpsDownloadError("only https is fetched", address=str(url))
-        host = url.host or ""
-        if _as_ip(host) is not None:
-            self.check(host, host)  # what is no name is not looked up
+        host = (url.host or "").rstrip(".").lower()
+        if _as_ip(host) is not None or is_loopback(host):
+            self.check(host, "127.0.0.1" if is_loopback(host) else host)  # nobody looks it up
         try:
             return replace(self._config, endpoint=str(url.origin())).resolve_proxy()
         except MpsConfigError:
@@ -126,7 +128,7 @@ def may_be_asked(host: str, address: str, *, local: bool) -> bool:
 
     :param local: loopback addresses are allowed.
     """
-    ip = _as_ip(address)
+    ip, host = _as_ip(address), host.rstrip(".").lower()
     if ip is None or ip.is_loopback or is_loopback(host):
         return ip is not None and ip.is_loopback and local
     return (ip.is_global and not ip.is_multicast) or host.endswith(_MAY_BE_PRIVATE)
@@ -155,7 +157,8 @@ def _parse(address: str) -> URL:
     """As it stands: writing it anew would break its signature."""
     try:
         url = URL(address, encoded=True)
-        if url.host and url.port != 0:  # both are looked at lazily, and may be wrong
+        # Host and port are looked at lazily, and may be wrong; what ends in a number is an IP address or none.
+        if url.host and url.port != 0 and url.user is None and (_as_ip(url.host) or not _NUMBER.search(url.host)):
             return url
     except ValueError:
         pass

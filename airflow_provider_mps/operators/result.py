@@ -43,8 +43,8 @@ class MpsTaskResultOperator(BaseOperator):
         the next parameters ask for. Each MPS task gets a folder of its own in it, and each file appears in one step
         when it is complete; a retry writes the same files again. (templated)
     :param output_conn_id: connection for ``output_path``, where the path names none. (templated)
-    :param subtitle_formats: write each subtitle that has segments as these: ``srt``, ``vtt``, ``ass``, ``ttml``,
-        ``txt``, ``json``; its ``exports`` names the files. (templated)
+    :param subtitle_formats: write each subtitle that has something to show as these: ``srt``, ``vtt``, ``ass``,
+        ``ttml``, ``txt``, ``json``; its ``exports`` names the files. (templated)
     :param subtitle_text: ``original``, ``translation``, or ``bilingual``, the original above its translation.
         (templated)
     :param speakers: name the speakers in the files.
@@ -146,7 +146,7 @@ class MpsTaskResultOperator(BaseOperator):
         if source is not None:
             result = source.complete(result, detail, lambda: self.hook.get_conn().config)
         result = exports.write_subtitles(result)
-        value = exports.fit(result, self.max_xcom_bytes)
+        value = exports.fit(result)
         if value["left_out"]:
             self.log.warning("Too large for XCom: %s left out; all is in %s", value["left_out"], value["full_result"])
         written = [uri for subtitle in result.subtitles for uri in subtitle.exports.values()]
@@ -187,6 +187,7 @@ class MpsTaskResultOperator(BaseOperator):
             word_timing=self.word_timing,
             merge_languages=self.merge_languages,
             save_result=self.save_result,
+            max_xcom_bytes=self.max_xcom_bytes,
         )
 
     def _detail(self, context: Context) -> TaskDetail:

@@ -101,7 +101,9 @@ def test_where_redirections_do_not_lead(
     assert len(server.sent) == 1
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "localtest.example.com", "0x7f.1"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "LOCALHOST", "[::1]", "localtest.example.com", "localhost."]
+)
 def test_this_machine_is_for_a_local_connection_only(
     server: Recorder, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
@@ -143,6 +145,7 @@ def test_this_machine_is_for_a_local_connection_only(
         ("b-1.cos.ap-nanjing.myqcloud.com", "127.0.0.1", False, True),
         ("myqcloud.com.example.com", "10.0.0.1", False, False),
         ("evilmyqcloud.com", "10.0.0.1", False, False),
+        ("B-1.cos.ap-nanjing.MyQCloud.com.", "10.0.0.1", True, True),
     ],
 )
 def test_what_may_be_asked(host: str, address: str, real: bool, local: bool) -> None:
@@ -184,6 +187,10 @@ def test_the_proxy_of_the_connection(tmp_path: Path) -> None:
         config = ClientConfig(KEYS, endpoint=LOCAL.endpoint, timeout=2, ca_file=authority.ca_file, proxy=proxy.url)
         assert download(f"https://{recorder.netloc}/a.vtt", config) == b"text"
         assert [head.split()[1] for head in proxy.tunnels] == [recorder.netloc]
+        real = ClientConfig(KEYS, timeout=2, proxy=proxy.url)
+        for host in ("localhost", "localhost.", "127.0.0.1", "10.0.0.1", "[::1]"):
+            assert "not public" in _refused(f"https://{host}/a.vtt", real)
+        assert len(proxy.tunnels) == 1
 
 
 @pytest.mark.parametrize(
@@ -236,7 +243,13 @@ def test_how_long_it_is_waited_for(server: Recorder) -> None:
     assert time.monotonic() - started < 2
 
 
-@pytest.mark.parametrize("address", ["", "nothing", "https://", "https://a:b:c/", "http://[", "javascript:1", "//x/y"])
+NO_ADDRESSES = ["", "nothing", "https://", "https://a:b:c/", "http://[", "javascript:1", "//x/y"]
+NUMBERS = ["https://2130706433/", "https://0x7f.1/", "https://127.1/", "https://u:p@media.example.com/a"]
+
+
+@pytest.mark.parametrize(
+    "address", ["", "nothing", "https://", "https://a:b:c/", "http://[", "javascript:1", "//x/y", *NUMBERS]
+)
 def test_what_is_no_address(address: str) -> None:
     """Is refused, and asked for nowhere."""
     _refused(f"{address}?{SIGN}" if address else "")

@@ -76,6 +76,20 @@ def test_the_choice_of_text(airflow_mps: LocalMps, tmp_path: Path, text: str, na
     assert pysubs2.load(str(file), encoding="utf-8")[0].plaintext == shown
 
 
+def test_nothing_to_show_is_no_file(airflow_mps: LocalMps, tmp_path: Path) -> None:
+    """A subtitle without a translation gets no file where only translations are wanted."""
+    lines = [{"StartTimeOffset": 0, "EndTimeOffset": 1, "Text": "original only", "Trans": " "}]
+    task = {"Status": "SUCCESS", "ErrCode": 0, "Output": {"SegmentSet": lines}}
+    body = answer(SmartSubtitlesTaskResult=[{"AsrFullTextTask": task}])
+    value, _ = _run(
+        airflow_mps.backend.script([body]),
+        output_path=str(tmp_path),
+        subtitle_formats=["vtt"],
+        subtitle_text="translation",
+    )
+    assert (value["subtitles"][0]["exports"], list(tmp_path.rglob("*.vtt"))) == ({}, [])
+
+
 def _several_languages() -> dict[str, Any]:
     def translation(language: str, texts: list[str]) -> dict[str, Any]:
         lines = [
@@ -191,6 +205,8 @@ def test_a_small_result_is_saved_on_request(airflow_mps: LocalMps, tmp_path: Pat
         ({"output_path": 5, "save_result": True}, "must be a folder such as"),
         ({"output_path": "nosuch://x/y", "save_result": True}, "nosuch"),
         ({"output_path": "sftp://user:pass@host/y", "save_result": True}, "holds a password"),
+        ({"max_xcom_bytes": 0}, "whole number above 0"),
+        ({"max_xcom_bytes": "48000"}, "whole number above 0"),
         ({"subtitle_text": "both"}, "can be original, translation, bilingual"),
     ],
     ids=lambda value: str(value)[:40],

@@ -376,3 +376,11 @@ def test_segments_that_were_left_out_are_not_an_empty_file() -> None:
     """A value that was made to fit XCom says so when it is asked for its text."""
     with pytest.raises(MpsResultTooLarge, match=r"2500 segments of W\.Task were left out.*exports"):
         Subtitle(source="W.Task", segment_count=2500).to_srt()
+
+
+def test_json_comes_in_pieces() -> None:
+    """Ten thousand segments are never one text in memory, and the pieces are the whole."""
+    subtitle = Subtitle(language="en", segment_count=10_000, segments=(SAID,) * 10_000)
+    pieces = list(subtitle.json_pieces())
+    assert max(map(len, pieces)) < sum(map(len, pieces)) / 15
+    assert Subtitle.model_validate_json("".join(pieces)) == subtitle
