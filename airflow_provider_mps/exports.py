@@ -111,8 +111,8 @@ class Exports:
             raise MpsResultTooLarge(
                 f"The result of MPS task {result.mps_task_id} ({segments} subtitle segments, {len(result.outputs)} "
                 f"files) is larger than max_xcom_bytes={self.limit}: set output_path and save_result=True, so that all "
-                "of it goes to a file and XCom gets what fits, or raise max_xcom_bytes if your XCom backend takes values "
-                "of that size."
+                "of it goes to a file and XCom gets what fits, or raise max_xcom_bytes if your XCom backend takes "
+                "values of that size."
             )
         if self.folder is not None and (self.save_result or not fits(result, self.limit)):
             path = self.folder / FULL_RESULT
