@@ -25,6 +25,11 @@ _GROWTH_TIME = 60.0
 SLOWEST = 0.2
 """Requests per second that are always left, or nobody would find out that the limit is gone."""
 
+# What is sent evenly does not arrive evenly, and at the limit itself any unevenness is refused. And a busy loop or thread
+# wakes late: it catches up, by less than the margin, so that no second holds more than the ceiling.
+_MOST = 0.97
+_CATCH_UP = 0.02  # seconds
+
 # MPS counts by the second: what is sent in the rest of it is refused as well, and tells nothing of the limit.
 REST = 1.0
 
@@ -35,7 +40,7 @@ class Pace:
     """
     Turns to send, evenly spaced and without bursts. Safe to use from several threads and event loops.
 
-    :param ceiling: requests per second that are never exceeded.
+    :param ceiling: requests per second that are never exceeded; those who always want to send get 97 % of it.
     :param clock: seconds, never going back.
     """
 
@@ -60,9 +65,9 @@ class Pace:
         """Take the next turn; returns the seconds until it comes."""
         with self._lock:
             now = self._clock()
-            turn = max(now, self._next_turn)
-            self._next_turn = turn + 1 / self._rate(now)
-            return turn - now
+            turn = max(now - _CATCH_UP, self._next_turn)
+            self._next_turn = turn + 1 / min(self._rate(now), _MOST * self.ceiling)
+            return max(turn - now, 0.0)
 
     def refused(self, sent: float) -> None:
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from airflow_provider_mps.emulator.outcomes import Outcome, inputs_of, location, outcome_of
@@ -97,7 +98,7 @@ class Task:
     def is_live(self) -> bool:
         return self.kind.startswith("Live")
 
-    @property
+    @cached_property
     def outcome(self) -> Outcome:
         """The outcome of the first input that does not simply succeed."""
         outcomes = [outcome_of(info) for info in inputs_of(self.request)]

@@ -76,6 +76,33 @@ def test_no_second_holds_more_than_the_ceiling(ceiling: float, pauses: list[floa
         assert sum(start <= at < start + 1 - 1e-6 for at in times) <= ceiling + 1
 
 
+@given(st.sampled_from([4.0, 20.0, 50.0, 100.0]), st.lists(st.floats(0, 0.05), min_size=1, max_size=20))
+def test_who_wakes_late_sends_no_burst(ceiling: float, latenesses: list[float]) -> None:
+    """A loop that is late now and then makes up for it, but never with more in a second than the ceiling."""
+    clock = Clock()
+    pace = Pace(ceiling, clock=clock)
+    times = []
+    for lateness in latenesses * 20:
+        clock.now += pace.wait() + lateness
+        clock.now += pace.take()
+        times.append(clock.now)
+    for start in times:
+        assert sum(start <= at < start + 1 - 1e-6 for at in times) <= ceiling + 1
+
+
+@pytest.mark.parametrize("ceiling", [20, 100])
+def test_a_busy_loop_keeps_the_pace(ceiling: float) -> None:
+    """Who wakes some milliseconds late each time still sends 97 % of what is allowed."""
+    clock = Clock()
+    pace = Pace(ceiling, clock=clock)
+    end, sent = clock.now + 60, 0
+    while clock.now < end:
+        clock.now += pace.wait() + 0.005
+        pace.take()
+        sent += 1
+    assert sent / 60 == pytest.approx(0.97 * ceiling, rel=0.01)
+
+
 def test_a_refusal_halves_it_and_time_brings_it_back() -> None:
     """Half at once, just below the old rate after 5 seconds, no more than 5 % above that in a minute, all in ten."""
     clock = Clock()
