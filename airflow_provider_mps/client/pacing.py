@@ -25,8 +25,8 @@ _GROWTH_TIME = 60.0
 SLOWEST = 0.2
 """Requests per second that are always left, or nobody would find out that the limit is gone."""
 
-# What is sent evenly does not arrive evenly, and at the limit itself any unevenness is refused. And a busy loop or thread
-# wakes late: it catches up, by less than the margin, so that no second holds more than the ceiling.
+# What is sent evenly does not arrive evenly, and at the limit itself any unevenness is refused. And a busy loop
+# wakes late: it catches up, by less than that margin, so that no second holds more than the ceiling.
 _MOST = 0.97
 _CATCH_UP = 0.02  # seconds
 
