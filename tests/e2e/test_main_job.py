@@ -57,6 +57,17 @@ def test_transcode_with_a_gate(airflow: LocalAirflow, mps: LocalMpsProcess) -> N
     assert uri.startswith("cos://media-1250000000/web/talk")
 
 
+def test_a_look_before_a_transcode(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
+    """A probe chooses the request of the job; a picture beside it is waited for and read as one."""
+    states, seen = _run(airflow, "example_mps_inspect", "e2e", {}, "cover")
+    assert set(states.values()) == {"success"}
+    assert "deferred" in seen
+    metadata = airflow.xcom("example_mps_inspect", "e2e", "inspect")
+    assert (metadata["height"], metadata["video_streams"][0]["codec"]) == (1080, "h264")
+    [file] = airflow.xcom("example_mps_inspect", "e2e", "files")["outputs"]
+    assert (file["kind"], file["uri"]) == ("image", "cos://media-1250000000/output/cover_0.webp")
+
+
 def test_bilingual_subtitles_in_files(airflow: LocalAirflow, mps: LocalMpsProcess, tmp_path: Path) -> None:
     """Bilingual subtitles go to files of two formats, and the next task opens one by the address in the result."""
     dag_id = "example_mps_bilingual_subtitles"
