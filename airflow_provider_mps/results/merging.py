@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -60,20 +59,17 @@ def _shown(segment: Segment, text: TextChoice) -> Segment:
 def _add(track: list[Segment], others: list[Segment]) -> list[Segment]:
     """``track``, in order of its starts, with the lines of ``others``."""
     lines = [[segment.text] for segment in track]
-    alone = []
-    # Segments before ``begin`` have ended: their latest end is not after the start of what comes.
-    open_until = list(itertools.accumulate((_end(segment) for segment in track), max))
-    begin = 0
+    alone: list[Segment] = []
+    running: list[int] = []
+    begun = 0
     for other in sorted(others, key=lambda segment: segment.start):
-        while begin < len(track) and open_until[begin] <= other.start:
-            begin += 1
-        best, longest = -1, 0.0
-        for index in range(begin, len(track)):
-            if track[index].start >= _end(other):
-                break
-            if (shared := min(_end(track[index]), _end(other)) - max(track[index].start, other.start)) > longest:
-                best, longest = index, shared
-        if best < 0:
+        while begun < len(track) and track[begun].start < _end(other):
+            running.append(begun)
+            begun += 1
+        # What has ended is of no interest to those that begin later.
+        running = [index for index in running if _end(track[index]) > other.start]
+        best = max(running, key=lambda index: _likeness(track[index], other), default=None)
+        if best is None or _shared(track[best], other) <= 0:
             alone.append(other)
         else:
             lines[best].append(other.text)
@@ -82,6 +78,15 @@ def _add(track: list[Segment], others: list[Segment]) -> list[Segment]:
         for segment, texts in zip(track, lines, strict=True)
     ]
     return sorted([*merged, *alone], key=lambda segment: segment.start)
+
+
+def _shared(one: Segment, other: Segment) -> float:
+    return min(_end(one), _end(other)) - max(one.start, other.start)
+
+
+def _likeness(one: Segment, other: Segment) -> tuple[float, float]:
+    """Of two that share the same time with another, the shorter one is more like it."""
+    return _shared(one, other), one.start - _end(one)
 
 
 def _end(segment: Segment) -> float:

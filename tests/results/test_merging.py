@@ -64,10 +64,10 @@ def test_other_cuts() -> None:
 
 
 def test_a_long_segment_stays_open() -> None:
-    """Segments that overlap are found although later ones began in between."""
+    """Segments that overlap are found although later ones began in between; the one of like length is preferred."""
     first = _subtitle("a", None, Segment(0, 100, "long"), Segment(1, 2, "short"), Segment(3, 4, "short too"))
-    merged = merge([first, _subtitle("b", None, Segment(50, 60, "late"))])
-    assert [segment.text for segment in merged.segments] == ["long\nlate", "short", "short too"]
+    merged = merge([first, _subtitle("b", None, Segment(50, 60, "late"), Segment(1.2, 1.9, "brief"))])
+    assert [segment.text for segment in merged.segments] == ["long\nlate", "short\nbrief", "short too"]
 
 
 def test_words_and_speaker_of_the_first() -> None:
