@@ -22,6 +22,8 @@ from airflow_provider_mps.results.task import TaskDetail, TaskState
 
 # Looks under way at once: a server that hangs must not collect thousands.
 MOST_AT_ONCE = 100
+# Seconds for one round over all tasks, at the pace.
+_CROWD = 10.0
 # A refused look keeps its place for so many seconds before its waiters are told.
 _REFUSAL_PATIENCE = 60.0
 _AT_ONCE = float("-inf")
@@ -76,8 +78,8 @@ class Lane:
 
     @property
     def crowded(self) -> bool:
-        """Looking at each task alone takes more than ten seconds."""
-        return len(self._entries) > 10 * self._pace.rate
+        """Looking at each task alone takes longer than anybody should have to wait."""
+        return len(self._entries) > _CROWD * self._pace.rate
 
     @property
     def oldest(self) -> float | None:

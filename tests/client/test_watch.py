@@ -1,0 +1,487 @@
+"""The watch: many waits, one session, one pace; what happens to one of them is nobody else's business."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_mps.client import lane as lane_module
+from airflow_provider_mps.client import pacing
+from airflow_provider_mps.client.actions import ProcessMedia, describe
+from airflow_provider_mps.client.aio import AsyncMpsClient
+from airflow_provider_mps.client.config import ClientConfig
+from airflow_provider_mps.client.credentials import Credentials
+from airflow_provider_mps.client.lane import Lane, Sighting
+from airflow_provider_mps.client.pacing import Pace, pace_of
+from airflow_provider_mps.client.watch import Watch, interval, watching
+from airflow_provider_mps.emulator.faults import Fault
+from airflow_provider_mps.emulator.server import LocalMps
+from airflow_provider_mps.errors import MpsApiError, MpsTransportError
+from airflow_provider_mps.results.task import TaskState
+
+_DONE = {"TaskType": "WorkflowTask", "Status": "FINISH", "WorkflowTask": {"Status": "FINISH"}}
+_RUNNING = {"TaskType": "WorkflowTask", "Status": "PROCESSING", "WorkflowTask": {"Status": "PROCESSING"}}
+
+
+def _run(work: Callable[[], Coroutine[Any, Any, Any]], timeout: float = 30) -> Any:
+    return asyncio.run(asyncio.wait_for(work(), timeout))
+
+
+async def _look(watch: Watch, task_id: str, *, after: float = 0.0) -> Sighting:
+    due = asyncio.get_running_loop().time() + after
+    return await watch.look(describe(task_id), due=due, since=time.time())
+
+
+def _status(sighting: Sighting) -> str:
+    assert isinstance(sighting.outcome, TaskState), sighting.outcome
+    return sighting.outcome.status
+
+
+def _open_files() -> int:
+    """Of this process; 0 where the system does not tell."""
+    return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+
+
+async def _until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - the server runs in another thread
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("age", "poll_interval", "seconds"),
+    [
+        (0, 30, 5),
+        (50, 30, 5),
+        (100, 30, 10),
+        (299, 30, 29.9),
+        (301, 30, 30),
+        (86_400, 30, 30),
+        (86_400, 600, 600),
+        (0, 2, 2),
+        (1000, 2, 2),
+        (-100, 30, 5),
+    ],
+)
+def test_the_interval_grows_with_the_age(age: float, poll_interval: float, seconds: float) -> None:
+    """Short jobs are noticed soon, long ones are not asked for all the time; never longer than what was asked for."""
+    assert interval(age, poll_interval) == pytest.approx(seconds)
+
+
+@given(st.floats(0, 1e6), st.floats(0.1, 1e5))
+def test_the_interval_is_within_what_was_asked_for(age: float, poll_interval: float) -> None:
+    """No wait is looked at more often than every 5 seconds, unless asked for, nor less often than asked for."""
+    assert min(5.0, poll_interval) <= interval(age, poll_interval) <= poll_interval
+
+
+def test_one_look_serves_all_who_wait_for_a_task(mps: LocalMps, config: ClientConfig) -> None:
+    """A hundred waits for one id cost one call, made when the first of them is due."""
+    task_id = mps.backend.script([_DONE])
+
+    async def hundred() -> list[Sighting]:
+        async with watching(config) as watch:
+            return await asyncio.gather(*(_look(watch, task_id, after=0.05 + 0.01 * n) for n in range(100)))
+
+    started = time.monotonic()
+    assert {_status(sighting) for sighting in _run(hundred)} == {"FINISH"}
+    assert time.monotonic() - started < 1.0
+    assert len(mps.backend.calls) == 1
+
+
+def test_what_is_due_first_is_looked_at_first(mps: LocalMps, config: ClientConfig) -> None:
+    """Also while the pace makes everybody wait: nobody who came later overtakes."""
+    ids = [mps.backend.script([_DONE]) for _ in range(10)]
+    ended: list[int] = []
+
+    async def wait(watch: Watch, number: int) -> None:
+        await _look(watch, ids[number], after=(number - 20) * 0.01)
+        ended.append(number)
+
+    async def all_of_them() -> None:
+        async with watching(replace(config, quota_share=0.2)) as watch:  # 20 a second
+            await asyncio.gather(*(wait(watch, number) for number in (3, 9, 1, 7, 5, 0, 8, 2, 6, 4)))
+
+    _run(all_of_them)
+    assert ended == sorted(ended)
+
+
+def test_a_look_is_not_made_before_it_is_due(mps: LocalMps, config: ClientConfig) -> None:
+    """And an earlier wish of somebody else brings it forward for both."""
+    late, both = mps.backend.script([_DONE]), mps.backend.script([_DONE])
+
+    async def work() -> float:
+        async with watching(config) as watch:
+            started = time.monotonic()
+            await _look(watch, late, after=0.3)
+            assert time.monotonic() - started >= 0.3
+            started = time.monotonic()
+            await asyncio.gather(_look(watch, both, after=60), _look(watch, both, after=0.1))
+            return time.monotonic() - started
+
+    assert 0.1 <= _run(work) < 2
+
+
+def test_f52_a_restart_sends_no_more_than_the_pace(mps: LocalMps, config: ClientConfig) -> None:
+    """A thousand waits that begin at once do not make a burst: 50 looks a second by default."""
+    ids = [mps.backend.script([_RUNNING]) for _ in range(1000)]
+
+    async def one_second() -> None:
+        async with watching(config) as watch:
+            waits = [asyncio.ensure_future(_look(watch, task_id)) for task_id in ids]
+            await _until(lambda: mps.backend.calls)
+            await asyncio.sleep(1.0)
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+    _run(one_second)
+    assert 20 <= len(mps.backend.calls) <= 53
+    assert {call.code for call in mps.backend.calls} == {""}
+
+
+def test_f51_a_storm_of_refusals_fails_nobody(mps: LocalMps, config: ClientConfig) -> None:
+    """A server that allows a fifth of what is documented: every look is answered in the end, and few are refused."""
+    mps.backend.settings.rates["DescribeTaskDetail"] = 20
+    ids = [mps.backend.script([_DONE]) for _ in range(200)]
+
+    async def work() -> list[Sighting]:
+        async with watching(replace(config, quota_share=1.0)) as watch:
+            return await asyncio.gather(*(_look(watch, task_id) for task_id in ids))
+
+    sightings = _run(work, timeout=60)
+    assert {_status(sighting) for sighting in sightings} == {"FINISH"}
+    assert sum(call.code != "" for call in mps.backend.calls) <= 20
+    assert max(sighting.late for sighting in sightings) > 5
+
+
+def test_a_refused_look_is_told_of_in_the_end(
+    mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An account that is refused for good is an outage for its waits, which they bound in time."""
+    monkeypatch.setattr(lane_module, "_REFUSAL_PATIENCE", 0.2)
+    monkeypatch.setattr(pacing, "REST", 0.1)
+    mps.backend.faults.add(Fault("throttle", times=None))
+
+    async def work() -> Sighting:
+        async with watching(config) as watch:
+            return await _look(watch, mps.backend.script([_DONE]))
+
+    sighting = _run(work)
+    assert isinstance(sighting.outcome, MpsApiError)
+    assert sighting.outcome.throttled
+    assert len(mps.backend.calls) > 1
+
+
+def test_f53_a_submission_does_not_wait_for_looks(mps: LocalMps, config: ClientConfig) -> None:
+    """While five hundred looks wait for their turn, a job is sent at once."""
+    ids = [mps.backend.script([_RUNNING]) for _ in range(500)]
+
+    async def work() -> float:
+        async with watching(config) as watch, AsyncMpsClient(config) as client:
+            waits = [asyncio.ensure_future(_look(watch, task_id)) for task_id in ids]
+            await _until(lambda: len(mps.backend.calls) > 5)
+            started = time.monotonic()
+            await client.call(ProcessMedia(input_info={"Type": "URL", "UrlInputInfo": {"Url": "https://a.invalid/a"}}))
+            took = time.monotonic() - started
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+            return took
+
+    assert _run(work) < 0.5
+
+
+@pytest.mark.parametrize("where", ["not due", "pace", "in a request", "one of two"])
+def test_f68_who_is_cancelled_leaves_at_once(mps: LocalMps, config: ClientConfig, where: str) -> None:
+    """Within 100 ms, whatever it waits for, and the others get their looks."""
+    task_id, other = mps.backend.script([_DONE]), mps.backend.script([_DONE])
+    if where in {"in a request", "one of two"}:
+        mps.backend.faults.add(Fault("hang", seconds=0.8, times=1))
+
+    async def work() -> tuple[float, Sighting]:
+        async with watching(config) as watch:
+            if where == "pace":
+                await asyncio.gather(*(_look(watch, mps.backend.script([_DONE])) for _ in range(5)))
+                pace_of(describe(task_id), config).refused(time.monotonic())
+            first = asyncio.ensure_future(_look(watch, task_id, after=60 if where == "not due" else 0))
+            await asyncio.sleep(0.2)
+            second = asyncio.ensure_future(_look(watch, task_id if where == "one of two" else other))
+            await asyncio.sleep(0.05)
+            started = time.monotonic()
+            first.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await first
+            return time.monotonic() - started, await second
+
+    took, sighting = _run(work)
+    assert took < 0.1
+    if where == "one of two":  # the look that hung was theirs together, and went on
+        assert isinstance(sighting.outcome, MpsTransportError)
+    else:
+        assert _status(sighting) == "FINISH"
+
+
+def test_f70_bad_ids_wrong_keys_and_broken_answers_stay_with_their_waits(mps: LocalMps, config: ClientConfig) -> None:
+    """Each gets its own error, in the middle of waits that get their answers."""
+    good = [mps.backend.script([_DONE]) for _ in range(10)]
+    unknown = "1250000000-WorkflowTask-0123456789abcdef"
+    broken = mps.backend.script([{"TaskType": "WorkflowTask", "Status": {"an": "object"}, "WorkflowTask": 7}])
+    wrong = replace(config, credentials=Credentials(mps.secret_id, "not-the-key"))
+
+    async def work() -> list[Sighting]:
+        async with watching(config) as watch, watching(wrong) as other:
+            return await asyncio.gather(
+                _look(watch, unknown),
+                _look(watch, broken),
+                _look(other, good[0]),
+                *(_look(watch, task_id) for task_id in good),
+            )
+
+    bad_id, bad_answer, bad_key, *rest = _run(work)
+    assert isinstance(bad_id.outcome, MpsApiError)
+    assert bad_id.outcome.task_unknown
+    assert isinstance(bad_answer.outcome, TaskState)
+    assert not bad_answer.outcome.is_known
+    assert isinstance(bad_key.outcome, MpsApiError)
+    assert bad_key.outcome.code == "AuthFailure.SignatureFailure"
+    assert {_status(sighting) for sighting in rest} == {"FINISH"}
+
+
+def test_f70_a_fault_of_ours_reaches_only_its_wait(
+    mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even an exception that nobody thought of takes the others along."""
+    poisoned, good = mps.backend.script([_DONE]), mps.backend.script([_DONE])
+    genuine = AsyncMpsClient.look
+
+    async def look(self: AsyncMpsClient, action: Any) -> TaskState:
+        if action.task_id == poisoned:
+            raise ZeroDivisionError
+        return await genuine(self, action)
+
+    monkeypatch.setattr(AsyncMpsClient, "look", look)
+
+    async def work() -> list[Any]:
+        async with watching(config) as watch:
+            return await asyncio.gather(_look(watch, poisoned), _look(watch, good), return_exceptions=True)
+
+    first, second = _run(work)
+    assert isinstance(first, ZeroDivisionError)
+    assert _status(second) == "FINISH"
+
+
+def test_f70_a_watch_that_stops_is_told_and_started_again(
+    mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Everybody who waits gets an error that allows to ask again, and whoever does is served."""
+    ids = [mps.backend.script([_DONE]) for _ in range(3)]
+    genuine, faults = Pace.take, [RuntimeError("a fault of ours")]
+
+    def take(self: Pace) -> float:
+        if faults:
+            raise faults.pop()
+        return genuine(self)
+
+    monkeypatch.setattr(Pace, "take", take)
+
+    async def work() -> tuple[list[Sighting], Sighting]:
+        async with watching(config) as watch:
+            first = await asyncio.gather(*(_look(watch, task_id) for task_id in ids))
+            return first, await _look(watch, ids[0])
+
+    first, second = _run(work)
+    for sighting in first:
+        assert isinstance(sighting.outcome, MpsTransportError)
+        assert sighting.outcome.retryable
+    assert _status(second) == "FINISH"
+    assert "a fault of ours" in caplog.text
+
+
+def test_f70_the_watch_logs_in_nobodys_name(
+    mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its work runs outside the context of the wait that started it, where Airflow keeps whose log it is."""
+    whose: contextvars.ContextVar[str] = contextvars.ContextVar("whose", default="nobody's")
+    seen: list[str] = []
+    genuine = AsyncMpsClient.look
+
+    async def look(self: AsyncMpsClient, action: Any) -> TaskState:
+        seen.append(whose.get())
+        return await genuine(self, action)
+
+    monkeypatch.setattr(AsyncMpsClient, "look", look)
+
+    async def work() -> str:
+        whose.set("the first task's")
+        async with watching(config) as watch:
+            await _look(watch, mps.backend.script([_DONE]))
+        return whose.get()
+
+    assert _run(work) == "the first task's"
+    assert seen == ["nobody's"]
+
+
+def test_the_watch_ends_with_its_last_wait(mps: LocalMps, config: ClientConfig) -> None:
+    """Its session is closed and none of its tasks is left; the next wait starts another one."""
+    task_id = mps.backend.script([_DONE])
+
+    async def work() -> tuple[set[Watch], int]:
+        watches = set()
+        for _ in range(3):
+            async with watching(config) as first, watching(config) as second:
+                assert first is second
+                watches.add(first)
+                await _look(first, task_id)
+        await asyncio.sleep(0)
+        return watches, len(asyncio.all_tasks())
+
+    watches, tasks = _run(work)
+    assert len(watches) == 3
+    assert tasks == 2  # wait_for's, and the one that counts
+
+
+def test_two_event_loops_have_a_watch_each(mps: LocalMps, config: ClientConfig) -> None:
+    """A restarted loop does not meet the session of the one before; the pace of the process stays."""
+    task_id = mps.backend.script([_DONE])
+
+    async def work() -> Watch:
+        async with watching(config) as watch:
+            await _look(watch, task_id)
+            return watch
+
+    assert _run(work) is not _run(work)
+    assert len(mps.backend.calls) == 2
+
+
+def test_f64_ten_thousand_waits_leave_nothing(mps: LocalMps, config: ClientConfig) -> None:
+    """Some end, some are cancelled before they are due, some in mid-request: no task, entry or socket stays."""
+    ids = [mps.backend.script([_DONE]) for _ in range(50)]
+
+    async def life(watch: Watch, number: int) -> None:
+        after = 0.0 if number % 200 == 0 else 60.0
+        wait = asyncio.ensure_future(_look(watch, f"{ids[number % 50]}{number if after else ''}", after=after))
+        await asyncio.sleep(0)
+        if number % 400 == 200:
+            await asyncio.sleep(0.005)
+        if after or number % 400 == 200:
+            wait.cancel()
+        await asyncio.wait([wait])
+
+    async def work() -> tuple[int, int, Lane]:
+        async with watching(config) as watch:
+            await life(watch, 0)
+            sockets = _open_files()
+            for start in range(0, 10_000, 500):
+                await asyncio.gather(*(life(watch, number) for number in range(start, start + 500)))
+            (lane,) = watch._lanes.values()
+            gc.collect()
+            after = _open_files()
+            return sockets, after, lane
+
+    before, after, lane = _run(work, timeout=120)
+    assert len(lane) == 0
+    assert len(lane._heap) < 200
+    assert after <= before + 10
+
+
+def test_many_hanging_requests_are_bounded(
+    mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that hangs collects so many requests and no more; when it is back, all are answered."""
+    monkeypatch.setattr(lane_module, "MOST_AT_ONCE", 5)
+    mps.backend.faults.add(Fault("hang", seconds=0.5, times=5))
+    ids = [mps.backend.script([_DONE]) for _ in range(12)]
+
+    async def work() -> list[Sighting]:
+        async with watching(replace(config, quota_share=1.0)) as watch:
+            waits = [asyncio.ensure_future(_look(watch, task_id)) for task_id in ids]
+            await asyncio.sleep(0.3)
+            assert len(mps.backend.calls) == 5
+            return await asyncio.gather(*waits)
+
+    outcomes = [sighting.outcome for sighting in _run(work)]
+    assert sum(isinstance(outcome, MpsTransportError) for outcome in outcomes) == 5
+    assert sum(isinstance(outcome, TaskState) and outcome.is_finished for outcome in outcomes) == 7
+
+
+class _Numbers:
+    """An observer that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.counted: list[str] = []
+        self.gauged: dict[str, float] = {}
+        self.timed: dict[str, float] = {}
+
+    def count(self, name: str, action: str) -> None:
+        self.counted.append(f"{name} {action}")
+
+    def gauge(self, name: str, value: float, action: str) -> None:
+        self.gauged[name] = value
+
+    def timing(self, name: str, seconds: float, action: str) -> None:
+        self.timed[name] = seconds
+
+
+def test_what_an_observer_is_told(mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks, refusals, how many wait, how late the latest is, and how long after its end a job was noticed."""
+    monkeypatch.setattr(pacing, "REST", 0.05)
+    numbers = _Numbers()
+    done = {**_DONE, "FinishTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 100))}
+    mps.backend.faults.add(Fault("throttle", times=1))
+
+    async def work() -> None:
+        async with watching(config, numbers) as watch:
+            await _look(watch, mps.backend.script([done]))
+
+    _run(work)
+    assert numbers.counted == ["looks_refused DescribeTaskDetail", "looks DescribeTaskDetail"]
+    assert numbers.gauged == {"waits": 1, "oldest_due_look": pytest.approx(0, abs=1)}
+    assert 99 < numbers.timed["detection_delay"] < 105
+
+
+def test_an_observer_that_fails_fails_one_wait(mps: LocalMps, config: ClientConfig) -> None:
+    """It must not, and yet nobody waits for ever because it does."""
+
+    class Broken(_Numbers):
+        def count(self, name: str, action: str) -> None:
+            raise OSError("no metrics today")
+
+    async def work() -> Any:
+        async with watching(config, Broken()) as watch:
+            return await asyncio.gather(_look(watch, mps.backend.script([_DONE])), return_exceptions=True)
+
+    assert isinstance(_run(work)[0], OSError)
+
+
+def test_keys_that_change_are_taken_up(mps: LocalMps, config: ClientConfig, caplog: pytest.LogCaptureFixture) -> None:
+    """A watch outlives the keys it began with: refused keys are read again from the connection, once for all."""
+    caplog.set_level(logging.DEBUG)
+    ids = [mps.backend.script([_DONE]) for _ in range(5)]
+    reads: list[int] = []
+
+    def reread() -> Awaitable[ClientConfig]:
+        async def read() -> ClientConfig:
+            reads.append(1)
+            return config
+
+        return read()
+
+    stale = replace(config, credentials=Credentials(mps.secret_id, "rotated-away"), reread=reread)
+
+    async def work() -> list[Sighting]:
+        async with watching(stale) as watch:
+            return await asyncio.gather(*(_look(watch, task_id) for task_id in ids))
+
+    assert {_status(sighting) for sighting in _run(work)} == {"FINISH"}
+    assert len(reads) == 1
