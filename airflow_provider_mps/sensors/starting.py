@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from airflow.sdk import XComArg
+from airflow.sdk.definitions.xcom_arg import PlainXComArg
 from airflow.triggers.base import BaseTrigger, StartTriggerArgs
 
 if TYPE_CHECKING:
@@ -32,11 +34,8 @@ def start_trigger_args(sensor: MpsTaskSensor) -> StartTriggerArgs:
     return StartTriggerArgs(
         trigger_cls="airflow_provider_mps.triggers.mps.MpsTaskTrigger",
         trigger_kwargs={
-            # Rendered in the triggerer, by the names of the sensor's template fields; an XComArg reads as a template.
-            "mps_task_id": str(sensor.mps_task_id),
-            "mps_conn_id": sensor.mps_conn_id,
-            "region": sensor.region,
-            "describe_action": sensor.describe_action,
+            # Rendered in the triggerer, by the names of the sensor's template fields.
+            **{name: _as_template(getattr(sensor, name)) for name in sensor.template_fields},
             "poll_interval": sensor.poke_interval,
             "timeout_margin": _MARGIN,
             "patience": {
@@ -46,3 +45,23 @@ def start_trigger_args(sensor: MpsTaskSensor) -> StartTriggerArgs:
         next_method="execute_complete",
         timeout=timedelta(seconds=sensor.timeout + _MARGIN),
     )
+
+
+def _as_template(value: Any) -> Any:
+    """
+    A template for the triggerer: it gets one XCom, but never an answer when it asks for those of all map indexes.
+
+    Seen with Airflow 3.3.2: the triggerer cannot decode GetXComSequenceSlice, and the task hangs.
+    """
+    from airflow_provider_mps.errors import MpsConfigError
+
+    if isinstance(value, PlainXComArg) and not value.operator.is_mapped:
+        return f"{{{{ ti.xcom_pull(task_ids='{value.operator.task_id}', key='{value.key}', map_indexes=-1) }}}}"
+    if isinstance(value, XComArg):
+        raise MpsConfigError("With start_from_trigger=True an XCom has to be one of a task that is not mapped.")
+    if isinstance(value, str) and "xcom_pull" in value and "map_indexes" not in value:
+        raise MpsConfigError(
+            f"With start_from_trigger=True write map_indexes=-1 into the xcom_pull of {value!r}: without it Airflow's "
+            "triggerer never gets an answer, and the task hangs."
+        )
+    return value

@@ -90,9 +90,21 @@ def test_an_xcom_reads_as_a_template() -> None:
         sensor = _sensor(submit.output)  # type: ignore[arg-type]
     assert sensor.start_trigger_args is not None
     kwargs = sensor.start_trigger_args.trigger_kwargs or {}
-    assert "xcom_pull(task_ids='submit'" in kwargs["mps_task_id"]
+    assert kwargs["mps_task_id"] == "{{ ti.xcom_pull(task_ids='submit', key='return_value', map_indexes=-1) }}"
     assert json.loads(json.dumps(kwargs)) == kwargs
     assert sensor.upstream_task_ids == {"submit"}
+
+
+@needs_33
+def test_a_template_that_would_hang_is_refused() -> None:
+    """Airflow's triggerer answers for one XCom only; what asks for more is found when the DAG is read."""
+    with pytest.raises(MpsConfigError, match="map_indexes=-1"):
+        _sensor("{{ ti.xcom_pull(task_ids='submit') }}")
+    _sensor("{{ ti.xcom_pull(task_ids='submit', map_indexes=-1) }}")
+    with DAG("a_dag", schedule=None):
+        mapped = MpsProcessMediaOperator.partial(task_id="submit").expand(request=[{}, {}])
+        with pytest.raises(MpsConfigError, match="not mapped"):
+            _sensor(mapped.output)  # type: ignore[arg-type]
 
 
 @needs_33
