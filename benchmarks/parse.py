@@ -48,7 +48,7 @@ def answer(*, words: bool, segments: int = SEGMENTS) -> bytes:
 
 
 def ours(raw: bytes) -> tuple[Subtitle, ...]:
-    detail = decode(DescribeBatchTaskDetail(task_id="benchmark"), Response(200, {}, raw), timestamp=0)
+    detail = decode(DescribeBatchTaskDetail(task_id="benchmark"), Response(200, {}, raw), now=0)
     detail.raise_for_failure("benchmark")
     return detail.subtitles
 

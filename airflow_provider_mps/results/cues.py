@@ -165,7 +165,7 @@ def _escape(text: str, format_: CueFormat) -> str:
         text = html.escape(text, quote=False)
     else:  # between braces stand the commands of ASS, which pysubs2 also writes TTML from
         text = text.translate(_FULL_WIDTH)
-    return _BACKSLASH.sub(rf"\\{_SPLIT}", text)
+    return _BACKSLASH.sub(rf"\\{_SPLIT}", text) if "\\" in text else text
 
 
 def _is_right_to_left(line: str) -> bool:
