@@ -61,6 +61,7 @@ class Canceller:
         def work() -> None:
             from airflow_provider_mps.client.search import find_by_session
             from airflow_provider_mps.client.sync import MpsClient
+            from airflow_provider_mps.errors import MpsError
             from airflow_provider_mps.user_action import ended_while_running
 
             if not ended_while_running(ti):
@@ -69,7 +70,11 @@ class Canceller:
             with MpsClient(config, attempts=3) as client:
                 job = mps_task_id
                 if job is None and session_id:
-                    found = next(iter(find_by_session(client, session_id, since=time.time() - 600)), None)
+                    try:
+                        found = next(iter(find_by_session(client, session_id, since=time.time() - 600)), None)
+                    except MpsError as error:
+                        self.log.warning("A job with SessionId %s may run on and be billed: %s", session_id, error)
+                        return
                     job = found.mps_task_id if found else None
                 if job:
                     self.abort(job, client)

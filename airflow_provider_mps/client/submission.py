@@ -129,6 +129,8 @@ class Submission:
     :param started: Unix seconds before which no try can have sent it.
     :param allow_partial: a job of which only some parts failed has not failed.
     :param resubmit_if_unknown: send again, once, when it cannot be told what became of an earlier job.
+    :ivar in_flight: the SessionId of what is being sent, by which its job can be found.
+    :ivar accepted: the TaskId that MPS has answered, from that moment on.
     """
 
     def __init__(
@@ -154,6 +156,7 @@ class Submission:
         self.own_session = action.own_session_id
         self.fingerprint = _fingerprint(action)
         self.in_flight: str | None = None
+        self.accepted: str | None = None
         self._stopped = False
         self._resubmitted = False
 
@@ -274,6 +277,7 @@ class Submission:
                         raise  # if it may have arrived after all, the next try sends the same SessionId
                     log.warning("%s. Sending it again%s.", error, " with the same SessionId" if session else "")
                 else:
+                    self.accepted = answer.mps_task_id
                     # Logged before anything can fail, so that the job can be found whatever happens next.
                     log.info("MPS accepted %s as %s (RequestId %s)", action.name, answer.mps_task_id, answer.request_id)
                     sent = replace(job, mps_task_id=answer.mps_task_id, request_id=answer.request_id)

@@ -292,11 +292,12 @@ class MpsSubmitOperator(JobOutcome, BaseOperator):
     def on_kill(self) -> None:
         """Abort the job if a user ended the task: one short attempt, on a thread, since a signal may come anywhere."""
         self._killed = True
+        mps_task_id, session = self._mps_task_id, None
         if self._submission is not None:
             self._submission.stop()
-        session = self._submission.in_flight if self._submission else None
-        if self.cancel_on_kill and (self._mps_task_id or session):
-            self._canceller.abort_if_user_ended(self._ti, self._mps_task_id, session)
+            mps_task_id, session = mps_task_id or self._submission.accepted, self._submission.in_flight
+        if self.cancel_on_kill and (mps_task_id or session):
+            self._canceller.abort_if_user_ended(self._ti, mps_task_id, session)
 
 
 class MpsProcessMediaOperator(MpsSubmitOperator):

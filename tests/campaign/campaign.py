@@ -18,7 +18,7 @@ import tenacity
 from airflow.sdk.exceptions import AirflowSensorTimeout
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-from airflow_provider_mps.client import retry, submission
+from airflow_provider_mps.client import pacing, retry, submission
 from airflow_provider_mps.emulator.server import SECRET_KEY, LocalMps
 from airflow_provider_mps.emulator.state import Settings, Task
 from airflow_provider_mps.errors import MpsSubmitUnknown, MpsTaskFailed, MpsTaskTimeout, MpsTaskUnsettled
@@ -196,7 +196,7 @@ def _logging_to(log: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _patched(mps: LocalMps, airflow: AirflowStates) -> Iterator[None]:
-    """A connection to this MPS, an Airflow to ask, and short pauses."""
+    """A connection to this MPS, an Airflow to ask, and pauses as short as everything else is here."""
     connection = {"conn_type": "tencentcloud_mps", "login": mps.secret_id, "password": mps.secret_key}
     connection |= {"host": mps.host, "extra": {"region": "ap-guangzhou", "timeout": _REQUEST_TIMEOUT}}
     with contextlib.ExitStack() as patches:
@@ -205,7 +205,12 @@ def _patched(mps: LocalMps, airflow: AirflowStates) -> Iterator[None]:
             (RuntimeTaskInstance, "get_task_states", staticmethod(airflow.answer)),
             (retry, "PAUSES", tenacity.wait_random(0.0, 0.2)),
             (submission, "PAUSE", 0.1),
+            (pacing, "REST", 0.1),
+            (pacing, "SLOWEST", 20.0),
+            (pacing, "_BACK_AFTER", 0.3),
+            (pacing, "_GROWTH_TIME", 1.0),
             (MpsTaskTrigger, "earliest_event", 0.05),
+            (MpsTaskTrigger, "shortest_interval", 0.0),
         ):
             patches.enter_context(mock.patch.object(target, name, value))
         yield

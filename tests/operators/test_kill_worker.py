@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from typing import Any
@@ -15,6 +16,7 @@ from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsApiError, MpsError
 from airflow_provider_mps.operators.mps import (
     MpsAbortTaskOperator,
+    MpsBatchProcessMediaOperator,
     MpsProcessMediaOperator,
 )
 from airflow_provider_mps.operators.submit import MpsSubmitOperator
@@ -118,6 +120,51 @@ def test_f17_killed_while_the_answer_is_on_its_way(airflow_mps: LocalMps, airflo
     assert len(jobs(airflow_mps)) == 1
     assert airflow_mps.backend.aborts == jobs(airflow_mps)
     assert asked(airflow_mps, "ProcessMedia") == 1
+
+
+@pytest.mark.fault("F17")
+@pytest.mark.parametrize("kind", [MpsProcessMediaOperator, MpsBatchProcessMediaOperator])
+def test_f17_killed_before_the_answer_is_stored(
+    airflow_mps: LocalMps, airflow_says: Says, kind: type[MpsSubmitOperator]
+) -> None:
+    """F17: a kill between the answer and storing it aborts the job, also one that has no SessionId to be found by."""
+    airflow_says("failed")
+    operator = new_operator(kind, "talk.queued.mp4")()
+    context = new_context(store=True)
+    store = context["task_state_store"]
+    real = store.set
+
+    def killed(key: str, value: Any) -> None:
+        if value.get("mps_task_id"):
+            operator.on_kill()
+        real(key, value)
+
+    store.set = killed
+    with contextlib.suppress(AirflowException, MpsError):  # Airflow ends the process meanwhile
+        operator.execute(context)
+    assert len(jobs(airflow_mps)) == 1
+    assert airflow_mps.backend.aborts == jobs(airflow_mps)
+
+
+@pytest.mark.fault("F17")
+def test_f17_a_job_that_cannot_be_looked_for_is_named(
+    airflow_mps: LocalMps, airflow_says: Says, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """F17: when MPS does not answer the search for a job in flight, the log names its SessionId."""
+    airflow_says("failed")
+    airflow_mps.backend.faults.add(Fault("hang", action="ProcessMedia", when="after", seconds=30))
+    airflow_mps.backend.faults.add(Fault("reset", action="DescribeTasks", times=None))
+    operator = new_operator(MpsProcessMediaOperator, "talk.queued.mp4")()
+    thread = threading.Thread(target=lambda: _quietly(operator), daemon=True)
+    thread.start()
+    for _ in range(500):
+        if jobs(airflow_mps):
+            break
+        time.sleep(0.01)
+    operator.on_kill()
+    thread.join(5)
+    (task,) = airflow_mps.backend.tasks.values()
+    assert f"A job with SessionId {task.request['SessionId']} may run on and be billed" in capsys.readouterr().out
 
 
 def _quietly(operator: MpsSubmitOperator) -> None:
