@@ -68,8 +68,9 @@ is built from Tencent's own API model (as `tccli` ships it) and asking this pack
 - **failed when**: each of these alone makes the part a failure, which is listed with its path, code and message.
 - **open when**: the task is not called done as long as this holds. "runs": any status that is not a success; "no
   result": SUCCESS without what it stands for; "null": MPS lists the part and says nothing of it.
-- **files**: kind, and the field that names it; in brackets what else is told of it. All have storage, bucket, region
-  and URI where MPS names the storage. "or FileId": also found where MPS tells nothing but a FileId of VOD.
+- **files and texts**: kind, and the field that names it; in brackets what else is told of it. All have storage, bucket,
+  region and URI where MPS names the storage. "or FileId": also found where MPS tells nothing but a FileId of VOD. A
+  text that is itself the result (`texts` of a result) stands behind them.
 - **subtitles**: kind; "segments" where the sentences themselves are in the answer.
 
 """
@@ -87,7 +88,7 @@ def _section(name: str, action: str) -> str:
 
 Metadata: {metadata}
 
-| part | failed when | open when | files | subtitles |
+| part | failed when | open when | files and texts | subtitles |
 |---|---|---|---|---|
 {table}
 """
@@ -96,12 +97,15 @@ Metadata: {metadata}
 def _row(name: str, answer: dict[str, Any], place: Place, others: list[Place]) -> tuple[str, ...]:
     detail = _detail(name, answer)
     files = [file for file in detail.outputs if _owner(file.source, others) == place.path]
+    texts = [
+        f"text `{text.source.rpartition('.')[2]}`" for text in detail.texts if _owner(text.source, others) == place.path
+    ]
     subtitles = [one for one in detail.subtitles if _owner(f"{one.source}.", others) == place.path]
     return (
         f"`{place.path}`",
         ", ".join(f"`{field}`" for field in _BROKEN if _fails(name, answer, place, field)),
         ", ".join(_open(name, answer, place)) or "-",
-        "; ".join(_file(file) for file in files) or "-",
+        "; ".join([*(_file(file) for file in files), *texts]) or "-",
         ", ".join(one.kind + (" (segments)" if one.segments else "") for one in subtitles) or "-",
     )
 
@@ -140,8 +144,6 @@ def _open(name: str, answer: dict[str, Any], place: Place) -> Iterator[str]:
 
 def _file(file: OutputFile) -> str:
     field = file.source.rpartition(".")[2]
-    if file.kind == "text":
-        return f"text (`{field}`)"
     told = {
         "size": file.size,
         "md5": file.md5,
@@ -178,9 +180,9 @@ A file in VOD that is known by its FileId alone has `path` "" and `uri` null; `f
   notified: [`results/notification.py`](../airflow_provider_mps/results/notification.py).
 - Of a batch job no TaskId or status in a notification, and no name of the input that an output belongs to.
 - Of an image task no time at which it began, and no mark of who started it.
-- Findings of review, recognition and analysis that are neither files nor subtitles nor metadata (tags, faces, scores)
-  stay in the answer: `MpsActionOperator(action="DescribeTaskDetail", parameters={"TaskId": ...})` returns it whole,
-  without the echoes of the request and their secrets.
+- Findings of review, recognition and analysis that are neither files, subtitles, metadata nor texts (tags, faces,
+  scores) stay in the answer: `MpsActionOperator(action="DescribeTaskDetail", parameters={"TaskId": ...})` returns it
+  whole, without the echoes of the request and their secrets.
 - `EvaluationTask` is a documented type without a documented field: its parts are judged if it has some, and it is
   never a success without.
 """

@@ -42,7 +42,7 @@ RESULTS = [
     {"addresses", "redaction", "model"},
     {"media", "segments", "verdict"},
     {"cues", "outputs"},
-    {"files", "subtitles"},
+    {"files", "subtitles", "texts"},
     {"merging", "subtitle_files", "task"},
     {"notification", "result", "summary"},
     {"bounds", "quality"},

@@ -80,6 +80,14 @@ FILES: dict[str, list[tuple[str, ...]]] = {
     "LiveRecordFile": [("Url", "record")],
     "ImageProcessTaskOutput": [("Path", "image", "FileId"), ("SignedUrl", "image")],
 }
+TEXTS = {
+    "ImageProcessTaskOutput": ("Content", "image"),
+    "ExtractBlindWatermarkTask": ("Result", "blind_watermark"),
+    "AiAnalysisTaskVideoComprehensionOutput": ("VideoComprehensionAnalysisResult", "video_comprehension"),
+    "MediaAiAnalysisDescriptionItem": ("Description", "description"),
+    "AiAnalysisTaskSegmentOutput": ("Abstract", "abstract"),
+    "AiAnalysisTaskGenericOutput": ("Result", "generic"),
+}
 KIND_OF_RESULT = {
     "AiAnalysisTaskDelLogoResult": "de_logo",
     "SmartEraseTaskResult": "smart_erase",
@@ -126,6 +134,7 @@ class Opinion:
     succeeded: int = 0
     files: set[tuple[str, str, str | None]] = field(default_factory=set)
     details: dict[str, Details] = field(default_factory=dict)
+    texts: set[tuple[str, str]] = field(default_factory=set)
     file_ids: set[str] = field(default_factory=set)
     looked_at: set[tuple[str, str]] = field(default_factory=set, compare=False)
 
@@ -244,6 +253,10 @@ def _holds_output(one: _Object) -> bool:
 
 
 def _collect_files(one: _Object, said: Opinion) -> None:
+    member, kind = TEXTS.get(one.class_name, ("", ""))
+    if text := one.node.get(member):
+        said.looked_at.add((one.class_name, member))
+        said.texts.add((kind, text))
     for member, kind, *file_id in FILES.get(one.class_name, []):
         kind = kind or KIND_OF_RESULT[one.result]
         told = one.node.get(member)

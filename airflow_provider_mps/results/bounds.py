@@ -9,7 +9,7 @@ from airflow_provider_mps.errors import MpsResultTooLarge
 from airflow_provider_mps.results.result import MpsTaskResult
 
 # Lists that are shortened when the segments are out already, the longest first.
-_LISTS = ("outputs", "failures", "metadata", "subtitles")
+_LISTS = ("outputs", "texts", "failures", "metadata", "subtitles")
 
 
 def fits(result: MpsTaskResult, limit: int) -> bool:

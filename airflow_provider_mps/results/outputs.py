@@ -10,7 +10,7 @@ from pydantic import Field
 from airflow_provider_mps.results.addresses import object_uri
 from airflow_provider_mps.results.media import AudioStreams, VideoStreams
 from airflow_provider_mps.results.model import Number, ResultModel
-from airflow_provider_mps.results.redaction import ECHOES, mask_address, mask_urls
+from airflow_provider_mps.results.redaction import ECHOES, mask_address
 
 # Key of a path, a list of paths or an address -> kind of the file. "Path" is named after the task that wrote it.
 _FILE_KEYS = {
@@ -113,7 +113,6 @@ class OutputFile(ResultModel):
     ``kind`` says what it is (transcode, snapshot, subtitle, ...), ``source`` where in the answer it stood, ``path``
     is the path inside the bucket as MPS writes it, or an address without its query. A file in VOD may be known by
     its ``file_id`` alone; then ``path`` is "". ``size`` in bytes, ``duration`` in seconds, ``bitrate`` in bit/s.
-    ``content`` is the text that MPS answers a picture with, where that is its result: kind "text", without a path.
     What MPS does not tell is None.
     """
 
@@ -133,7 +132,6 @@ class OutputFile(ResultModel):
     height: int | None = Field(None, alias="Height")
     time_offset: Number | None = Field(None, alias="TimeOffset")
     language: str | None = None
-    content: str | None = None
     video_streams: VideoStreams = Field((), alias="VideoStreamSet")
     audio_streams: AudioStreams = Field((), alias="AudioStreamSet")
 
@@ -142,7 +140,7 @@ def find_outputs(body: Mapping[str, Any]) -> tuple[OutputFile, ...]:
     """All files of an answer, in its order. A file that is named twice is listed once, with all that is said of it."""
     found: dict[tuple[Any, ...], OutputFile] = {}
     for output in _walk(body, "", "", Storage()):
-        same = (output.kind, output.path, output.uri, None if output.path else output.file_id, output.content)
+        same = (output.kind, output.path, output.uri, None if output.path else output.file_id)
         found[same] = _merged(found[same], output) if same in found else output
     return tuple(found.values())
 
@@ -165,19 +163,17 @@ def _walk(node: Mapping[str, Any], path: str, task: str, storage: Storage) -> It
         elif key.endswith("FileId") and isinstance(value, str) and value:
             if not _text(node.get(path_key := _path_key(key))):  # else it stands with its path
                 yield _file(node, here, path_key, "", task, storage)
-        elif key == "Content" and task == "ImageProcessTaskResultSet" and isinstance(value, str) and value:
-            yield OutputFile(kind="text", source=here, content=mask_urls(value))
         elif key in ECHOES or key in {"MetaData", "Metadatas"}:
             continue
         elif isinstance(value, Mapping):
             yield from _walk(value, here, _task_name(key, task), storage)
-        elif isinstance(value, list) and not _is_spoken(value):
+        elif isinstance(value, list) and not is_spoken(value):
             for index, item in enumerate(value):
                 if isinstance(item, Mapping):
                     yield from _walk(item, f"{here}[{index}]", _task_name(key, task), storage)
 
 
-def _is_spoken(items: list[Any]) -> bool:
+def is_spoken(items: list[Any]) -> bool:
     """Recognised sentences and words; there may be a hundred thousand, and none names a file."""
     return bool(items) and isinstance(items[0], Mapping) and ("Text" in items[0] or "Word" in items[0])
 

@@ -12,6 +12,7 @@ from airflow_provider_mps.results.model import Number, ResultModel, Time
 from airflow_provider_mps.results.outputs import OutputFile
 from airflow_provider_mps.results.subtitles import Subtitle
 from airflow_provider_mps.results.task import TaskDetail
+from airflow_provider_mps.results.texts import TextResult
 from airflow_provider_mps.results.verdict import Finding, Verdict
 
 SCHEMA_VERSION = 1
@@ -40,6 +41,7 @@ class MpsTaskResult(ResultModel):
         the new release still takes the old values.
     :param progress: of the parts that MPS lists.
     :param metadata: of the input files, in the order of a batch's inputs where MPS tells it.
+    :param texts: what MPS answers with instead of, or beside, files: of a picture, a watermark, a video understood.
     :param failures: parts that failed; empty unless partial results were asked for.
     :param full_result: the file that holds all of this as JSON, None where none was written.
     :param left_out: what this value lacks to fit into XCom, as name (``segments``, ``outputs``, ...) to count. It is
@@ -58,6 +60,7 @@ class MpsTaskResult(ResultModel):
     metadata: tuple[MediaMetadata, ...] = ()
     subtitles: tuple[Subtitle, ...] = ()
     outputs: tuple[OutputFile, ...] = ()
+    texts: tuple[TextResult, ...] = ()
     failures: tuple[Finding, ...] = ()
     full_result: str | None = None
     left_out: dict[str, int] = Field(default_factory=dict)
@@ -77,6 +80,7 @@ class MpsTaskResult(ResultModel):
             metadata=detail.metadata,
             subtitles=detail.subtitles,
             outputs=detail.outputs,
+            texts=detail.texts,
             failures=detail.failures,
         )
 

@@ -13,6 +13,7 @@ from airflow_provider_mps.results.media import MediaMetadata, find_metadata
 from airflow_provider_mps.results.model import ResultModel, Time, as_items
 from airflow_provider_mps.results.outputs import OutputFile, find_outputs
 from airflow_provider_mps.results.subtitles import Subtitle, find_subtitles
+from airflow_provider_mps.results.texts import TextResult, find_texts
 from airflow_provider_mps.results.verdict import Finding, TaskStatus, Verdict, judge, task_objects
 
 
@@ -138,6 +139,10 @@ class TaskDetail(TaskState):
     @cached_property
     def subtitles(self) -> tuple[Subtitle, ...]:
         return find_subtitles(self.body)
+
+    @cached_property
+    def texts(self) -> tuple[TextResult, ...]:
+        return find_texts(self.body)
 
     @cached_property
     def outputs(self) -> tuple[OutputFile, ...]:

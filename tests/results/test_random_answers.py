@@ -15,7 +15,7 @@ from airflow_provider_mps.results.result import MpsTaskResult
 from airflow_provider_mps.results.task import TaskDetail
 from tests.answers import at, image_places, image_success, places, successes
 from tests.random_answers import RandomAnswers
-from tests.typed_walk import FILES, Details, Opinion, opinion
+from tests.typed_walk import FILES, TEXTS, Details, Opinion, opinion
 
 SEED = 20190612  # the version of the API
 ANSWERS = successes() | {"image": image_success()}
@@ -32,7 +32,7 @@ def _read(name: str, body: dict[str, Any]) -> tuple[Opinion, TaskDetail, MpsTask
     detail = TaskDetail.of(body, is_image=name == "image")
     result = MpsTaskResult.of(detail, "t")
     verdict = detail.verdict
-    files = [file for file in result.outputs if file.kind != "text"]
+    files = result.outputs
     said = Opinion(
         failures={(found.path, found.code) for found in verdict.failures},
         unsettled={found.path for found in verdict.unsettled},
@@ -40,6 +40,7 @@ def _read(name: str, body: dict[str, Any]) -> tuple[Opinion, TaskDetail, MpsTask
         succeeded=verdict.succeeded,
         files={(file.kind, file.path, file.uri) for file in files},
         details={file.path: _details(file) for file in files if file.path},
+        texts={(text.kind, text.text) for text in result.texts},
         file_ids={file.file_id for file in files if file.file_id},
     )
     assert len(verdict.failures) == len(said.failures)
@@ -109,14 +110,15 @@ def test_random_answers(name: str) -> None:
     assert not has_files or seen["files"] > 20
 
 
-def test_random_answers_fill_every_class_with_files() -> None:
-    """The comparison above looks at each class that has files, in one answer or another."""
+def test_random_answers_fill_every_class() -> None:
+    """The comparison above looks at each class that has files or texts, in one answer or another."""
     told = set()
     for name in NAMES:
         answers = RandomAnswers(SEED)
         for _ in range(EACH):
             told |= opinion(name, answers.answer(name)).looked_at
-    assert told == {(class_name, member) for class_name, members in FILES.items() for member, *_ in members}
+    files = {(class_name, member) for class_name, members in FILES.items() for member, *_ in members}
+    assert told == files | {(class_name, member) for class_name, (member, _) in TEXTS.items()}
 
 
 @pytest.mark.parametrize("name", NAMES)
