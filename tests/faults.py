@@ -83,13 +83,11 @@ CATALOGUE: dict[str, Fault] = {
     "F51": Fault(
         "P0",
         "hundreds of deferred tasks on one quota: all finish, hardly a call is refused",
-        "comes with the shared watch",
     ),
-    "F52": Fault("P1", "all triggers start at once: their first looks are spread", "comes with the shared watch"),
+    "F52": Fault("P1", "all triggers start at once: their first looks are spread"),
     "F53": Fault(
         "P1",
         "one quota for submissions and triggerers: submissions go first, the pace falls and recovers",
-        "comes with the shared watch",
     ),
     "F54": Fault("P1", "intervals that are none: refused before anything is sent"),
     "F55": Fault("P0", "secrets stay out of logs, XCom, rendered fields, trigger arguments, errors and files"),
@@ -109,9 +107,7 @@ CATALOGUE: dict[str, Fault] = {
     "F67": Fault("P1", "what an earlier release has stored still loads"),
     "F68": Fault("P2", "a cancelled trigger ends within a tenth of a second"),
     "F69": Fault("P2", "more deferred tasks than a triggerer takes at once"),
-    "F70": Fault(
-        "P1", "one watch for many: a cancelled or bad one among them touches nobody else", "comes with the shared watch"
-    ),
+    "F70": Fault("P1", "one watch for many: a cancelled or bad one among them touches nobody else"),
     "F71": Fault("P0", "what is no TaskId is refused before any request"),
     "F72": Fault("P1", "templates and mapping: no constructor works on what is not rendered yet"),
     "F73": Fault("P1", "mapped tasks over one input: a job each, and each index its own result"),

@@ -103,6 +103,7 @@ def test_a_busy_loop_keeps_the_pace(ceiling: float) -> None:
     assert sent / 60 == pytest.approx(0.97 * ceiling, rel=0.01)
 
 
+@pytest.mark.fault("F53")
 def test_a_refusal_halves_it_and_time_brings_it_back() -> None:
     """Half at once, just below the old rate after 5 seconds, no more than 5 % above that in a minute, all in ten."""
     clock = Clock()
@@ -145,6 +146,7 @@ def test_it_never_stops() -> None:
     assert pace.rate > 10
 
 
+@pytest.mark.fault("F51")
 @pytest.mark.parametrize("allowed", [2, 4, 10, 20, 60])
 def test_it_finds_the_limit_of_the_server(allowed: float) -> None:
     """Without being told: under 1 % refused after the first 30 seconds, and nine tenths of what is allowed used."""
@@ -156,6 +158,7 @@ def test_it_finds_the_limit_of_the_server(allowed: float) -> None:
     assert len(taken) / 600 > 0.9 * allowed
 
 
+@pytest.mark.fault("F53")
 def test_two_processes_share_without_knowing_of_each_other() -> None:
     """Both get on, neither starves, and few requests are refused."""
     clock = Clock()
@@ -190,6 +193,7 @@ def test_threads_share_one_pace() -> None:
 _CONFIG = ClientConfig(Credentials("AKIDpacing", "key"), quota_share=0.25)
 
 
+@pytest.mark.fault("F53")
 @pytest.mark.parametrize(
     ("action", "ceiling"),
     [

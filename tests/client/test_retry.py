@@ -160,6 +160,7 @@ def test_pauses_grow_are_random_and_stay_bounded() -> None:
     assert len({run[-1] for run in runs}) == len(runs)
 
 
+@pytest.mark.fault("F53")
 @pytest.mark.parametrize(("patience", "sent"), [(0.0, 4), (60.0, 30)], ids=["none", "default"])
 def test_a_refusal_for_the_rate_is_no_attempt(patience: float, sent: int) -> None:
     """A crowded account fails no task: what MPS refuses as one too many is sent again for a minute, jobs included."""

@@ -132,6 +132,7 @@ def test_a_look_is_not_made_before_it_is_due(mps: LocalMps, config: ClientConfig
     assert 0.1 <= _run(work) < 2
 
 
+@pytest.mark.fault("F52")
 def test_f52_a_restart_sends_no_more_than_the_pace(mps: LocalMps, config: ClientConfig) -> None:
     """A thousand waits that begin at once do not make a burst: 50 looks a second by default."""
     ids = [mps.backend.script([_RUNNING]) for _ in range(1000)]
@@ -150,6 +151,7 @@ def test_f52_a_restart_sends_no_more_than_the_pace(mps: LocalMps, config: Client
     assert {call.code for call in mps.backend.calls} == {""}
 
 
+@pytest.mark.fault("F51")
 def test_f51_a_storm_of_refusals_fails_nobody(mps: LocalMps, config: ClientConfig) -> None:
     """A server that allows a fifth of what is documented: every look is answered in the end, and few are refused."""
     mps.backend.settings.rates["DescribeTaskDetail"] = 20
@@ -165,6 +167,7 @@ def test_f51_a_storm_of_refusals_fails_nobody(mps: LocalMps, config: ClientConfi
     assert max(sighting.late for sighting in sightings) > 5
 
 
+@pytest.mark.fault("F51")
 def test_a_refused_look_is_told_of_in_the_end(
     mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +186,7 @@ def test_a_refused_look_is_told_of_in_the_end(
     assert len(mps.backend.calls) > 1
 
 
+@pytest.mark.fault("F53")
 def test_f53_a_submission_does_not_wait_for_looks(mps: LocalMps, config: ClientConfig) -> None:
     """While five hundred looks wait for their turn, a job is sent at once."""
     ids = [mps.backend.script([_RUNNING]) for _ in range(500)]
@@ -202,6 +206,7 @@ def test_f53_a_submission_does_not_wait_for_looks(mps: LocalMps, config: ClientC
     assert _run(work) < 0.5
 
 
+@pytest.mark.fault("F68")
 @pytest.mark.parametrize("where", ["not due", "pace", "in a request", "one of two"])
 def test_f68_who_is_cancelled_leaves_at_once(mps: LocalMps, config: ClientConfig, where: str) -> None:
     """Within 100 ms, whatever it waits for, and the others get their looks."""
@@ -232,6 +237,7 @@ def test_f68_who_is_cancelled_leaves_at_once(mps: LocalMps, config: ClientConfig
         assert _status(sighting) == "FINISH"
 
 
+@pytest.mark.fault("F70")
 def test_f70_bad_ids_wrong_keys_and_broken_answers_stay_with_their_waits(mps: LocalMps, config: ClientConfig) -> None:
     """Each gets its own error, in the middle of waits that get their answers."""
     good = [mps.backend.script([_DONE]) for _ in range(10)]
@@ -258,6 +264,7 @@ def test_f70_bad_ids_wrong_keys_and_broken_answers_stay_with_their_waits(mps: Lo
     assert {_status(sighting) for sighting in rest} == {"FINISH"}
 
 
+@pytest.mark.fault("F70")
 def test_f70_a_fault_of_ours_reaches_only_its_wait(
     mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,6 +288,7 @@ def test_f70_a_fault_of_ours_reaches_only_its_wait(
     assert _status(second) == "FINISH"
 
 
+@pytest.mark.fault("F70")
 def test_f70_a_watch_that_stops_is_told_and_started_again(
     mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -308,6 +316,7 @@ def test_f70_a_watch_that_stops_is_told_and_started_again(
     assert "a fault of ours" in caplog.text
 
 
+@pytest.mark.fault("F70")
 def test_f70_the_watch_logs_in_nobodys_name(
     mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -364,6 +373,7 @@ def test_two_event_loops_have_a_watch_each(mps: LocalMps, config: ClientConfig) 
     assert len(mps.backend.calls) == 2
 
 
+@pytest.mark.fault("F64")
 def test_f64_ten_thousand_waits_leave_nothing(mps: LocalMps, config: ClientConfig) -> None:
     """Some end, some are cancelled before they are due, some in mid-request: no task, entry or socket stays."""
     ids = [mps.backend.script([_DONE]) for _ in range(50)]

@@ -125,6 +125,7 @@ def test_it_is_refused_where_it_cannot_work(monkeypatch: pytest.MonkeyPatch) -> 
         _sensor("1-WorkflowTask-2")
 
 
+@pytest.mark.fault("F54")
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), None, "5"])
 def test_f54_an_interval_that_is_none(airflow_mps: LocalMps, seconds: Any) -> None:
     """Refused before anything is sent, when the DAG is read or when the task starts."""
@@ -134,6 +135,7 @@ def test_f54_an_interval_that_is_none(airflow_mps: LocalMps, seconds: Any) -> No
     assert not airflow_mps.backend.calls
 
 
+@pytest.mark.fault("F54")
 def test_f54_nothing_is_asked_in_a_rush() -> None:
     """Whatever interval is asked for, one task is not looked at more than once a second."""
     assert MpsTaskTrigger.shortest_interval >= 1
