@@ -311,6 +311,8 @@ class MpsTaskUnsettled(MpsTaskError):
 class MpsTaskTimeout(MpsTaskError):
     """The task has not ended by its deadline."""
 
+    permanent = True
+
 
 class MpsStateUnknown(MpsTaskError):
     """MPS gave no usable answer for longer than is tolerated. The task itself may run or be done."""
@@ -318,6 +320,8 @@ class MpsStateUnknown(MpsTaskError):
 
 class MpsSubmitUnknown(MpsError):
     """It is not known whether MPS runs the job. Nothing was sent again: a second one would be billed as well."""
+
+    permanent = True
 
     def __init__(self, *, action: str, why: str, sent_at: float, session_context: str | None) -> None:
         sent = datetime.fromtimestamp(sent_at, UTC)
@@ -337,6 +341,8 @@ class MpsSubmitUnknown(MpsError):
 
 class MpsSessionClash(MpsError):
     """The SessionId in the request belongs to a job that is not known to be this task's; it is not adopted."""
+
+    permanent = True
 
     def __init__(self, *, session_id: str, mps_task_id: str) -> None:
         super().__init__(
@@ -362,6 +368,8 @@ class MpsDownloadError(MpsError):
 class MpsQualityError(MpsError):
     """Files are not as expected; ``violations`` holds every difference. ``mps_task_id`` is "" for a probed file."""
 
+    permanent = True
+
     def __init__(self, *, mps_task_id: str, violations: Sequence[Violation]) -> None:
         subject = f"The result of MPS task {mps_task_id}" if mps_task_id else "The file"
         super().__init__(f"{subject} is not as expected:" + "".join(f"\n  {violation}" for violation in violations))
@@ -371,6 +379,8 @@ class MpsQualityError(MpsError):
 
 class MpsResultTooLarge(MpsError):
     """A parsed result is larger than an XCom value may be, and no place was given for the rest."""
+
+    permanent = True
 
 
 class MpsNotificationError(MpsError, ValueError):

@@ -131,6 +131,7 @@ class Submission:
     :param resubmit_if_unknown: send again, once, when it cannot be told what became of an earlier job.
     :ivar in_flight: the SessionId of what is being sent, by which its job can be found.
     :ivar accepted: the TaskId that MPS has answered, from that moment on.
+    :ivar may_run: MPS may run a job of this task, as far as is known by now.
     """
 
     def __init__(
@@ -157,6 +158,7 @@ class Submission:
         self.fingerprint = _fingerprint(action)
         self.in_flight: str | None = None
         self.accepted: str | None = None
+        self.may_run = False
         self._stopped = False
         self._resubmitted = False
 
@@ -171,6 +173,7 @@ class Submission:
         """
         job = self._remembered()
         fresh = job.refused if job else self.ledger is not None or not self.tried_before
+        self.may_run = not fresh
         if job is None or job.refused:
             job = self._new(job.generation if job else 0)
         while (settled := self._settle(job, fresh=fresh)) is None:
@@ -215,7 +218,9 @@ class Submission:
         """The job of an earlier try, unless it has failed."""
         try:
             detail = self.client.call(describe(mps_task_id, self.action.describe_action))
-        except MpsTransportError:
+        except (MpsTransportError, MpsCredentialsError) as error:
+            if isinstance(error, MpsCredentialsError) and not error.retryable:
+                raise
             return replace(job, how="reattached")  # the wait that follows sits an outage out
         except MpsApiError as error:
             if error.retryable:
@@ -271,6 +276,7 @@ class Submission:
                         return None
                     again = should_retry(action, error) or (session and error.retryable)
                     ambiguous = ambiguous or error.may_have_run
+                    self.may_run = self.may_run or ambiguous
                     if not again or attempt == _SEND_ATTEMPTS - 1:
                         if fresh and not ambiguous:
                             self._save(replace(job, refused=True))
@@ -282,6 +288,7 @@ class Submission:
                     log.info("MPS accepted %s as %s (RequestId %s)", action.name, answer.mps_task_id, answer.request_id)
                     sent = replace(job, mps_task_id=answer.mps_task_id, request_id=answer.request_id)
                     self._save(sent)
+                    self.may_run = True
                     return sent
         return None
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_provider_mps.retries import only_useful_retries
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -23,7 +24,7 @@ class MpsMediaCheckOperator(BaseOperator):
         :class:`~airflow_provider_mps.results.quality.MediaExpectation`: what each file of that kind has to be.
         (templated)
 
-    :raises AirflowFailException: a file is not as expected. Airflow does not retry this: the files stay as they are.
+    :raises MpsQualityError: a file is not as expected. Airflow does not retry this: the files stay as they are.
     :raises MpsConfigError: ``expect`` or ``result`` makes no sense.
     """
 
@@ -36,14 +37,11 @@ class MpsMediaCheckOperator(BaseOperator):
         self.result = result
         self.expect = expect
 
+    @only_useful_retries()
     def execute(self, context: Context) -> list[str]:  # noqa: ARG002 - Airflow passes it
-        from airflow_provider_mps.errors import MpsQualityError
         from airflow_provider_mps.results.quality import check
 
-        try:
-            checked = check(self._whole(self.result), self.expect)
-        except MpsQualityError as error:
-            raise AirflowFailException(str(error)) from error  # a retry would find the same files
+        checked = check(self._whole(self.result), self.expect)
         self.log.info("As expected: %s", ", ".join(checked) or "the input")
         return checked
 

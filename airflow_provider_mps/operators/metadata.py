@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow.sdk import BaseOperator
 
 from airflow_provider_mps.rendering import mask_secrets_in
+from airflow_provider_mps.retries import only_useful_retries
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -59,6 +60,7 @@ class MpsMediaMetadataOperator(BaseOperator):
         if parent is self:
             mask_secrets_in(self.input_info)
 
+    @only_useful_retries()
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow passes it
         from airflow_provider_mps.client.actions import DescribeMediaMetaData
         from airflow_provider_mps.hooks.mps import MpsHook

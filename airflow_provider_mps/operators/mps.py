@@ -19,6 +19,7 @@ from airflow_provider_mps.operators.submit import (
     MpsProcessMediaOperator,
 )
 from airflow_provider_mps.rendering import mask_secrets_in
+from airflow_provider_mps.retries import only_useful_retries
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -65,6 +66,7 @@ class MpsAbortTaskOperator(BaseOperator):
         self.mps_conn_id = mps_conn_id
         self.region = region
 
+    @only_useful_retries()
     def execute(self, context: Context) -> bool:
         from airflow_provider_mps.client.abort import abort_outcome
         from airflow_provider_mps.client.actions import ManageTask, check_mps_task_id
@@ -131,6 +133,7 @@ class MpsActionOperator(BaseOperator):
         if parent is self:
             mask_secrets_in(self.parameters)
 
+    @only_useful_retries()
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_mps.client.actions import RawAction
         from airflow_provider_mps.hooks.mps import MpsHook

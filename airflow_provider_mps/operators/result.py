@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_mps.errors import MpsTaskFailed
 from airflow_provider_mps.links.mps import MpsTaskLink
+from airflow_provider_mps.retries import only_useful_retries
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -135,6 +137,7 @@ class MpsTaskResultOperator(BaseOperator):
 
         return MpsHook(self.mps_conn_id, region=self.region)
 
+    @only_useful_retries(MpsTaskFailed)
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_mps.fetching import SubtitleSource
         from airflow_provider_mps.results.result import MpsTaskResult

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator, conf
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferralError, TaskDeferralTimeout
+from airflow.sdk.exceptions import AirflowException, TaskDeferralError, TaskDeferralTimeout
 
 from airflow_provider_mps.links.mps import MpsTaskLink
 from airflow_provider_mps.outcome import JobOutcome
 from airflow_provider_mps.rendering import mask_secrets_in
+from airflow_provider_mps.retries import only_useful_retries
 from airflow_provider_mps.task_state import TaskStateLedger
 
 if TYPE_CHECKING:
@@ -57,10 +59,14 @@ class MpsSubmitOperator(JobOutcome, BaseOperator):
     :param settle_grace: seconds in which a job that says FINISH may still lack results.
 
     :raises MpsTaskFailed: a part of the job failed; the error lists every failed part.
-    :raises AirflowFailException: the outcome of the submission is unknown, a SessionId of your own belongs to
-        another job, or ``timeout`` has passed. Airflow does not retry these.
+    :raises MpsSubmitUnknown: it is not known whether MPS runs the job.
+    :raises MpsSessionClash: a SessionId of your own belongs to another job.
+    :raises MpsTaskTimeout: ``timeout`` has passed.
     :raises MpsConfigError: the request, an argument or the connection is wrong; nothing was sent.
     :raises MpsApiError: MPS refused the job.
+
+    Airflow does not retry an unknown submission, a clash or a timeout; nor, as long as no job can have been sent, what
+    is permanent: a bad argument or connection, a refusal for good (keys, permission, parameters, arrears).
     """
 
     template_fields: Sequence[str] = ("request", "mps_conn_id", "region")
@@ -104,6 +110,7 @@ class MpsSubmitOperator(JobOutcome, BaseOperator):
         self.not_found_grace = not_found_grace
         self.settle_grace = settle_grace
         self._killed = False
+        self._deferred = False
         self._ti: Any = None
         self._mps_task_id: str | None = None
         self._submission: Submission | None = None
@@ -128,7 +135,12 @@ class MpsSubmitOperator(JobOutcome, BaseOperator):
 
     # Send.
 
+    @only_useful_retries()
     def execute(self, context: Context) -> str:
+        with self._worth_retries_once_sent(context):
+            return self._run(context)
+
+    def _run(self, context: Context) -> str:
         self._ti = context["ti"]
         action = self._checked()
         job = self._submit(context, action)
@@ -167,7 +179,6 @@ class MpsSubmitOperator(JobOutcome, BaseOperator):
 
     def _submit(self, context: Context, action: SubmitAction) -> Job:
         from airflow_provider_mps.client.submission import Submission
-        from airflow_provider_mps.errors import MpsSessionClash, MpsSubmitUnknown
 
         self._submission = Submission(
             self.hook.get_conn(),
@@ -181,10 +192,7 @@ class MpsSubmitOperator(JobOutcome, BaseOperator):
         )
         if self.cancel_on_kill and (before := self._submission.cleared()) and before.mps_task_id:
             self._canceller.abort_cleared(before.mps_task_id, self.describe_action)
-        try:
-            return self._submission.once()
-        except (MpsSubmitUnknown, MpsSessionClash) as error:
-            raise AirflowFailException(str(error)) from error  # a retry would change nothing, or pay twice
+        return self._submission.once()
 
     def _run_start(self, context: Context) -> float:
         started = context["dag_run"].start_date or context["dag_run"].run_after
@@ -257,17 +265,37 @@ class MpsSubmitOperator(JobOutcome, BaseOperator):
             deadline = time.time() + self.timeout
         return self._end_or_defer(context, wait, wait.resume(event, patience, deadline))
 
+    @only_useful_retries()
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        # Both exceptions come without the arguments of the deferral: the id was pushed before it.
+        self._deferred = True
+        with self._worth_retries_once_sent(context):
+            # Both exceptions come without the arguments of the deferral: the id was pushed before it.
+            try:
+                return super().resume_execution(next_method, next_kwargs, context)
+            except TaskDeferralTimeout:
+                return self.execute_complete(context, {"status": "timeout"})
+            except TaskDeferralError:
+                wait = self._new_wait(self._pushed_id(context))
+                if (ended := wait.look()) is None:
+                    raise  # the next try takes the job up again
+                return self._conclude(context, wait, ended)
+
+    @contextmanager
+    def _worth_retries_once_sent(self, context: Context) -> Iterator[None]:
+        """
+        A wrong key is no reason to lose a job: a retry takes it up at no cost, whereas a Clear pays for another.
+
+        So where a job may have been sent, what keeps us from asking about it is left to the retries of the task.
+        """
+        from airflow_provider_mps.errors import MpsApiError, MpsConfigError, MpsCredentialsError, MpsTransportError
+
         try:
-            return super().resume_execution(next_method, next_kwargs, context)
-        except TaskDeferralTimeout:
-            return self.execute_complete(context, {"status": "timeout"})
-        except TaskDeferralError:
-            wait = self._new_wait(self._pushed_id(context))
-            if (ended := wait.look()) is None:
-                raise  # the next try takes the job up again
-            return self._conclude(context, wait, ended)
+            yield
+        except (MpsApiError, MpsConfigError, MpsCredentialsError, MpsTransportError) as error:
+            sent = self._submission is not None and self._submission.may_run
+            if sent or self._deferred or context["ti"].try_number > self._first_try(context):
+                error.permanent = False
+            raise
 
     def _pushed_id(self, context: Context) -> str:
         from airflow_provider_mps.client.actions import check_mps_task_id
@@ -286,8 +314,7 @@ class MpsSubmitOperator(JobOutcome, BaseOperator):
         if self.cancel_on_kill:
             fate = self._canceller.abort(wait.mps_task_id)
         text = f"has not ended within {self.timeout:g} seconds of its submission; last seen: {wait.last_seen}. {fate}"
-        error = MpsTaskTimeout(text, mps_task_id=wait.mps_task_id)
-        raise AirflowFailException(str(error)) from error  # a retry would find the same job, and the same deadline
+        raise MpsTaskTimeout(text, mps_task_id=wait.mps_task_id)
 
     def on_kill(self) -> None:
         """Abort the job if a user ended the task: one short attempt, on a thread, since a signal may come anywhere."""

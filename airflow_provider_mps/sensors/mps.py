@@ -19,8 +19,10 @@ from airflow.sdk.exceptions import (
     TaskDeferralTimeout,
 )
 
+from airflow_provider_mps.errors import MpsTaskFailed
 from airflow_provider_mps.links.mps import MpsTaskLink
 from airflow_provider_mps.outcome import JobOutcome
+from airflow_provider_mps.retries import only_useful_retries
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -102,6 +104,7 @@ class MpsTaskSensor(JobOutcome, BaseSensorOperator):
 
             self.start_trigger_args = start_trigger_args(self)
 
+    @only_useful_retries(MpsTaskFailed)
     def execute(self, context: Context) -> str:
         with self._one_ending_for_all_modes():
             self._refuse_mapping(context)
@@ -186,6 +189,7 @@ class MpsTaskSensor(JobOutcome, BaseSensorOperator):
             MpsTaskLink.persist(context, self.hook, action=self._checked_action(), mps_task_id=self.mps_task_id)
         return self._end_or_defer(context, wait, wait.resume(event, patience, deadline))
 
+    @only_useful_retries(MpsTaskFailed)
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         # BaseSensorOperator would skip on every AirflowException under soft_fail, and on none of ours.
         with self._one_ending_for_all_modes():

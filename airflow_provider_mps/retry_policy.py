@@ -1,0 +1,78 @@
+"""A retry policy for Airflow 3.3 and later: how long to wait for what, by our errors."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow import sdk
+
+from airflow_provider_mps.errors import MpsApiError, MpsConfigError, MpsError, MpsStateUnknown, MpsTaskNotFinished
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context, RetryDecision, RetryPolicy
+else:
+    # Airflow before 3.3 has none; then this module can still be imported, and the class says so when it is used.
+    RetryPolicy = getattr(sdk, "RetryPolicy", object)
+
+_CAPACITY_FACTOR = 5
+
+
+class MpsRetryPolicy(RetryPolicy):
+    """
+    Retry later what may pass, fail at once what will not::
+
+        MpsProcessMediaOperator(task_id="transcode", retries=5, retry_policy=MpsRetryPolicy(), request={...})
+
+    Throttling, faults and outages of MPS, of the network or of a credential source are retried after ``delay``, doubled
+    with each try and spread by half; an account that takes no more jobs after five times as long. Wrong keys, missing
+    permissions, invalid requests and arrears fail the task at once. A job that ran and failed, and whatever is no error
+    of this package, are left to ``retries`` and ``retry_delay``. The number of retries is always the task's own.
+
+    Without this policy permanent errors are not retried either; the others then wait for ``retry_delay``.
+
+    :param delay: before the first retry.
+    :param longest: no retry waits for longer.
+    :raises MpsConfigError: this Airflow has no retry policies.
+    """
+
+    def __init__(self, *, delay: timedelta = timedelta(minutes=1), longest: timedelta = timedelta(minutes=30)) -> None:
+        if not hasattr(sdk, "RetryPolicy"):
+            raise MpsConfigError(
+                "MpsRetryPolicy needs Airflow 3.3 or later. Leave retry_policy out: permanent errors are not retried "
+                "without it either, and the others are after retry_delay."
+            )
+        if not timedelta(0) < delay <= longest:
+            raise MpsConfigError("delay must be above 0 and not above longest.")
+        self.delay = delay
+        self.longest = longest
+
+    def evaluate(
+        self,
+        exception: BaseException,
+        try_number: int,
+        max_tries: int,  # noqa: ARG002 - Airflow passes it, and counts the retries itself
+        context: Context | None = None,  # noqa: ARG002 - Airflow passes it
+    ) -> RetryDecision:
+        if not isinstance(exception, MpsError):
+            return sdk.RetryDecision.default()
+        reason = f"{type(exception).__name__}: {exception}"[:500]
+        if exception.permanent:
+            return sdk.RetryDecision.fail(reason)
+        if exception.retryable or isinstance(exception, (MpsStateUnknown, MpsTaskNotFinished)):
+            return sdk.RetryDecision.retry(self._pause(exception, try_number), reason)
+        return sdk.RetryDecision.default()
+
+    def _pause(self, error: MpsError, try_number: int) -> timedelta:
+        full = isinstance(error, MpsApiError) and error.out_of_capacity
+        doubled = 2.0 ** min(max(try_number, 1) - 1, 20)
+        seconds = self.delay.total_seconds() * doubled * (_CAPACITY_FACTOR if full else 1) * random.uniform(0.5, 1.5)
+        return min(timedelta(seconds=seconds), self.longest)
+
+    def serialize(self) -> dict[str, Any]:
+        return {"delay": self.delay.total_seconds(), "longest": self.longest.total_seconds()}
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> MpsRetryPolicy:
+        return cls(delay=timedelta(seconds=data["delay"]), longest=timedelta(seconds=data["longest"]))
