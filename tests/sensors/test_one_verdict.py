@@ -40,7 +40,7 @@ def test_a_sensor_ends_alike_in_every_mode(airflow_mps: LocalMps, case: Case, mo
         return
     with pytest.raises(case.sensor) as caught:
         run_sensor(mode, mps_task_id=task_id, **{**graces, **case.arguments})
-    assert type(caught.value) is case.sensor
+    assert isinstance(caught.value, case.sensor)
     assert case.fault or task_id in str(caught.value) or case.operator is case.sensor
     if isinstance(caught.value, MpsTaskFailed):
         assert tuple(failure.path for failure in caught.value.failures) == case.failed
@@ -57,6 +57,6 @@ def test_the_result_operator_ends_like_the_sensor(airflow_mps: LocalMps, case: C
         return
     with pytest.raises(case.operator) as caught:
         operator.execute(new_context())
-    assert type(caught.value) is case.operator
+    assert isinstance(caught.value, case.operator)
     if isinstance(caught.value, MpsTaskFailed):
         assert tuple(failure.path for failure in caught.value.failures) == case.failed
