@@ -79,7 +79,8 @@ class Keyring:
         if isinstance(lease, Lease):
             return lease.credentials
         try:
-            return (await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(lease)), seconds)).credentials
+            async with asyncio.timeout(seconds):  # wait_for loses cancellations in Python 3.11
+                return (await asyncio.shield(asyncio.wrap_future(lease))).credentials
         except TimeoutError:
             raise self._too_slow(seconds) from None
         except MpsCredentialsError as error:

@@ -245,8 +245,11 @@ class MpsTaskTrigger(BaseTrigger):
         hook = MpsHook(self.mps_conn_id, region=self.region)
         for attempt in range(1, _CONNECTION_ATTEMPTS):
             try:
-                return await asyncio.wait_for(hook.aget_config(), _CONNECTION_TIMEOUT)
+                # Not asyncio.wait_for: in Python 3.11 it loses a cancellation that comes together with the answer.
+                async with asyncio.timeout(_CONNECTION_TIMEOUT):
+                    return await hook.aget_config()
             except (TimeoutError, OSError) as error:
                 self.log.warning("Attempt %d to read the connection %s: %r", attempt, self.mps_conn_id, error)
                 await asyncio.sleep(attempt)
-        return await asyncio.wait_for(hook.aget_config(), _CONNECTION_TIMEOUT)
+        async with asyncio.timeout(_CONNECTION_TIMEOUT):
+            return await hook.aget_config()

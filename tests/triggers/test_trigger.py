@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from airflow.sdk.serde import deserialize, serialize
 
+from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.emulator.contents import segments
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY, LocalMps
+from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 from dev.local_airflow import LocalMpsProcess
 from tests.harness import DONE, RUNNING, answer, first_event, refusal, revive
@@ -175,6 +177,26 @@ def test_cancelling_ends_it_at_once(airflow_mps: LocalMps, where: str) -> None:
         return time.monotonic() - started
 
     assert asyncio.run(cancel()) < 0.1
+
+
+def test_a_cancellation_is_not_lost(airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor one that comes at the very moment at which the connection has been read."""
+    trigger = _trigger(airflow_mps.backend.run_for(3600))
+    read = MpsHook.aget_config
+
+    async def cancel() -> bool:
+        run = asyncio.create_task(anext(trigger.run()))
+
+        async def aget_config(hook: MpsHook) -> ClientConfig:
+            config = await read(hook)
+            asyncio.get_running_loop().call_soon(run.cancel)
+            return config
+
+        monkeypatch.setattr(MpsHook, "aget_config", aget_config)
+        await asyncio.wait([run], timeout=5)
+        return run.cancelled()
+
+    assert asyncio.run(cancel())
 
 
 @pytest.mark.fault("F61")
