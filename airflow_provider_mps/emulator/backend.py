@@ -209,12 +209,13 @@ class LocalMpsBackend:
             return body | {"TaskId": task.task_id, "BatchTaskResult": writer.batch(status=status)}
         write = {
             "WorkflowTask": writer.workflow,
+            "ScheduleTask": writer.schedule,
             "EditMediaTask": writer.edit,
             "LiveStreamProcessTask": writer.live,
             "LiveScheduleTask": writer.live_schedule,
         }
         written = write[task.kind](task.task_id, status=status)
-        return body | dict.fromkeys((*write, "ScheduleTask")) | {task.kind: written}
+        return body | dict.fromkeys(write) | {task.kind: written}
 
     def _visible_request(self, task: Task, status: str) -> Mapping[str, Any]:
         """The request that its results follow: a late result shows after some looks, an aborted job has none."""
@@ -230,7 +231,9 @@ class LocalMpsBackend:
 
     def _process(self, parameters: dict[str, Any]) -> dict[str, Any]:
         self._take_session(parameters)
-        return self._accept("WorkflowTask", "tt7", "DescribeTaskDetail", parameters)
+        # An assumption: an orchestration always makes a ScheduleTask.
+        kind = "ScheduleTask" if parameters.get("ScheduleId") or parameters.get("Activities") else "WorkflowTask"
+        return self._accept(kind, "tt7", "DescribeTaskDetail", parameters)
 
     def _edit(self, parameters: dict[str, Any]) -> dict[str, Any]:
         self._take_session(parameters)

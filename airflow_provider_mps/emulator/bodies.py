@@ -27,11 +27,27 @@ _MEDIA_TASKS = (  # request key, Type, key of the result, and the key under whic
 )
 
 
+def _orchestrated(request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A request with the tasks of its ``Activities`` where one without an orchestration has them."""
+    tasks = [activity.get("ActivityPara") or {} for activity in request.get("Activities") or []]
+    if request.get("ScheduleId") and request.get("InputInfo") and not tasks:
+        tasks = [{"TranscodeTask": {"Definition": 100010}}]  # what is behind a ScheduleId, only MPS knows
+    if not tasks:
+        return request
+    media = {asked: [task[key] for task in tasks if task.get(key)] for asked, _, key, _ in _MEDIA_TASKS}
+    others = ("SmartSubtitlesTask", "AiRecognitionTask")
+    return {
+        **request,
+        "MediaProcessTask": media,
+        **{name: task[name] for task in tasks for name in others if task.get(name)},
+    }
+
+
 class ResultWriter:
     """Writes the results of one job, following its request."""
 
     def __init__(self, request: Mapping[str, Any], segment_count: int) -> None:
-        self.request = request
+        self.request = _orchestrated(request)
         self.segment_count = segment_count
         self.directory = str(request.get("OutputDir") or "/output/")
 
@@ -66,6 +82,25 @@ class ResultWriter:
                 del result["Progress"]  # documented for a transcode alone
             task[group] = [*(task[group] or []), {"Type": type_, key: result}]
         return task
+
+    def schedule(self, task_id: str, *, status: str) -> dict[str, Any]:
+        """The ScheduleTask object: parts are activities; subtitles and recognition are groups that hold parts."""
+        flat = self.workflow(task_id, status=status)
+        activities = [
+            {"ActivityType": part["Type"], "ActivityResItem": {key: part[key] for key in part if key != "Type"}}
+            for part in flat["MediaProcessResultSet"]
+        ]
+        for source, type_, key in (
+            ("SmartSubtitlesTaskResult", "SmartSubtitles", "SmartSubtitlesTask"),
+            ("AiRecognitionResultSet", "AIRecognition", "RecognitionTask"),
+        ):
+            if parts := flat[source]:
+                # It succeeds whatever its parts did: what MPS makes of such a group is not documented.
+                state = {"Status": "SUCCESS" if status == "FINISH" else "PROCESSING", "ErrCodeExt": "", "ErrCode": 0}
+                group = {**state, "Message": "SUCCESS", "Output": parts}
+                activities.append({"ActivityType": type_, "ActivityResItem": {key: group}})
+        head = {name: flat[name] for name in ("TaskId", "Status", "ErrCode", "Message", "InputInfo", "MetaData")}
+        return head | {"ActivityResultSet": activities or None}
 
     def edit(self, task_id: str, *, status: str) -> dict[str, Any]:
         """The EditMediaTask object. It has no parts: it is its own result."""

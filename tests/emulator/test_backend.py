@@ -27,7 +27,21 @@ EVERY_MEDIA_TASK = {
     f"{name}TaskSet": [{"Definition": 10}]
     for name in ("Transcode", "AnimatedGraphic", "SnapshotByTimeOffset", "SampleSnapshot", "ImageSprite")
 } | {"AdaptiveDynamicStreamingTaskSet": [{"Definition": 10}]}
-KINDS = ["WorkflowTask", "EditMediaTask", "BatchTaskResult", "image", "LiveStreamProcessTask", "LiveScheduleTask"]
+ACTIVITIES = [
+    {"ActivityType": "input", "ReardriveIndex": [1, 2]},
+    {"ActivityType": "action-trans", "ActivityPara": {"TranscodeTask": {"Definition": 10}}},
+    {"ActivityType": "action-SmartSubtitles", "ActivityPara": {"SmartSubtitlesTask": TRANSLATE}},
+    {"ActivityType": "output"},
+]
+KINDS = [
+    "WorkflowTask",
+    "ScheduleTask",
+    "EditMediaTask",
+    "BatchTaskResult",
+    "image",
+    "LiveStreamProcessTask",
+    "LiveScheduleTask",
+]
 
 
 def _url(name: str = "talk.mp4") -> dict[str, Any]:
@@ -302,6 +316,7 @@ def _start(backend: LocalMpsBackend, kind: str, name: str) -> str:
                 "AiRecognitionTask": {"Definition": 1},
             },
         ),
+        "ScheduleTask": ("ProcessMedia", {"InputInfo": _url(name), "Activities": ACTIVITIES}),
         "EditMediaTask": (
             "EditMedia",
             {"FileInfos": [{"InputInfo": _url(name)}], "OutputStorage": storage, "OutputObjectPath": "/a.mp4"},
@@ -353,6 +368,15 @@ def test_every_answer_has_the_documented_shape(backend: LocalMpsBackend, kind: s
 
 
 ENDINGS = {  # kind: failed parts, unsettled parts, succeeded parts
+    "ScheduleTask": {
+        Outcome.SUCCESS: (0, 0, 2),
+        Outcome.PARTIAL_FAILURE: (1, 0, 1),  # inside a group that says SUCCESS
+        Outcome.ALL_FAIL: (2, 0, 0),
+        Outcome.SOURCE_ERROR: (1, 0, 0),
+        Outcome.EMPTY_RESULT: (0, 1, 0),
+        Outcome.UNSETTLED: (0, 1, 1),
+        Outcome.LANGUAGE_ERROR: (1, 0, 2),
+    },
     "image": {
         Outcome.SUCCESS: (0, 0, 1),
         Outcome.ALL_FAIL: (1, 0, 0),
@@ -378,7 +402,7 @@ ENDINGS = {  # kind: failed parts, unsettled parts, succeeded parts
 @pytest.mark.parametrize(
     ("kind", "outcome"), [(kind, outcome) for kind, endings in ENDINGS.items() for outcome in endings]
 )
-def test_pictures_and_streams_end_as_their_name_says(backend: LocalMpsBackend, kind: str, outcome: Outcome) -> None:
+def test_other_kinds_end_as_their_name_says(backend: LocalMpsBackend, kind: str, outcome: Outcome) -> None:
     """As jobs on files do, as far as they have parts that can fail."""
     seen = [TaskDetail.of(body, is_image=kind == "image") for body in _bodies(backend, kind, f"a.{outcome}.mp4")]
     assert [detail.status for detail in seen] == ["WAITING", "PROCESSING", "FINISH", "FINISH"]
@@ -415,6 +439,15 @@ def test_what_can_be_aborted(backend: LocalMpsBackend, kind: str, looks: int, co
     backend.answer("ManageTask", {"OperationType": "Abort", "TaskId": task_id})
     detail = _look(backend, task_id)
     assert (detail.is_finished, detail.failures, detail.unsettled, detail.outputs) == (True, (), (), ())
+
+
+def test_an_orchestration_by_its_number_alone(backend: LocalMpsBackend) -> None:
+    """What is behind a ScheduleId only MPS knows: here it is a transcode, under the task object of orchestrations."""
+    task_id = backend.answer("ProcessMedia", {"InputInfo": _url(), "ScheduleId": 24})["TaskId"]
+    assert "-ScheduleTask-" in task_id
+    *_, last = [_look(backend, task_id) for _ in range(3)]
+    assert (last.task_type, last.failures, last.unsettled) == ("ScheduleTask", (), ())
+    assert [output.kind for output in last.outputs] == ["transcode"]
 
 
 def test_a_late_result_comes(backend: LocalMpsBackend) -> None:

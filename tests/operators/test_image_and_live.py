@@ -7,16 +7,19 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_provider_mps.client import actions
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsConfigError, MpsTaskFailed, MpsTaskNotFound
 from airflow_provider_mps.operators.mps import (
     MpsAbortTaskOperator,
     MpsProcessImageOperator,
     MpsProcessLiveStreamOperator,
+    MpsProcessMediaOperator,
     MpsTaskResultOperator,
 )
+from airflow_provider_mps.operators.submit import MpsSubmitOperator
 from tests.harness import ALL_MODES, Crash, Mode, clear, new_context, retry, run_sensor
-from tests.operators.submitting import WAYS, jobs, picture, stream, submit
+from tests.operators.submitting import KINDS, WAYS, jobs, media, picture, stream, submit
 
 IMAGE_TASK = {"describe_action": "DescribeImageTaskDetail"}
 
@@ -25,6 +28,31 @@ def _result(mps_task_id: str, **arguments: Any) -> dict[str, Any]:
     operator = MpsTaskResultOperator(task_id="result", mps_task_id=mps_task_id, settle_grace=0.1, **arguments)
     value: dict[str, Any] = operator.execute(new_context())
     return value
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.action_name)
+def test_operator_and_action_agree_on_how_to_ask(kind: type[MpsSubmitOperator]) -> None:
+    """The wait asks as the operator says, the search for an earlier job as the action says: the same way."""
+    assert kind.describe_action == getattr(actions, kind.action_name).describe_action
+
+
+@WAYS
+def test_an_orchestrated_job(airflow_mps: LocalMps, deferrable: bool) -> None:
+    """Its parts are activities, and groups of parts; a part that fails inside a group that succeeds is found."""
+    activities = [
+        {"ActivityType": "action-trans", "ActivityPara": {"TranscodeTask": {"Definition": 10}}},
+        {"ActivityType": "action-SmartSubtitles", "ActivityPara": {"SmartSubtitlesTask": {"Definition": 1}}},
+    ]
+    request = {"InputInfo": media(), "Activities": activities}
+    result = _result(submit(MpsProcessMediaOperator, request=request, deferrable=deferrable), max_xcom_bytes=900_000)
+    assert (result["task_type"], result["progress"]) == (
+        "ScheduleTask",
+        {"parts": 2, "succeeded": 2, "percent": 100},
+    )
+    assert [file["kind"] for file in result["outputs"]] == ["transcode", "subtitle"]
+    request["InputInfo"] = media("talk.partial-failure.mp4")
+    with pytest.raises(MpsTaskFailed, match=r"SmartSubtitlesTask\.Output\[0\]\.AsrFullTextTask: FAIL InternalError"):
+        submit(MpsProcessMediaOperator, request=request, deferrable=deferrable)
 
 
 @ALL_MODES
