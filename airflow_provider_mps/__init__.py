@@ -21,7 +21,9 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-mps",
         "name": "Tencent Cloud MPS",
-        "description": "Wait for and use jobs of Tencent Cloud MPS (Media Processing Service).",
+        "description": (
+            "Run media jobs on Tencent Cloud MPS (Media Processing Service), each once, and use their results."
+        ),
         "versions": [__version__],
         "integrations": [
             {

@@ -46,7 +46,8 @@ def test_provider_info_fits_the_stricter_schema_too() -> None:
 def test_the_registry_knows_every_public_class() -> None:
     """What the provider registry reads names each class that users import, with a line about it, and nothing else."""
     registry = yaml.safe_load((ROOT / ".airflow-registry.yaml").read_text(encoding="utf-8"))
-    assert (registry["package-name"], registry["display-name"]) == (INFO["package-name"], INFO["name"])
+    names = {"package-name": "package-name", "display-name": "name", "description": "description"}
+    assert {key: registry[key] for key in names} == {key: INFO[name] for key, name in names.items()}
     kinds = ("operators", "sensors", "hooks", "triggers")
     listed = {kind: {item["module"] for item in registry[kind]} for kind in kinds}
     base = "airflow_provider_mps"

@@ -8,6 +8,8 @@ from urllib.parse import unquote
 
 from airflow.sdk import Asset, AssetAlias
 
+from airflow_provider_mps.results.addresses import store_uri
+
 if TYPE_CHECKING:
     from airflow_provider_mps.results.files import FileGroup
 
@@ -45,7 +47,7 @@ def _add_all(accessor: Any, wrote: Sequence[FileGroup], mps_task_id: str, log: A
         if file.uri is None:
             continue
         try:
-            asset = Asset(uri=file.uri)
+            asset = Asset(uri=store_uri(file.uri))
         except ValueError as error:  # Airflow takes 1500 characters
             log.warning("No asset event for %s: %s", file.uri, error)
         else:
@@ -58,4 +60,5 @@ def _extra(file: FileGroup, mps_task_id: str) -> dict[str, Any]:
 
 def _holds(uri: str, file: str | None) -> bool:
     """Whether a URI is that of a file, or of a folder above it, however either is encoded."""
-    return file is not None and f"{unquote(file).rstrip('/')}/".startswith(f"{unquote(uri).rstrip('/')}/")
+    folder = f"{unquote(uri).rstrip('/')}/"
+    return file is not None and f"{unquote(store_uri(file)).rstrip('/')}/".startswith(folder)
