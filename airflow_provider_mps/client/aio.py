@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -16,7 +14,7 @@ import aiohttp
 import tenacity
 
 from airflow_provider_mps.client.actions import Action
-from airflow_provider_mps.client.config import ClientConfig
+from airflow_provider_mps.client.config import ClientConfig, tls_context
 from airflow_provider_mps.client.credentials import Credentials, KeySource, Lease
 from airflow_provider_mps.client.keyring import Keyring, keyring_of
 from airflow_provider_mps.client.pacing import pace_of
@@ -30,7 +28,7 @@ from airflow_provider_mps.client.wire import (
     encode,
     no_answer,
 )
-from airflow_provider_mps.errors import MpsApiError, MpsConfigError, MpsCredentialsError, MpsError, MpsTransportError
+from airflow_provider_mps.errors import MpsApiError, MpsCredentialsError, MpsError, MpsTransportError
 from airflow_provider_mps.results.task import TaskDetail, TaskState
 
 log = logging.getLogger(__name__)
@@ -169,11 +167,7 @@ class AsyncMpsClient:
     async def _new_session(self) -> aiohttp.ClientSession:
         ca_file = self.config.ca_file
         self._proxy = self.config.resolve_proxy()
-        # Reading certificates takes long enough to be noticed by every other trigger of the loop.
-        try:
-            context = await asyncio.to_thread(_tls_context, ca_file) if ca_file else True
-        except ssl.SSLError as error:
-            raise MpsConfigError(f"verify names {ca_file}, which holds no certificates: {error.reason}") from None
+        context = await asyncio.to_thread(tls_context, ca_file) if ca_file else True
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=context, limit=_MOST_CONNECTIONS),
             timeout=aiohttp.ClientTimeout(total=self.config.timeout, sock_connect=self.config.connect_timeout),
@@ -213,11 +207,6 @@ async def _read_again(config: ClientConfig) -> KeySource | None:
         log.warning("The refused keys could not be read again: %s", type(error).__name__)
         return None
     return read.credentials
-
-
-@lru_cache(maxsize=8)
-def _tls_context(ca_file: str) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=ca_file)
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:

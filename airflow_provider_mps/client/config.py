@@ -6,8 +6,10 @@ import hashlib
 import math
 import os
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -87,7 +89,9 @@ class ClientConfig:
         if self.proxy and urlsplit(self.proxy).scheme not in {"http", "https"}:
             raise MpsConfigError("The proxy of the MPS connection must be an http:// or https:// address.")
         if self.ca_file is not None and not os.path.isfile(self.ca_file):
-            raise MpsConfigError(f"verify names {self.ca_file!r}, which is not a file on this machine.")
+            raise MpsConfigError(
+                f"verify names {self.ca_file!r}, which is not a file on this machine; it has to be on all."
+            )
 
     @classmethod
     def from_connection(
@@ -151,6 +155,20 @@ class ClientConfig:
         return proxies.get(urlsplit(self.endpoint).scheme) or proxies.get("all")
 
 
+@lru_cache(maxsize=8)
+def tls_context(ca_file: str) -> ssl.SSLContext:
+    """
+    What trusts the certificates in a file. Reading them takes long enough to be noticed on an event loop.
+
+    :raises MpsConfigError: there are none in it.
+    """
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except ssl.SSLError as error:
+        reason = f"holds no certificates ({error.reason})"
+        raise MpsConfigError(f"verify names {ca_file}, which {reason}; it takes a file in PEM format.") from None
+
+
 def is_loopback(hostname: str) -> bool:
     """Whether a host name or address can only mean this machine."""
     if hostname == "localhost":
@@ -164,7 +182,9 @@ def is_loopback(hostname: str) -> bool:
 def _source(login: str, password: str, endpoint: str, region: str | None, text: Mapping[str, str]) -> KeySource:
     profile, name = text.get("profile", "default"), text.get("credential_source")
     if not _PROFILE.fullmatch(profile):
-        raise MpsConfigError(f"The profile {profile!r:.40} of the MPS connection is no name of a profile.")
+        raise MpsConfigError(
+            f"The profile {profile!r:.40} of the MPS connection is no name of a profile: letters, digits and _.@- only."
+        )
     token = text.get("token")
     keys = Credentials(login, password, token) if login or password or token or name == "static" else None
     parts = urlsplit(endpoint)

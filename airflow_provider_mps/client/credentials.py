@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from airflow_provider_mps.errors import MpsConfigError
 
@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
 # Tencent Cloud and this machine may disagree about the time by 300 seconds.
 _CLOCK_TOLERANCE = 300.0
+_EMPTY = "is empty"
 
 
 def flaw_in(secret_id: str, secret_key: str, token: str | None) -> tuple[str, str] | None:
     """What is wrong with keys, if anything: which of them, and what; never its value."""
     for name, value in (("SecretId", secret_id), ("SecretKey", secret_key)):
         if not value:
-            return name, "is empty"
+            return name, _EMPTY
     for name, value in (("SecretId", secret_id), ("SecretKey", secret_key), ("session token", token or "")):
         if not value.isascii() or not value.isprintable() or " " in value:
             return name, "holds blanks, line breaks or other characters that no key has"
@@ -45,7 +46,10 @@ class Credentials:
     def __post_init__(self) -> None:
         if flaw := flaw_in(self.secret_id, self.secret_key, self.token):
             field_name = {"SecretId": "SecretId (login)", "SecretKey": "SecretKey (password)"}.get(flaw[0], flaw[0])
-            raise MpsConfigError(f"The {field_name} of the MPS connection {flaw[1]}.")
+            advice = "Fill in both keys, or neither and a credential_source" if flaw[1] == _EMPTY else "Copy it again"
+            raise MpsConfigError(f"The {field_name} of the MPS connection {flaw[1]}. {advice}.")
+
+    of_machine: ClassVar[bool] = False
 
     @property
     def title(self) -> str:
@@ -119,6 +123,10 @@ class Network(Protocol):
 
 class KeySource(Protocol):
     """Where keys come from. Hashable, so that all who use the same one share its keys; no text form shows a secret."""
+
+    @property
+    def of_machine(self) -> bool:
+        """Whether each machine has keys of its own, so that they may work on one and not on another."""
 
     @property
     def title(self) -> str:

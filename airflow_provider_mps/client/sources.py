@@ -8,7 +8,7 @@ import os
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow_provider_mps.client.credentials import Credentials, KeySource, Lease, Network, flaw_in
 from airflow_provider_mps.client.sts import AssumeRole, AssumeRoleWithWebIdentity
@@ -47,6 +47,8 @@ class Environment:
 
     sts: Sts
 
+    of_machine: ClassVar[bool] = True
+
     @property
     def title(self) -> str:
         return "environment variables"
@@ -58,8 +60,9 @@ class Environment:
     def lease(self, network: Network) -> Lease:
         origin = self.title
         values = {name: os.environ.get(f"TENCENTCLOUD_{name}", "").strip() for name in ("SECRET_ID", "SECRET_KEY")}
-        if not any(values.values()):
-            raise _absent(origin, "TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY are not set")
+        unset = [f"TENCENTCLOUD_{name}" for name, value in values.items() if not value]
+        if unset:
+            raise (_absent if len(unset) == len(values) else _failed)(origin, f"{' and '.join(unset)} not set")
         # The second name is Terraform's.
         token = os.environ.get("TENCENTCLOUD_TOKEN") or os.environ.get("TENCENTCLOUD_SECURITY_TOKEN")
         keys = _checked(origin, values["SECRET_ID"], values["SECRET_KEY"], token)
@@ -76,6 +79,8 @@ class ProfileFile:
 
     sts: Sts
     profile: str = "default"
+
+    of_machine: ClassVar[bool] = True
 
     @property
     def title(self) -> str:
@@ -149,6 +154,8 @@ class InstanceRole:
 
     endpoint: str
 
+    of_machine: ClassVar[bool] = True
+
     @property
     def title(self) -> str:
         return "the role of this CVM instance"
@@ -165,7 +172,9 @@ class InstanceRole:
                 raise _absent(origin, "the instance has no role; bind one to it in the CVM console")
             answer = network.read_metadata(f"{self.endpoint}{_ROLES_PATH}{roles[0]}")
         except MpsTransportError as error:
-            raise SourceAbsent(f"{error}", source=origin, retryable=error.retryable) from None
+            raise SourceAbsent(
+                f"{error} (is this machine a CVM instance?)", source=origin, retryable=error.retryable
+            ) from None
         keys: Any = None
         try:
             keys = json.loads(answer)
@@ -183,6 +192,8 @@ class WebIdentity:
 
     sts: Sts
 
+    of_machine: ClassVar[bool] = True
+
     @property
     def title(self) -> str:
         return "the web identity of this TKE pod"
@@ -197,7 +208,7 @@ class WebIdentity:
         given = {name: os.environ.get(name, "").strip() for name in names}
         if unset := [name for name, value in given.items() if not value]:
             raise (_absent if len(unset) == len(names) else _failed)(
-                origin, f"{', '.join(unset)} not set; does the service account of the pod name a role?"
+                origin, f"{', '.join(unset)} not set: the service account of the pod has to name a role"
             )
         try:
             # Read each time: Kubernetes replaces it about once an hour.
@@ -229,6 +240,10 @@ class AssumedRole:
     external_id: str | None = None
 
     @property
+    def of_machine(self) -> bool:
+        return self.base.of_machine
+
+    @property
     def title(self) -> str:
         return f"the role {self.role_arn}, assumed with {self.base.title}"
 
@@ -246,6 +261,8 @@ class FirstOf:
     """The first source that gives keys: what a connection without keys of its own means."""
 
     sources: tuple[KeySource, ...]
+
+    of_machine: ClassVar[bool] = True
 
     @property
     def title(self) -> str:
@@ -351,5 +368,5 @@ def _refused(source: str, error: MpsError, hidden: str = "") -> MpsCredentialsEr
     """What became of a request to STS; its answer may quote what was sent."""
     why = str(error).replace(hidden, "***") if hidden else str(error)
     if isinstance(error, MpsApiError) and error.code.startswith("UnauthorizedOperation"):
-        why += " The policy of the caller must allow sts:AssumeRole on the role, and the role must trust the caller."
+        why += " The policy of the caller must allow sts:AssumeRole on the role, and the role must trust the caller"
     return MpsCredentialsError(why, source=source, retryable=error.retryable, keys_refused=error.keys_refused)

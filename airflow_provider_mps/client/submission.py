@@ -284,11 +284,11 @@ class Submission:
                     log.warning("%s. Sending it again%s.", error, " with the same SessionId" if session else "")
                 else:
                     self.accepted = answer.mps_task_id
+                    self.may_run = True
                     # Logged before anything can fail, so that the job can be found whatever happens next.
                     log.info("MPS accepted %s as %s (RequestId %s)", action.name, answer.mps_task_id, answer.request_id)
                     sent = replace(job, mps_task_id=answer.mps_task_id, request_id=answer.request_id)
                     self._save(sent)
-                    self.may_run = True
                     return sent
         return None
 

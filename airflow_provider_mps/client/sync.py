@@ -19,7 +19,7 @@ import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 
 from airflow_provider_mps.client.actions import Action
-from airflow_provider_mps.client.config import ClientConfig
+from airflow_provider_mps.client.config import ClientConfig, tls_context
 from airflow_provider_mps.client.credentials import Credentials, KeySource, Lease
 from airflow_provider_mps.client.keyring import Keyring, keyring_of
 from airflow_provider_mps.client.pacing import pace_of
@@ -244,11 +244,21 @@ class _BoundedResponse(http.client.HTTPResponse):
             self.fp = io.BufferedReader(_UntilDeadline(self.fp.detach(), sock, seconds))
 
 
-class _HttpConnection(urllib3.connection.HTTPConnection):
+class _Plain:
+    """Its text is what error messages call the other side."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class _HttpConnection(_Plain, urllib3.connection.HTTPConnection):
     response_class = _BoundedResponse
 
 
-class _HttpsConnection(urllib3.connection.HTTPSConnection):
+class _HttpsConnection(_Plain, urllib3.connection.HTTPSConnection):
     response_class = _BoundedResponse
 
 
@@ -285,6 +295,8 @@ def _new_session(config: ClientConfig) -> requests.Session:
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
     proxy = config.resolve_proxy()
     session.proxies = {"http": proxy, "https": proxy} if proxy else {}
+    if config.ca_file:
+        tls_context(config.ca_file)  # requests would find out at the first request, and call it no answer
     session.verify = config.ca_file or True
     return session
 

@@ -201,7 +201,10 @@ def no_answer(
     """
     if wants_login:
         return MpsTransportError(
-            "the proxy wants a user name and a password (HTTP 407)", action=action, may_have_run=False, retryable=False
+            "the proxy wants a user name and a password (HTTP 407): http://user:password@host:port",
+            action=action,
+            may_have_run=False,
+            retryable=False,
         )
     text = mask_urls(str(reason))  # it may name a proxy with its password
     if "CERTIFICATE_VERIFY_FAILED" in text:

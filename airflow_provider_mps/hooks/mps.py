@@ -105,8 +105,7 @@ class MpsHook(BaseHook):
             told = f"Signed in with keys from {client.key_origin}; MPS answers at {config.host}"
             if client.clock_skew:
                 told += f", but {clock_in_words(client.clock_skew)}. Set it right: every process has to find out anew"
-            elsewhere = "" if client.key_origin == "the connection" else _OTHER_MACHINES
-            return True, f"{told} (RequestId {page.request_id}).{elsewhere}"
+            return True, f"{told} (RequestId {page.request_id}).{_elsewhere(config)}"
 
     def _read(self) -> ClientConfig:
         from airflow.sdk.log import mask_secret
@@ -135,17 +134,23 @@ class MpsHook(BaseHook):
         return replace(config, reread=reread)
 
 
+def _elsewhere(config: ClientConfig) -> str:
+    """Keys that a machine holds say nothing about another machine."""
+    return _OTHER_MACHINES if config.credentials is not None and config.credentials.of_machine else ""
+
+
 def _explained(error: MpsError, client: MpsClient) -> str:
     """What the test button says: first what to do, where that is known."""
     from airflow_provider_mps.errors import MpsApiError, MpsCredentialsError, MpsTransportError
 
     if isinstance(error, MpsApiError):
         advice = f"{error.next_step[:1].upper()}{error.next_step[1:]}. " if error.next_step else ""
+        clock = "Set it right. " if error.clock_is_off else ""
         keys = f" The keys are from {client.key_origin}." if error.keys_refused else ""
-        return f"{advice}MPS says {error.code}: {error.message} (RequestId {error.request_id}).{keys}"
+        return f"{advice}{clock}MPS says {error.code}: {error.message} (RequestId {error.request_id}).{keys}"
     if isinstance(error, MpsTransportError):
         where = client.config.endpoint
-        return f"MPS cannot be reached at {where}: check the API endpoint, the proxy, the network. {error}"
+        return f"MPS cannot be reached at {where}: check the API endpoint, the proxy, the network. {error}."
     if isinstance(error, MpsCredentialsError):
-        return f"{error}.{_OTHER_MACHINES}"
+        return f"{str(error).rstrip('.')}.{_elsewhere(client.config)}"
     return str(error)

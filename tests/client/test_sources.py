@@ -146,11 +146,11 @@ def test_a_machine_without_any_source_names_all(mps: LocalMps, home: Path) -> No
         fetch_keys(_config(mps.host))
     assert str(caught.value) == (
         "No keys from any source of this machine: "
-        "environment variables: TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY are not set; "
+        "environment variables: TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY not set; "
         f"a credentials file with the profile default: looked at {home}/.tencentcloud/credentials, "
         f"{home}/etc/credentials, {home}/.tccli/default.credential; "
         "the web identity of this TKE pod: TKE_REGION, TKE_PROVIDER_ID, TKE_WEB_IDENTITY_TOKEN_FILE, TKE_ROLE_ARN not "
-        "set; does the service account of the pod name a role?; "
+        "set: the service account of the pod has to name a role; "
         "the role of this CVM instance: the instance has no role; bind one to it in the CVM console. "
         "Fill in SecretId and SecretKey, or set credential_source to the one that you mean"
     )
@@ -163,7 +163,9 @@ def test_a_source_that_is_there_and_fails_is_not_passed_over(
     """Whoever set one half of the variables shall not find himself signed in as somebody else."""
     with_variables(mps, monkeypatch, home)
     monkeypatch.delenv("TENCENTCLOUD_SECRET_KEY")
-    with pytest.raises(MpsCredentialsError, match="No keys from environment variables: the SecretKey is empty"):
+    with pytest.raises(
+        MpsCredentialsError, match="No keys from environment variables: TENCENTCLOUD_SECRET_KEY not set"
+    ):
         fetch_keys(_config(mps.host))
 
 
