@@ -358,9 +358,12 @@ class MpsDownloadError(MpsError):
     A file that MPS wrote could not be fetched or read. The task itself is done.
 
     :param address: of the file; its query, where a signature stands, is cut off, and so is a user name.
+    :param retryable: the same may succeed a little later; otherwise it is the file or its address that is wrong.
     """
 
-    def __init__(self, text: str, *, address: str) -> None:
+    def __init__(self, text: str, *, address: str, retryable: bool = False) -> None:
+        self.retryable = retryable
+        self.permanent = not retryable
         self.address = re.sub(r"//[^/]*@", "//", re.split(r"[?#]", address)[0])
         super().__init__(f"The subtitle file {self.address} was not fetched: {text}.")
 

@@ -73,7 +73,8 @@ def read_file(path: ObjectStoragePath) -> bytes:
         with path.open("rb") as file:  # type: ignore[no-untyped-call]  # Airflow has not typed it
             data: bytes = file.read(_MOST_READ + 1)
     except FileNotFoundError:
-        raise MpsDownloadError("there is no such file", address=str(path)) from None
+        # A mount may show what MPS wrote a little later.
+        raise MpsDownloadError("there is no such file", address=str(path), retryable=True) from None
     if len(data) > _MOST_READ:
         raise MpsDownloadError(f"larger than {_MOST_READ // 2**20} MiB", address=str(path))
     return data

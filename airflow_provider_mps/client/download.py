@@ -60,7 +60,8 @@ class _Download:
                         return answer
                     url = answer
         except TimeoutError:
-            raise MpsDownloadError(f"not there after {self._config.timeout:g} seconds", address=address) from None
+            text = f"not there after {self._config.timeout:g} seconds"
+            raise MpsDownloadError(text, address=address, retryable=True) from None
         raise MpsDownloadError(f"more than {_MOST_REDIRECTS} redirections", address=address)
 
     async def _get(self, url: URL) -> bytes | URL:
@@ -74,16 +75,17 @@ class _Download:
                 if answer.status in _REDIRECTS and (target := answer.headers.get("Location")):
                     return _parse(str(url.join(URL(target, encoded=True))))
                 if answer.status != 200:
-                    raise MpsDownloadError(f"HTTP {answer.status}", address=str(url))
+                    later = answer.status >= 500 or answer.status in {408, 425, 429}
+                    raise MpsDownloadError(f"HTTP {answer.status}", address=str(url), retryable=later)
                 return await _read(answer, url)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             if isinstance(error, TimeoutError):
                 raise
             # Not its text: it may hold the whole address.
             reason = getattr(error, "strerror", None) or type(error).__name__
-            if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            if untrusted := isinstance(error, aiohttp.ClientConnectorCertificateError):
                 reason = "the certificate of the server is not trusted"
-            raise MpsDownloadError(str(reason), address=str(url)) from None
+            raise MpsDownloadError(str(reason), address=str(url), retryable=not untrusted) from None
 
     def _proxy(self, url: URL) -> str | None:
         """The proxy on the way, after the address was found to be one that may be asked."""
