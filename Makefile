@@ -1,6 +1,9 @@
 # make demo    the main job end to end, in a real Airflow against the local MPS
 # make test    the whole test suite
 # make campaign SEED=1 SEEDS=20 TASKS=25   random schedules of faults; the promises are checked after every seed
+# make mutants plant bugs; the tests have to see each of them
+# make matrix  unit tests on each Airflow and Python that this machine has, in environments of their own
+# make soak MINUTES=30   steady work in a real Airflow; memory and file descriptors of the triggerer are measured
 # make faults  run the tests of the fault catalogue and write docs/faults.md
 # make airflow a local Airflow with UI, example DAGs and local MPS, until Ctrl-C
 PYTHON ?= python3
@@ -10,8 +13,9 @@ RUN     = $(VENV)/bin/python
 SEED   ?= 1
 SEEDS  ?= 20
 TASKS  ?= 25
+MINUTES ?= 30
 
-.PHONY: demo docs test campaign faults airflow lint check clean
+.PHONY: demo docs test campaign faults mutants matrix soak airflow lint check clean
 
 demo: $(VENV)/ready
 	$(RUN) -m dev.demo
@@ -25,6 +29,15 @@ campaign: $(VENV)/ready
 faults: $(VENV)/ready
 	$(RUN) -m pytest -m fault --junitxml=build/faults.xml $(ARGS)
 	$(RUN) -m dev.fault_table build/faults.xml
+
+mutants: $(VENV)/ready
+	$(RUN) -m dev.mutants $(ARGS)
+
+matrix: $(VENV)/ready
+	$(RUN) -m dev.matrix $(ARGS)
+
+soak: $(VENV)/ready
+	$(RUN) -m dev.soak --minutes $(MINUTES)
 
 airflow: $(VENV)/ready
 	$(RUN) -m dev.playground $(ARGS)

@@ -135,7 +135,7 @@ class LocalAirflow:
             self._run("db", "migrate")
             for component in COMPONENTS:
                 self.start(component)
-            self._wait_until_healthy(120)
+            self.wait_until_healthy(120)
         except BaseException:  # also Ctrl-C: what was started is stopped
             self.stop()
             raise
@@ -153,6 +153,10 @@ class LocalAirflow:
         self.processes[name] = process
         return process
 
+    def end(self, name: str, patience: float = 8.0) -> None:
+        """Stop one component, and expect it no longer."""
+        self.processes.pop(name).stop(patience)
+
     def stop(self) -> None:
         """Stop every process that was started here."""
         for process in self.processes.values():
@@ -166,7 +170,7 @@ class LocalAirflow:
         if "Authorization" not in self._http.headers:
             token = self._http.get(f"{self.url}/auth/token", timeout=30).json()["access_token"]
             self._http.headers["Authorization"] = f"Bearer {token}"
-        answer = self._http.request(method, f"{self.url}/api/v2/{path}", timeout=30, **arguments)
+        answer = self._http.request(method, f"{self.url}/api/v2/{path}", timeout=90, **arguments)
         if answer.status_code >= 400 and answer.status_code != expect:
             raise RuntimeError(f"{method} {path}: HTTP {answer.status_code} {answer.text[:500]}")
         return answer.json() if answer.content else None
@@ -242,7 +246,8 @@ class LocalAirflow:
     def _command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "airflow", *arguments]
 
-    def _wait_until_healthy(self, timeout: float) -> None:
+    def wait_until_healthy(self, timeout: float) -> None:
+        """Return when all components say so; one that has ended is an error."""
         for _ in _ticks(timeout):
             for name, process in self.processes.items():
                 if process.returncode is not None:

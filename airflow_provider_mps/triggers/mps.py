@@ -132,6 +132,15 @@ class MpsTaskTrigger(BaseTrigger):
         if not self.cancel_on_kill or self._fired:
             return
         self._fired = True
+        work = asyncio.create_task(self._abort_if_user_ended())
+        while not work.done():
+            # Airflow repeats its cancellation every second, until the trigger has ended: that must not stop the Abort.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({work})
+        if not work.cancelled():
+            work.result()
+
+    async def _abort_if_user_ended(self) -> None:
         try:
             if await asyncio.wait_for(self._ended_by_user(), _QUESTION_TIMEOUT):
                 await asyncio.wait_for(self._abort(), _ABORT_TIMEOUT)
@@ -146,7 +155,7 @@ class MpsTaskTrigger(BaseTrigger):
         try:
             # Not one after the other, or two hundred tasks that a user ends at once would run out of time.
             return await sync_to_async(ended_while_deferred, thread_sensitive=False)(self.task_instance)
-        except asyncio.CancelledError:  # on a failover Airflow cancels the question itself: doubt
+        except asyncio.CancelledError:  # the triggerer gave the question up, as when it ends: doubt
             return False
 
     async def _abort(self) -> None:

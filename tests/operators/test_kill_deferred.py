@@ -71,7 +71,7 @@ def test_f13_in_doubt_nothing_is_aborted(airflow_mps: LocalMps, airflow_says: Sa
 
 @pytest.mark.fault("F13")
 def test_f13_a_cancelled_question_is_doubt(airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch) -> None:
-    """F13: on a failover Airflow cancels the very question; that is no user either."""
+    """F13: a triggerer that ends cancels the very question; that is no user."""
 
     def cancelled(**_: Any) -> None:
         raise asyncio.CancelledError
@@ -80,6 +80,27 @@ def test_f13_a_cancelled_question_is_doubt(airflow_mps: LocalMps, monkeypatch: p
     trigger = _deferred_trigger(airflow_mps)
     asyncio.run(trigger.on_kill())
     assert airflow_mps.backend.aborts == []
+
+
+@pytest.mark.fault("F15")
+@pytest.mark.parametrize(("state", "aborts"), [("failed", 1), ("deferred", 0)])
+def test_f15_a_repeated_cancellation_does_not_stop_the_abort(
+    airflow_mps: LocalMps, airflow_says: Says, state: str, aborts: int
+) -> None:
+    """F15: Airflow 3.3 cancels a trigger again every second until it has ended: the Abort goes on."""
+    airflow_says(state, seconds=0.3)
+    trigger = _deferred_trigger(airflow_mps)
+    airflow_mps.backend.faults.add(Fault("hang", action="ManageTask", seconds=0.3))
+
+    async def kill() -> None:
+        killing = asyncio.create_task(trigger.on_kill())
+        while not killing.done():
+            await asyncio.sleep(0.05)
+            killing.cancel()
+        await asyncio.gather(killing, return_exceptions=True)
+
+    asyncio.run(kill())
+    assert len(airflow_mps.backend.aborts) == aborts
 
 
 @pytest.mark.fault("F66")

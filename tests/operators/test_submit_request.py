@@ -95,10 +95,9 @@ def test_a_session_id_of_ones_own_survives_a_crash(airflow_mps: LocalMps, kind: 
 @STORES
 def test_mapped_tasks_have_a_job_each(airflow_mps: LocalMps, store: bool) -> None:
     """F73: a hundred mapped tasks over one input are a hundred jobs, each index with its own."""
-    returned = [
-        submit(MpsProcessMediaOperator, context=new_context(store=store, map_index=i), wait_for_completion=False)
-        for i in range(100)
-    ]
+    run = new_context()["dag_run"]
+    contexts = [{**new_context(store=store, map_index=index), "dag_run": run} for index in range(100)]
+    returned = [submit(MpsProcessMediaOperator, context=context, wait_for_completion=False) for context in contexts]
     assert jobs(airflow_mps) == returned
     assert len({task.request["SessionId"] for task in airflow_mps.backend.tasks.values()}) == 100
 

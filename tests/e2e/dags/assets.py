@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow.providers.openlineage.utils.selective_enable import enable_lineage
 from airflow.sdk import AssetAlias, dag, task
 
 from airflow_provider_mps.inputs import cos_input
@@ -36,5 +37,5 @@ def e2e_reads() -> None:
     read()
 
 
-e2e_writes()
+enable_lineage(e2e_writes())
 e2e_reads()

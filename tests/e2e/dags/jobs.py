@@ -1,17 +1,19 @@
-"""DAGs of the end-to-end tests: one job each, which waits in MPS's queue until somebody ends it."""
+"""DAGs of the end-to-end tests: one job each, whose file name says what becomes of it."""
 
 from __future__ import annotations
 
 import os
 import signal
+from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import dag
+from airflow.sdk import Param, dag, task
 
+from airflow_provider_mps.inputs import cos_input
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
 
-_PARAMS = {"name": "talk.mp4"}
-_REQUEST = {
+_PARAMS = {"name": Param("talk.mp4"), "conn": Param("mps_default"), "url": Param("")}
+_REQUEST: dict[str, Any] = {
     "InputInfo": {
         "Type": "COS",
         "CosInputInfo": {"Bucket": "media-1250000000", "Region": "ap-nanjing", "Object": "/{{ params.name }}"},
@@ -23,6 +25,9 @@ _REQUEST = {
         "NotifyKey": "{{ var.value.callback_credential }}",
     },
 }
+_SIGNED = "https://example.com/{{ params.name }}?q-signature={{ var.value.callback_credential }}"
+_COMMON: dict[str, Any] = {"request": _REQUEST, "mps_conn_id": "{{ params.conn }}"}
+_DEFERRED: dict[str, Any] = {**_COMMON, "deferrable": True, "poll_interval": 5, "timeout": 600}
 
 
 class DiesOnceAfterSubmitting(MpsProcessMediaOperator):
@@ -42,33 +47,69 @@ class DiesOnceAfterSubmitting(MpsProcessMediaOperator):
         return super()._submit(context, action)
 
 
+def _tell(context: Any) -> None:
+    """A user's callback: what it sees of the failure is what a user can be told."""
+    print("The callback saw:", type(context["exception"]).__name__, context["exception"])
+
+
 @dag(schedule=None, params=_PARAMS)
 def e2e_deferred() -> None:
-    MpsProcessMediaOperator(task_id="job", request=_REQUEST, deferrable=True, poll_interval=5, timeout=600)
+    MpsProcessMediaOperator(task_id="job", retries=3, retry_delay=1, **_DEFERRED)
 
 
 @dag(schedule=None, params=_PARAMS)
 def e2e_sync() -> None:
-    MpsProcessMediaOperator(task_id="job", request=_REQUEST, poll_interval=2, timeout=600)
+    MpsProcessMediaOperator(task_id="job", poll_interval=2, timeout=600, retries=3, retry_delay=1, **_COMMON)
 
 
 @dag(schedule=None, params=_PARAMS)
 def e2e_deadline() -> None:
-    MpsProcessMediaOperator(task_id="job", request=_REQUEST, deferrable=True, poll_interval=5, timeout=12)
+    MpsProcessMediaOperator(task_id="job", **{**_DEFERRED, "timeout": 12})
+
+
+@dag(schedule=None, params=_PARAMS, dagrun_timeout=timedelta(seconds=25))
+def e2e_run_timeout() -> None:
+    MpsProcessMediaOperator(task_id="job", **_DEFERRED)
+
+
+@dag(schedule=None, params=_PARAMS)
+def e2e_two_tries() -> None:
+    MpsProcessMediaOperator(task_id="job", retries=1, retry_delay=1, on_failure_callback=_tell, **_DEFERRED)
 
 
 @dag(schedule=None, params=_PARAMS)
 def e2e_dies() -> None:
-    DiesOnceAfterSubmitting(task_id="job", request=_REQUEST, poll_interval=2, retries=2, retry_delay=1)
+    DiesOnceAfterSubmitting(task_id="job", poll_interval=2, retries=2, retry_delay=1, **_COMMON)
 
 
 @dag(schedule=None, params=_PARAMS)
 def e2e_mapped() -> None:
-    MpsProcessMediaOperator.partial(task_id="job", wait_for_completion=False).expand(request=[_REQUEST, _REQUEST])
+    signed = {**_REQUEST, "InputInfo": {"Type": "URL", "UrlInputInfo": {"Url": _SIGNED}}}
+    MpsProcessMediaOperator.partial(task_id="job", wait_for_completion=False).expand(request=[_REQUEST, signed])
 
 
-e2e_mapped()
+@dag(schedule=None, params={"name": Param(""), "numbers": Param([0])}, max_active_tasks=4)
+def e2e_many() -> None:
+    @task
+    def requests(params: dict[str, Any]) -> list[dict[str, Any]]:
+        return [
+            {
+                "InputInfo": cos_input("media-1250000000", "ap-nanjing", f"many.{number}.mp4"),
+                "MediaProcessTask": {"TranscodeTaskSet": [{"Definition": 100030}]},
+            }
+            for number in params["numbers"]
+        ]
+
+    MpsProcessMediaOperator.partial(
+        task_id="job", mps_conn_id="mps_held", deferrable=True, poll_interval=20, timeout=3600, priority_weight=1
+    ).expand(request=requests())
+
+
 e2e_deferred()
 e2e_sync()
 e2e_deadline()
+e2e_run_timeout()
+e2e_two_tries()
 e2e_dies()
+e2e_mapped()
+e2e_many()

@@ -1,0 +1,234 @@
+"""
+``make mutants``: planted bugs. Each is put into a copy of the tree, and the tests that are named with it have to fail.
+
+The results go into docs/proof.md. A bug that no longer fits the code, or that its tests do not see, ends in an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "proof.md"
+PACKAGE = "airflow_provider_mps"
+_PARTS = (PACKAGE, "tests", "dev", "example_dags", "docs", "pyproject.toml", "README.md", "CHANGELOG.md")
+_BEGIN, _END = "<!-- mutants -->\n", "<!-- end of mutants -->"
+
+
+class Mutant(NamedTuple):
+    """
+    One bug.
+
+    :param old: text of the module, found once, that becomes ``new``.
+    :param tests: at least one of these has to fail.
+    """
+
+    bug: str
+    module: str
+    old: str
+    new: str
+    tests: str
+
+
+MUTANTS = (
+    Mutant(
+        "a job is sent again after it was accepted",
+        "client/submission.py",
+        "                    return sent\n",
+        "                    if attempt:\n                        return sent\n",
+        "tests/operators/test_submit_once.py::test_submit_without_waiting",
+    ),
+    Mutant(
+        "a job is sent again when it is not known whether MPS took it",
+        "client/submission.py",
+        "if error.retryable and error.may_have_run and not session:",
+        "if error.retryable and error.may_have_run and not session and attempt:",
+        "tests/operators/test_submit_once.py::test_f11_ambiguous_answers_without_a_session",
+    ),
+    Mutant(
+        "the id of an accepted job is not stored",
+        "client/submission.py",
+        "                    self._save(sent)\n",
+        "",
+        "tests/operators/test_submit_once.py::test_f10_failure_right_after_acceptance",
+    ),
+    Mutant(
+        "a retry adopts the job that has failed",
+        "client/submission.py",
+        "if not detail.has_failed(allow_partial=self.allow_partial) or self.own_session:",
+        "if detail is not None:",
+        "tests/operators/test_submit_once.py::test_f05_retry_after_a_failed_job",
+    ),
+    Mutant(
+        "SessionId without the map index",
+        "client/submission.py",
+        "self.task_id, self.map_index]",
+        "self.task_id]",
+        "tests/operators/test_submit_request.py::test_mapped_tasks_have_a_job_each",
+    ),
+    Mutant(
+        "Clear does not submit anew",
+        "client/submission.py",
+        "parts = [purpose, *task, self.epoch, generation]",
+        "parts = [purpose, *task, generation]",
+        "tests/operators/test_submit_once.py::test_f07_clear_submits_anew",
+    ),
+    Mutant(
+        "FINISH is taken for success",
+        "results/task.py",
+        "        verdict = self.verdict\n        if not self.is_finished:",
+        "        verdict = self.verdict\n        return\n        if not self.is_finished:",
+        "tests/sensors/test_one_verdict.py::test_a_sensor_ends_alike_in_every_mode",
+    ),
+    Mutant(
+        "the guard is removed: whatever cancels a trigger aborts its job",
+        "triggers/mps.py",
+        "if await asyncio.wait_for(self._ended_by_user(), _QUESTION_TIMEOUT):",
+        "if True:",
+        "tests/operators/test_kill_deferred.py::test_f13_f15_the_trigger_asks_airflow_first",
+    ),
+    Mutant(
+        "the guard is removed: whatever kills a worker aborts its job",
+        "cancelling.py",
+        "            if not ended_while_running(ti):\n                return\n",
+        "",
+        "tests/operators/test_kill_worker.py::test_f20_an_evicted_worker_aborts_nothing",
+    ),
+    Mutant(
+        "the deadline restarts at each resume of a sensor",
+        "sensors/mps.py",
+        "wait.resume(event, patience, deadline)",
+        "wait.resume(event, patience, time.time() + self.timeout)",
+        "tests/sensors/test_endings.py::test_the_deadline_survives_a_second_deferral",
+    ),
+    Mutant(
+        "the deadline restarts at each retry",
+        "operators/submit.py",
+        "job.sent_at + self.timeout",
+        "time.time() + self.timeout",
+        "tests/operators/test_deadline.py::test_f24_a_retry_does_not_restart_the_clock",
+    ),
+    Mutant(
+        "nothing is aborted at the deadline",
+        "operators/submit.py",
+        "            fate = self._canceller.abort(wait.mps_task_id)\n",
+        "            pass\n",
+        "tests/operators/test_deadline.py::test_f21_a_waiting_job_is_aborted_at_the_deadline",
+    ),
+    Mutant(
+        "the session of a triggerer is not closed",
+        "client/aio.py",
+        "            await self._session.close()\n",
+        "            pass\n",
+        "tests/client/test_transports.py::test_close_closes_the_connection",
+    ),
+    Mutant(
+        "a secret in the trigger's arguments",
+        "waiting.py",
+        "            region=self.hook.region,\n",
+        "            region=self.hook.get_connection(self.hook.mps_conn_id).password,\n",
+        "tests/sensors/test_sensor.py::test_nothing_secret_is_deferred",
+    ),
+    Mutant(
+        "a signature stays in what is shown",
+        "results/redaction.py",
+        '    if "://" in text:\n',
+        '    if "://" in text and not text:\n',
+        "tests/results/test_redaction.py::test_an_address_is_cut_before_its_secrets",
+    ),
+    Mutant(
+        "a blocking call in the trigger",
+        "triggers/mps.py",
+        "            progress.report(outcome, late=late)\n",
+        "            progress.report(outcome, late=late)\n            time.sleep(0.06)\n",
+        "tests/triggers/test_trigger.py::test_the_loop_stays_free",
+    ),
+    Mutant(
+        "one bad answer ends the wait",
+        "client/patience.py",
+        "            if now - self.answered < self.outage_tolerance:\n                return None\n"
+        "            raise MpsStateUnknown(",
+        "            raise MpsStateUnknown(",
+        "tests/triggers/test_trigger.py::test_trouble_is_waited_through",
+    ),
+    Mutant(
+        "an event is taken for a verdict",
+        "sensors/mps.py",
+        "        wait = self._new_wait()\n        if deadline is None:",
+        "        if event and event.get('status') == 'success':\n            return self.mps_task_id\n"
+        "        wait = self._new_wait()\n        if deadline is None:",
+        "tests/sensors/test_sensor.py::test_a_strange_event_costs_one_look",
+    ),
+)
+
+
+class Copy:
+    """A copy of the tree, in which bugs come and go."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for part in _PARTS:
+            source = ROOT / part
+            if source.is_dir():
+                shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, folder / part)
+
+    def failures(self, *tests: str) -> list[str]:
+        """The tests that fail."""
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+        env = {**os.environ, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(
+            command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=900, check=False
+        )
+        if done.returncode not in {0, 1}:
+            raise RuntimeError(f"{' '.join(command)}:\n{done.stdout[-3000:]}{done.stderr[-2000:]}")
+        return re.findall(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+
+    def with_bug(self, mutant: Mutant) -> list[str]:
+        """The tests of a mutant that fail while it is there."""
+        path = self.folder / PACKAGE / mutant.module
+        sound = path.read_text(encoding="utf-8")
+        if sound.count(mutant.old) != 1:
+            raise RuntimeError(f"{mutant.bug}: the text is {sound.count(mutant.old)} times in {mutant.module}")
+        path.write_text(sound.replace(mutant.old, mutant.new), encoding="utf-8")
+        try:
+            return self.failures(mutant.tests)
+        finally:
+            path.write_text(sound, encoding="utf-8")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m dev.mutants", description=__doc__)
+    parser.add_argument("--only", default="", help="bugs with this text in their name; nothing is written then")
+    arguments = parser.parse_args()
+    chosen = [mutant for mutant in MUTANTS if arguments.only in mutant.bug]
+    rows, unseen = [], []
+    with tempfile.TemporaryDirectory(prefix="mps-mutants-") as name:
+        copy = Copy(Path(name))
+        if broken := copy.failures(*sorted({mutant.tests for mutant in chosen})):
+            print(f"These tests fail without any bug: {broken}")
+            return 1
+        for mutant in chosen:
+            failed = copy.with_bug(mutant)
+            print(f"{'seen' if failed else 'NOT SEEN':<9} {mutant.bug} ({len(failed)} failures)", flush=True)
+            test = mutant.tests.removeprefix("tests/")
+            rows.append(f"| {mutant.bug} | `{mutant.module}` | `{test}` | {len(failed)} failed |")
+            unseen += [] if failed else [mutant.bug]
+    if not arguments.only:
+        head, _, rest = PAGE.read_text(encoding="utf-8").partition(_BEGIN)
+        table = "\n".join(["| bug | module | test | result |", "|---|---|---|---|", *rows, ""])
+        PAGE.write_text(head + _BEGIN + table + _END + rest.partition(_END)[2], encoding="utf-8")
+    return 1 if unseen else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""
+``python -m dev.record_release``: what this release leaves in Airflow's database, into ``tests/data/releases``.
+
+Run once for each release and kept for ever: a later release has to carry on what an earlier one began.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import TaskDeferred
+
+from airflow_provider_mps import __version__
+from airflow_provider_mps.emulator.server import LocalMps
+from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
+from airflow_provider_mps.sensors.mps import MpsTaskSensor
+from airflow_provider_mps.triggers.mps import MpsTaskTrigger
+from tests.harness import as_json, first_event, new_context
+
+FOLDER = Path(__file__).resolve().parent.parent / "tests" / "data" / "releases"
+REQUEST = {
+    "InputInfo": {
+        "Type": "COS",
+        "CosInputInfo": {"Bucket": "media-1250000000", "Region": "ap-nanjing", "Object": "/talk.mp4"},
+    },
+    "MediaProcessTask": {"TranscodeTaskSet": [{"Definition": 100030}]},
+}
+
+
+def record() -> dict[str, Any]:
+    """The deferral of a submit operator and of a sensor, their events, and the task state store."""
+    MpsTaskTrigger.earliest_event = 0.0
+    found: dict[str, Any] = {}
+    with LocalMps() as mps, pytest.MonkeyPatch.context() as patch:
+        connection = {"conn_type": "tencentcloud_mps", "login": mps.secret_id, "password": mps.secret_key}
+        patch.setenv("AIRFLOW_CONN_MPS_DEFAULT", json.dumps({**connection, "host": mps.host}))
+        context = new_context(store=True)
+        operator = MpsProcessMediaOperator(
+            task_id="a_task", request=REQUEST, deferrable=True, poll_interval=1, timeout=86_400, retries=2
+        )
+        found["operator"] = _deferral(operator, context)
+        found["store"] = {"mps_job": context["task_state_store"].get("mps_job")}
+        task_id = found["operator"]["kwargs"]["mps_task_id"]
+        mps.backend.tasks[task_id].looks = 0
+        sensor = MpsTaskSensor(task_id="a_task", mps_task_id=task_id, deferrable=True, poke_interval=1, timeout=86_400)
+        found["sensor"] = _deferral(sensor, new_context())
+    return found
+
+
+def _deferral(operator: Any, context: dict[str, Any]) -> dict[str, Any]:
+    with pytest.raises(TaskDeferred) as caught:
+        operator.execute(context)
+    deferred = caught.value
+    path, arguments = deferred.trigger.serialize()
+    return {
+        "trigger": {"path": path, "arguments": as_json(arguments)},
+        "method": deferred.method_name,
+        "kwargs": as_json(deferred.kwargs),
+        "event": first_event(deferred.trigger),
+    }
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    text = json.dumps(record(), indent=2, ensure_ascii=False)
+    (FOLDER / f"{__version__}.json").write_text(f"{text}\n", encoding="utf-8")

@@ -1,0 +1,135 @@
+"""What the end-to-end tests share: many runs at once in one Airflow, each counted by the name of its own input."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Self
+
+from dev.local_airflow import LocalAirflow, LocalMpsProcess
+
+QUEUED = "queued.mp4"  # the local MPS leaves a job of such a name in WAITING
+FAILS = "all-fail.mp4"
+PLAIN = "talk.mp4"
+
+
+def until(true: Callable[[], Any], timeout: float = 120, what: str = "it") -> Any:
+    """The first true value of a condition."""
+    end = time.monotonic() + timeout
+    while not (value := true()):
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what} did not happen within {timeout:g} s")
+        time.sleep(0.3)
+    return value
+
+
+class Run:
+    """
+    One run of a DAG whose task ``job`` sends jobs named after the run.
+
+    :param mps: where its jobs are counted.
+    """
+
+    def __init__(self, airflow: LocalAirflow, mps: LocalMpsProcess, dag_id: str, run_id: str) -> None:
+        self.airflow, self.mps, self.dag_id, self.run_id = airflow, mps, dag_id, run_id
+
+    def start(self, ending: str = PLAIN, **conf: Any) -> Self:
+        """Begin; the file name of the input says what becomes of the job."""
+        self.airflow.trigger(self.dag_id, self.run_id, {"name": f"{self.run_id}.{ending}", **conf})
+        return self
+
+    @property
+    def jobs(self) -> list[dict[str, Any]]:
+        """The jobs at MPS whose input carries the name of this run."""
+        return [task for task in self.mps.state()["tasks"] if f"/{self.run_id}." in task["title"]]
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Jobs and aborts."""
+        jobs = self.jobs
+        return len(jobs), sum(job["aborted"] for job in jobs)
+
+    @property
+    def states(self) -> Counter[str | None]:
+        """How many of the tasks ``job``, of which there may be many, are in each state."""
+        tasks = self.airflow.rows(
+            "select state, count(*) from task_instance where task_id = 'job' "
+            f"and dag_id = '{self.dag_id}' and run_id = '{self.run_id}' group by state"
+        )
+        return Counter(dict(tasks))
+
+    def tries(self, task_id: str = "job") -> int:
+        """The number of the present or last try."""
+        rows = self.airflow.rows(
+            f"select try_number from task_instance where task_id = '{task_id}' "
+            f"and dag_id = '{self.dag_id}' and run_id = '{self.run_id}'"
+        )
+        return int(rows[0][0])
+
+    def wait_for(self, state: str, timeout: float = 120) -> None:
+        """Until the task is in this state."""
+        until(lambda: self.states[state], timeout, f"{self.dag_id} {self.run_id} {state}")
+
+    def in_a_triggerer(self) -> int:
+        """Wait until a triggerer has run its trigger for a moment (Airflow calls nobody before); returns which one."""
+        owner: int = until(self.owner, what=f"a triggerer for {self.run_id}")
+        time.sleep(3)
+        return owner
+
+    def owner(self) -> int | None:
+        """The triggerer that has the trigger of this run."""
+        rows = self.airflow.rows(
+            "select trigger.triggerer_id from trigger join task_instance on task_instance.trigger_id = trigger.id "
+            f"where task_instance.dag_id = '{self.dag_id}' and task_instance.run_id = '{self.run_id}'"
+        )
+        return rows[0][0] if rows else None
+
+    def end(self, timeout: float = 240) -> dict[str, str | None]:
+        """Wait for the end of the run; the last states."""
+        last: dict[str, str | None] = {}
+        for states in self.airflow.wait_for_run(self.dag_id, self.run_id, timeout):
+            last = states
+        return last
+
+    def mark(self, state: str) -> None:
+        """As a user does it."""
+        path = f"dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/job"
+        self.airflow.api("PATCH", path, json={"new_state": state})
+
+    def clear(self) -> None:
+        """As a user does it."""
+        body = {"dag_run_id": self.run_id, "dry_run": False, "only_failed": False, "task_ids": ["job"]}
+        self.airflow.api("POST", f"dags/{self.dag_id}/clearTaskInstances", json=body)
+
+    def log(self, task_id: str = "job", try_number: int | None = None) -> str:
+        """The log of one try, else of the last."""
+        return self.airflow.log(self.dag_id, self.run_id, task_id, try_number or self.tries(task_id))
+
+    def xcom(self, task_id: str = "job", key: str = "return_value") -> Any:
+        """A value that a task pushed."""
+        return self.airflow.xcom(self.dag_id, self.run_id, task_id, key)
+
+
+class Observer:
+    """Notes every state that a task is seen in, by DAG, run and task, until it is stopped."""
+
+    def __init__(self, airflow: LocalAirflow) -> None:
+        self.seen: dict[tuple[str, str, str], set[str]] = {}
+        self._airflow = airflow
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join(30)
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(1.0):
+            for *task, state in self._airflow.rows("select dag_id, run_id, task_id, state from task_instance"):
+                self.seen.setdefault((task[0], task[1], task[2]), set()).add(str(state))

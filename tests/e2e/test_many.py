@@ -1,0 +1,78 @@
+"""Hundreds of deferred tasks, and triggerers that restart, freeze and wake again under them."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from dev.local_airflow import LocalAirflow, LocalMpsProcess, free_port
+from tests.e2e.conftest import MANY
+from tests.e2e.scenario import QUEUED, Run, until
+
+pytestmark = pytest.mark.e2e
+
+
+def _all_deferred(many: Run) -> int:
+    """How many there are, once all are deferred at once and their jobs wait."""
+    count = int(many.airflow.api("GET", f"dags/e2e_many/dagRuns/{many.run_id}")["conf"]["numbers"][-1]) + 1
+    until(lambda: many.states["deferred"] == count, timeout=420, what=f"{count} deferred tasks")
+    return count
+
+
+@pytest.mark.fault("F14", "F69")
+def test_f14_a_deployment_loses_no_wait(airflow: LocalAirflow, held: LocalMpsProcess, many: Run) -> None:
+    """F14: SIGTERM to the triggerer under all of them: it ends in seconds, starts again, and nothing is aborted."""
+    count = _all_deferred(many)
+    started = time.monotonic()
+    airflow.end("triggerer", patience=20)
+    assert time.monotonic() - started < 15
+    airflow.start("triggerer")
+    owner = "select count(*) from trigger where triggerer_id is not null"
+    until(lambda: airflow.rows(owner)[0][0] >= count, what="a new owner of all")
+    assert many.states == {"deferred": count}
+    assert (held.state()["jobs"], held.state()["aborts"]) == (count, 0)
+
+
+@pytest.mark.fault("F13")
+def test_f13_failover_aborts_nothing(airflow: LocalAirflow, mps: LocalMpsProcess, many: Run) -> None:
+    """F13: a frozen triggerer loses its triggers to another one; thawed, it must not abort the healthy jobs."""
+    count = _all_deferred(many)
+    run = Run(airflow, mps, "e2e_deferred", "failover").start(QUEUED)
+    owner = run.in_a_triggerer()
+    airflow.start("triggerer", "triggerer-2", AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT=str(free_port()))
+    try:
+        alive = "select count(*) from job where job_type = 'TriggererJob' and state = 'running'"
+        until(lambda: airflow.rows(alive)[0][0] >= 2, what="the second triggerer")
+        airflow.processes["triggerer"].signal(signal.SIGSTOP)
+        try:
+            until(lambda: run.owner() not in {owner, None}, what="the failover")
+            time.sleep(12)  # past the threshold, whatever the clock of the takeover was
+        finally:
+            airflow.processes["triggerer"].signal(signal.SIGCONT)
+        time.sleep(15)  # Airflow notices, and calls on_kill
+        assert run.counts == (1, 0)
+        assert run.states == {"deferred": 1}
+        assert many.states == {"deferred": count}
+        assert many.mps.state()["aborts"] == 0
+        run.mark("failed")
+        until(lambda: run.counts == (1, 1), what="the abort after a user's action")
+    finally:
+        airflow.end("triggerer-2")
+
+
+@pytest.mark.fault("F13", "F14", "F51", "F73")
+def test_all_of_many_end_in_success(many: Run, held: LocalMpsProcess, postgres: str | None) -> None:
+    """After all that: as many jobs as tasks, none aborted, hardly a call refused, every task in success."""
+    count = _all_deferred(many)
+    assert many.states["deferred"] == count
+    held.control("settings", state_seconds=1)
+    assert many.end(timeout=420)["job"] == "success"
+    assert many.states == {"success": count}
+    state = held.state()
+    assert (state["jobs"], state["aborts"]) == (count, 0)
+    looks = state["calls"]["DescribeTaskDetail"]
+    assert looks.get("RequestLimitExceeded", 0) <= 0.01 * sum(looks.values())
+    if postgres is None:
+        pytest.skip(f"{count} tasks on SQLite; {MANY} at once need PostgreSQL")

@@ -1,0 +1,91 @@
+"""What an earlier release has left in Airflow's database is carried on by this one. Recorded, never rewritten."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.module_loading import import_string
+
+import airflow_provider_mps
+from airflow_provider_mps.emulator.server import LocalMps
+from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
+from airflow_provider_mps.sensors.mps import MpsTaskSensor
+from dev.record_release import FOLDER, record
+from tests.harness import DONE, RUNNING, first_event, new_context, retry, run_operator
+from tests.operators.submitting import new_operator
+
+RELEASES = sorted(FOLDER.glob("*.json"))
+_EACH = pytest.mark.parametrize("path", RELEASES, ids=lambda path: path.stem)
+_HALVES = pytest.mark.parametrize("half", ["operator", "sensor"])
+pytestmark = pytest.mark.fault("F67")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    recorded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return recorded
+
+
+def _job(recorded: dict[str, Any]) -> str:
+    return str(recorded["store"]["mps_job"]["mps_task_id"])
+
+
+def _new(recorded: dict[str, Any], half: str) -> Any:
+    if half == "operator":
+        return new_operator(MpsProcessMediaOperator, deferrable=True)()
+    return MpsTaskSensor(task_id="a_task", mps_task_id=_job(recorded), deferrable=True)
+
+
+def test_this_release_is_recorded() -> None:
+    """A version that has been given a number has its record: ``python -m dev.record_release``."""
+    assert airflow_provider_mps.__version__ in {path.stem for path in RELEASES}
+
+
+@_EACH
+@_HALVES
+def test_a_trigger_of_an_earlier_release_runs(airflow_mps: LocalMps, path: Path, half: str) -> None:
+    """Its path and arguments, as they lie in the database, make a trigger that ends with one event."""
+    recorded = _read(path)
+    stored = recorded[half]["trigger"]
+    airflow_mps.backend.script([RUNNING, DONE], _job(recorded))
+    trigger = import_string(stored["path"])(**{**stored["arguments"], "poll_interval": 0.02})
+    assert first_event(trigger)["status"] in {"look", "timeout"}
+    assert set(stored["arguments"]) <= set(trigger.serialize()[1])
+
+
+@_EACH
+@_HALVES
+def test_a_deferral_of_an_earlier_release_is_resumed(airflow_mps: LocalMps, path: Path, half: str) -> None:
+    """Method, arguments and event of then end in the verdict of now."""
+    recorded = _read(path)
+    airflow_mps.backend.script([DONE], _job(recorded))
+    stored = recorded[half]
+    resume = {**stored["kwargs"], "event": stored["event"]}
+    assert _new(recorded, half).resume_execution(stored["method"], resume, new_context()) == _job(recorded)
+
+
+@_EACH
+def test_a_job_of_an_earlier_release_is_taken_up(airflow_mps: LocalMps, path: Path) -> None:
+    """A retry after the upgrade finds the job in the task state store, and sends no second one."""
+    recorded = _read(path)
+    airflow_mps.backend.script([DONE], _job(recorded))
+    context = retry(new_context(store=True, max_tries=recorded["store"]["mps_job"]["epoch"]))
+    context["task_state_store"].set("mps_job", recorded["store"]["mps_job"])
+    assert run_operator(new_operator(MpsProcessMediaOperator, deferrable=True), context) == _job(recorded)
+    assert list(airflow_mps.backend.tasks) == [_job(recorded)]
+
+
+def test_the_record_is_what_this_release_leaves() -> None:
+    """What is stored gains keys and loses none within a version, so that its record stays true."""
+    path = FOLDER / f"{airflow_provider_mps.__version__}.json"
+    now, then = _keys(record()), _keys(_read(path))
+    assert then <= now
+
+
+def _keys(value: Any, at: str = "") -> set[str]:
+    if not isinstance(value, dict):
+        return {at}
+    return set().union(*(_keys(copy.copy(inner), f"{at}.{key}") for key, inner in value.items()))
