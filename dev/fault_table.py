@@ -1,7 +1,7 @@
 """
 ``make faults``: docs/faults.md, from the fault catalogue, the markers of the tests and the results of a run.
 
-Reads the JUnit file that pytest writes; tests/conftest.py puts the rows that a test is marked with into it.
+Reads the JUnit files that pytest writes; tests/conftest.py puts the rows that a test is marked with into them.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ parametrised cases.
 """
 
 
-def outcomes(junit: Path) -> Outcomes:
-    """The results of a run, by row of the catalogue and by test."""
+def outcomes(*junits: Path) -> Outcomes:
+    """The results of runs, by row of the catalogue and by test."""
     found: Outcomes = {}
-    for case in ElementTree.parse(junit).iter("testcase"):
+    for case in (case for junit in junits for case in ElementTree.parse(junit).iter("testcase")):
         rows = [entry.get("value") for entry in case.iter("property") if entry.get("name") == "fault"]
         parts = (case.get("classname") or "").split(".")
         test = f"{'/'.join(parts)}.py::{(case.get('name') or '').partition('[')[0]}"
@@ -58,7 +58,7 @@ def _lines(found: Mapping[str, Mapping[str, Counter[str]]]) -> Iterator[str]:
 
 
 def main() -> int:
-    found = outcomes(Path(sys.argv[1]))
+    found = outcomes(*map(Path, sys.argv[1:]))
     TABLE.write_text(page(found), encoding="utf-8")
     failed = [row for row, tests in found.items() if any("FAILED" in counts for counts in tests.values())]
     print(f"{TABLE.name}: {len(found)} of {len(CATALOGUE)} rows have tests; failed: {', '.join(failed) or 'none'}")

@@ -96,6 +96,13 @@ MUTANTS = (
         "tests/operators/test_kill_deferred.py::test_f13_f15_the_trigger_asks_airflow_first",
     ),
     Mutant(
+        "a repeated cancellation stops the Abort",
+        "triggers/mps.py",
+        "        while not work.done():\n",
+        "        if not work.done():\n",
+        "tests/operators/test_kill_deferred.py::test_f15_a_repeated_cancellation_does_not_stop_the_abort",
+    ),
+    Mutant(
         "the guard is removed: whatever kills a worker aborts its job",
         "cancelling.py",
         "            if not ended_while_running(ti):\n                return\n",

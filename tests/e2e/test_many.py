@@ -21,7 +21,7 @@ def _all_deferred(many: Run) -> int:
     return count
 
 
-@pytest.mark.fault("F14", "F69")
+@pytest.mark.fault("F14")
 def test_f14_a_deployment_loses_no_wait(airflow: LocalAirflow, held: LocalMpsProcess, many: Run) -> None:
     """F14: SIGTERM to the triggerer under all of them: it ends in seconds, starts again, and nothing is aborted."""
     count = _all_deferred(many)
