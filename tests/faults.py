@@ -93,9 +93,7 @@ CATALOGUE: dict[str, Fault] = {
     "F55": Fault("P0", "secrets stay out of logs, XCom, rendered fields, trigger arguments, errors and files"),
     "F56": Fault("P1", "worker and triggerer ask with the same region, host, proxy and authority"),
     "F57": Fault("P1", "a clock that is off is corrected once, from the answer's Date"),
-    "F58": Fault(
-        "P1", "credentials that expire or change in mid-wait are read again", "comes with the credentials that expire"
-    ),
+    "F58": Fault("P1", "credentials that expire or change in mid-wait are read again"),
     "F59": Fault("P1", "proxies and private authorities work in both halves of a task"),
     "F60": Fault("P1", "the proxies of the environment mean what they mean everywhere; their passwords stay hidden"),
     "F61": Fault("P0", "no callback holds the triggerer's loop"),

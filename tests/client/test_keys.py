@@ -262,6 +262,7 @@ def test_keys_of_sts_hold_by_the_servers_clock(
     assert _calls(mps, "DescribeTasks") == ["AuthFailure.SignatureExpire", "", "", ""]
 
 
+@pytest.mark.fault("F58")
 @pytest.mark.parametrize("age", ["sync", "async"])
 def test_a_key_that_was_rotated_in_the_connection_is_read_again(mps: LocalMps, config: ClientConfig, age: str) -> None:
     """The connection is read once more when its keys are refused; what it says now signs the second request."""
@@ -287,6 +288,7 @@ def test_a_key_that_was_rotated_in_the_connection_is_read_again(mps: LocalMps, c
     assert _calls(mps, "BatchProcessMedia", "DescribeTasks") == ["AuthFailure.SecretIdNotFound", "", ""]
 
 
+@pytest.mark.fault("F58")
 @pytest.mark.parametrize("fails", [False, True])
 def test_keys_that_were_not_rotated_are_refused_for_good(
     mps: LocalMps, config: ClientConfig, connect: Connect, transport: type, fails: bool
@@ -308,6 +310,7 @@ def test_keys_that_were_not_rotated_are_refused_for_good(
     assert len(mps.backend.calls) == 1
 
 
+@pytest.mark.fault("F58")
 def test_keys_that_assume_a_role_may_be_rotated_too(mps: LocalMps, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """STS refuses the old ones; the connection is read again and the role is assumed with the new ones."""
     fields = with_a_role(mps, monkeypatch, home)

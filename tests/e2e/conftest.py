@@ -14,6 +14,8 @@ from dev.local_postgres import SERVER, database
 from tests.e2e.scenario import Observer, Run
 
 CANARY = "canary-callback-5cfa3e"
+SIGNATURE = "canary-signature-77ab01"
+TOKEN = "canary-token-19e4d2"
 ROOT = Path(__file__).resolve().parent.parent.parent
 MANY = 200
 # So that a frozen triggerer and a worker whose Airflow is away are noticed in seconds.
@@ -77,7 +79,8 @@ def airflow(
     with LocalAirflow(home, dags, database=postgres, config=config) as airflow:
         airflow.add_connection("mps_default", **connection_to(mps))
         airflow.add_connection("mps_held", **connection_to(held))
-        airflow.api("POST", "variables", json={"key": "callback_credential", "value": CANARY})
+        for key, value in (("callback_credential", CANARY), ("signature", SIGNATURE)):
+            airflow.api("POST", "variables", json={"key": key, "value": value})
         airflow.wait_for_dags("example_mps_subtitles", "example_mps_wait_for_task", "e2e_deferred", "e2e_dies")
         yield airflow
 

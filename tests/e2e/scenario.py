@@ -104,8 +104,9 @@ class Run:
         self.airflow.api("POST", f"dags/{self.dag_id}/clearTaskInstances", json=body)
 
     def log(self, task_id: str = "job", try_number: int | None = None) -> str:
-        """The log of one try, else of the last."""
-        return self.airflow.log(self.dag_id, self.run_id, task_id, try_number or self.tries(task_id))
+        """The log of one try, else of all."""
+        tries = [try_number] if try_number else range(1, self.tries(task_id) + 1)
+        return "\n".join(self.airflow.log(self.dag_id, self.run_id, task_id, number) for number in tries)
 
     def xcom(self, task_id: str = "job", key: str = "return_value") -> Any:
         """A value that a task pushed."""
@@ -113,9 +114,10 @@ class Run:
 
 
 class Observer:
-    """Notes every state that a task is seen in, by DAG, run and task, until it is stopped."""
+    """Notes every state of a task, by DAG, run and task, and what is stored of triggers, until it is stopped."""
 
     def __init__(self, airflow: LocalAirflow) -> None:
+        self.trigger_arguments: set[str] = set()
         self.seen: dict[tuple[str, str, str], set[str]] = {}
         self._airflow = airflow
         self._stopped = threading.Event()
@@ -133,3 +135,4 @@ class Observer:
         while not self._stopped.wait(1.0):
             for *task, state in self._airflow.rows("select dag_id, run_id, task_id, state from task_instance"):
                 self.seen.setdefault((task[0], task[1], task[2]), set()).add(str(state))
+            self.trigger_arguments.update(str(row[0]) for row in self._airflow.rows("select kwargs from trigger"))

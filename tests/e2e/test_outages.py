@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_mps.emulator.server import LocalMps
-from airflow_provider_mps.emulator.state import Settings
+from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY, LocalMps
+from airflow_provider_mps.emulator.state import Account, Settings
 from dev.local_airflow import LocalAirflow, LocalMpsProcess, connection_to
+from tests.e2e.conftest import TOKEN
 from tests.e2e.scenario import Run, until
 
 pytestmark = pytest.mark.e2e
@@ -20,7 +22,7 @@ class _Moving:
     """A local MPS in this process, which can go away and come back with its jobs and its port."""
 
     def __init__(self) -> None:
-        self._server = LocalMps(Settings(state_seconds=1e9))
+        self._server = LocalMps(Settings(state_seconds=1e9), {SECRET_ID: Account(SECRET_KEY, TOKEN)})
         self._server.__enter__()
         self.port = self._server.port
         self.backend = self._server.backend
@@ -53,7 +55,8 @@ def _in_both_ways(airflow: LocalAirflow, mps: LocalMpsProcess, name: str, conn: 
 @pytest.mark.fault("F20", "F46")
 def test_both_away_for_a_minute(airflow: LocalAirflow, mps: LocalMpsProcess, moving: _Moving) -> None:
     """F20, F46: the API server away for a minute, then MPS: no Abort, one job each, the retry takes it up, success."""
-    airflow.add_connection("mps_moving", **connection_to(moving))  # type: ignore[arg-type]
+    extra = json.dumps({"region": "ap-guangzhou", "token": TOKEN})
+    airflow.add_connection("mps_moving", **{**connection_to(moving), "extra": extra})  # type: ignore[arg-type]
     backend = moving.backend
     sync, deferred = _in_both_ways(airflow, mps, "away", "mps_moving")
     until(lambda: len(backend.tasks) == 2, what="both jobs")

@@ -21,7 +21,6 @@ from tests.operators.submitting import new_operator
 RELEASES = sorted(FOLDER.glob("*.json"))
 _EACH = pytest.mark.parametrize("path", RELEASES, ids=lambda path: path.stem)
 _HALVES = pytest.mark.parametrize("half", ["operator", "sensor"])
-pytestmark = pytest.mark.fault("F67")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -44,6 +43,7 @@ def test_this_release_is_recorded() -> None:
     assert airflow_provider_mps.__version__ in {path.stem for path in RELEASES}
 
 
+@pytest.mark.fault("F67")
 @_EACH
 @_HALVES
 def test_a_trigger_of_an_earlier_release_runs(airflow_mps: LocalMps, path: Path, half: str) -> None:
@@ -56,6 +56,7 @@ def test_a_trigger_of_an_earlier_release_runs(airflow_mps: LocalMps, path: Path,
     assert set(stored["arguments"]) <= set(trigger.serialize()[1])
 
 
+@pytest.mark.fault("F67")
 @_EACH
 @_HALVES
 def test_a_deferral_of_an_earlier_release_is_resumed(airflow_mps: LocalMps, path: Path, half: str) -> None:
@@ -67,6 +68,7 @@ def test_a_deferral_of_an_earlier_release_is_resumed(airflow_mps: LocalMps, path
     assert _new(recorded, half).resume_execution(stored["method"], resume, new_context()) == _job(recorded)
 
 
+@pytest.mark.fault("F67")
 @_EACH
 def test_a_job_of_an_earlier_release_is_taken_up(airflow_mps: LocalMps, path: Path) -> None:
     """A retry after the upgrade finds the job in the task state store, and sends no second one."""

@@ -25,7 +25,7 @@ _REQUEST: dict[str, Any] = {
         "NotifyKey": "{{ var.value.callback_credential }}",
     },
 }
-_SIGNED = "https://example.com/{{ params.name }}?q-signature={{ var.value.callback_credential }}"
+_SIGNED = "https://example.com/{{ params.name }}?q-signature={{ var.value.signature }}"
 _COMMON: dict[str, Any] = {"request": _REQUEST, "mps_conn_id": "{{ params.conn }}"}
 _DEFERRED: dict[str, Any] = {**_COMMON, "deferrable": True, "poll_interval": 5, "timeout": 600}
 
