@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -191,3 +193,42 @@ def test_a_proxy_that_is_away_never_ran_and_keeps_its_password(refusing: str, co
         connect(config).call(SUBMIT)
     assert (caught.value.may_have_run, caught.value.retryable) == (False, True)
     assert "CANARY" not in f"{caught.value!s} {caught.value!r} {caught.value.__context__!r} {config!r}"
+
+
+@pytest.mark.fault("F55", "F60")
+@pytest.mark.parametrize("password", ["CANARY", "p%40CANARY", "p@CANARY"])
+@pytest.mark.parametrize("of_environment", [False, True])
+@pytest.mark.parametrize("way", ["away", "wants a login", "breaks", "works"])
+def test_a_proxys_password_is_in_no_text(
+    https: Recorder,
+    authority: Authority,
+    refusing: str,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    password: str,
+    of_environment: bool,
+    way: str,
+) -> None:
+    """Whatever becomes of the request, the logs at DEBUG, the error and the client show no trace of it."""
+    caplog.set_level(logging.DEBUG)
+    with TunnelProxy("407 Proxy Authentication Required" if way == "wants a login" else "") as tunnel:
+        netloc = refusing if way == "away" else tunnel.url.removeprefix("http://")
+        address = f"http://user:{password}@{netloc}"
+        if of_environment:
+            monkeypatch.setenv("HTTPS_PROXY", address)
+        if way == "breaks":
+            https.hang_up()
+        config = ClientConfig(
+            CREDENTIALS,
+            endpoint=f"https://{https.netloc}",
+            ca_file=authority.ca_file,
+            proxy=None if of_environment else address,
+        )
+        caller = connect(config)
+        seen = [repr(config), repr(caller.client)]
+        with contextlib.nullcontext() if way == "works" else pytest.raises(MpsTransportError) as caught:
+            caller.call(LIST)
+        if caught is not None:
+            seen += [str(caught.value), repr(caught.value), repr(caught.value.__cause__), repr(vars(caught.value))]
+    assert all("CANARY" not in text for text in [*seen, caplog.text])

@@ -221,6 +221,7 @@ def test_every_setting_is_shown_here() -> None:
     assert set(SETTINGS) | OF_TIME == set(EXTRAS) | {"login", "password", "host", "port"}
 
 
+@pytest.mark.fault("F56", "F59")
 @pytest.mark.parametrize("half", [on_the_worker, in_the_triggerer])
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_setting_reaches_both_halves(world: World, half: Callable[[], None], name: str) -> None:
@@ -260,6 +261,7 @@ def test_the_share_of_the_quota_reaches_both_halves(world: World) -> None:
         assert of_worker.quota_share == share
 
 
+@pytest.mark.fault("F56")
 def test_every_argument_of_the_hook_travels_with_the_trigger() -> None:
     """What an operator says beside the connection is not lost at the deferral."""
     arguments = set(inspect.signature(MpsHook).parameters)
@@ -267,6 +269,7 @@ def test_every_argument_of_the_hook_travels_with_the_trigger() -> None:
     assert arguments <= set(travels)
 
 
+@pytest.mark.fault("F59", "F60")
 @pytest.mark.parametrize("half", [on_the_worker, in_the_triggerer])
 @pytest.mark.parametrize(
     ("no_proxy", "through"),
