@@ -26,39 +26,72 @@ _SECRET_KEYS = frozenset(
 )
 # A quote ends an address only where a sentence or a JSON text goes on behind it: a query may hold quotes itself.
 _AFTER_QUOTE = r"(?=[\s,}\]):;>]|\\|$)"
-_IN_QUOTES = rf"(?:(?!(?P=quote){_AFTER_QUOTE})(?:\\.|\S))*"
-_SCHEME = r"\b[a-z][a-z0-9+.-]*://"
-_ADDRESS = rf"{_SCHEME}(?:[^\s?#\"'<>]|[\"'](?!{_AFTER_QUOTE}))+"
-_QUERY = re.compile(
-    rf"(?:(?P<quote>\\?[\"'])|(?P<bracket><))?(?P<address>{_ADDRESS})[?#]"
-    rf"(?P<query>(?(quote){_IN_QUOTES}|(?(bracket)[^\s>]*|\S*)))",
-    re.IGNORECASE,
-)
-_USER = re.compile(rf"(?P<scheme>{_SCHEME})(?P<user>[^\s/?#\"'<>]+)@", re.IGNORECASE)
-# Without a scheme "?" is a letter like others, unless what follows says that it signs or opens something.
-_SIGNED = re.compile(
-    r"\?(?P<query>(?=\S*(?:sign|token|secret|credential|passw|auth|key|q-ak)[\w.-]*=)"
-    rf"(?:[^\s\"'<>]|[\"'](?!{_AFTER_QUOTE}))*)",
-    re.IGNORECASE,
-)
+_END_OF_ADDRESS = re.compile(rf"[\s?#<>]|[\"']{_AFTER_QUOTE}")
+_END_OF_PATH = re.compile(rf"[\s<>]|[\"']{_AFTER_QUOTE}")
+# What stands before an address says where its query ends: at the same quote, the bracket's fellow, or the next blank.
+_BEFORE = re.compile(r"""(\\?["']|<)?[a-z][a-z0-9+.-]*$""", re.IGNORECASE)
+_QUERIES = {
+    **{
+        quote: re.compile(rf"(?:(?!{re.escape(quote)}{_AFTER_QUOTE})(?:\\.|\S))*+")
+        for quote in ('"', "'", r"\"", r"\'")
+    },
+    "<": re.compile(r"[^\s>]*+"),
+    "": re.compile(r"\S*+"),
+}
+_USER = re.compile(r"://(?P<user>[^\s/?#\"'<>]+)@")
+_NAMES = re.compile(r"(?<![\w.-])([\w.-]++)=")
+_SIGNING = re.compile(r"sign|token|secret|credential|passw|auth|key|q-ak", re.IGNORECASE)
+_LONGEST_SCHEME = 32
 
 
 def mask_urls(text: str) -> str:
     """Cut query, fragment and user name off every address in ``text``: that is where tokens and signatures stand."""
     if "://" in text:
-        text = _USER.sub(r"\g<scheme>", _QUERY.sub(_without_query, text))
-    return _SIGNED.sub("", text) if "?" in text else text
-
-
-def _without_query(found: re.Match[str]) -> str:
-    return (found["quote"] or found["bracket"] or "") + found["address"]
+        text = _USER.sub("://", _without(text, _queries(text)))
+    return _without(text, _signed(text)) if "?" in text else text
 
 
 def mask_address(address: str) -> str:
     """The same for a text that is an address or a path as a whole, blanks included."""
     if "://" in address:
-        return _USER.sub(r"\g<scheme>", re.split(r"[?#]", address, maxsplit=1)[0])
-    return address[: signed.start()] if (signed := _SIGNED.search(address)) else address
+        return _USER.sub("://", re.split(r"[?#]", address, maxsplit=1)[0])
+    start, _ = next(_signed(address), (len(address), 0))
+    return address[:start]
+
+
+def _without(text: str, ranges: Iterator[tuple[int, int]]) -> str:
+    pieces, kept = [], 0
+    for start, end in ranges:
+        pieces.append(text[kept:start])
+        kept = end
+    return "".join([*pieces, text[kept:]])
+
+
+def _queries(text: str) -> Iterator[tuple[int, int]]:
+    """
+    Where the queries and fragments of addresses stand, their mark included.
+
+    By hand, because one pattern for all of it takes hours for some texts: here no character is read more than twice.
+    """
+    position = 0
+    while (found := text.find("://", position)) >= 0 and (stop := _END_OF_ADDRESS.search(text, found + 3)):
+        position = stop.end()
+        if stop[0] in "?#":
+            before = _BEFORE.search(text, max(found - _LONGEST_SCHEME, 0), found)
+            query = _QUERIES[(before and before[1]) or ""].match(text, position)
+            position = query.end() if query else position
+            yield stop.start(), position
+
+
+def _signed(text: str) -> Iterator[tuple[int, int]]:
+    """Without a scheme "?" is a letter like others, unless a name behind it says that it signs or opens something."""
+    position = 0
+    while (mark := text.find("?", position)) >= 0:
+        stop = _END_OF_PATH.search(text, mark)
+        position = stop.start() if stop else len(text)
+        if any(_SIGNING.search(name) for name in _NAMES.findall(text, mark, position)):
+            yield mark, position
+        position = max(position, mark + 1)
 
 
 def secrets_in(value: Any) -> Iterator[str]:
@@ -70,8 +103,9 @@ def secrets_in(value: Any) -> Iterator[str]:
         for item in value:
             yield from secrets_in(item)
     elif isinstance(value, str):
-        yield from (found["query"] for found in _QUERY.finditer(value) if found["query"])
-        yield from (found["query"] for found in _SIGNED.finditer(_QUERY.sub(_without_query, value)))
+        plain = _without(value, _queries(value))
+        for text, ranges in ((value, _queries(value)), (plain, _signed(plain))):
+            yield from (text[start + 1 : end] for start, end in ranges if end > start + 1)
         yield from (found["user"] for found in _USER.finditer(value) if ":" in found["user"])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 from typing import Any
 
 import pytest
@@ -135,6 +136,20 @@ def test_a_json_text_stays_json(secret: str, kept: str) -> None:
 def test_a_text_that_is_an_address_is_cut_as_a_whole(text: str) -> None:
     """Blanks and quotes end nothing there."""
     assert mask_address(text + CANARY) == "https://h/a"
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["http://", "?", "a?", "?sign", "?=sign", "a.", '"', '"x', "://?", "x://@", '\\\\"', "https://u:p@h/a?b#c "],
+)
+def test_no_text_takes_long(piece: str) -> None:
+    """A message is as long as MPS likes; whatever it is made of, a character is looked at a few times only."""
+    text = f"see {piece * (200_000 // len(piece))}://h"
+    began = time.process_time()
+    mask_urls(text)
+    mask_address(text)
+    assert all(secrets_in(text))
+    assert time.process_time() - began < 2
 
 
 def test_a_json_value_without_secrets() -> None:
