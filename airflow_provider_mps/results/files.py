@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from airflow_provider_mps.results.media import MediaMetadata
 from airflow_provider_mps.results.model import ResultModel
-from airflow_provider_mps.results.outputs import OutputFile, Storage
+from airflow_provider_mps.results.outputs import OutputFile, Storage, is_spoken
 from airflow_provider_mps.results.redaction import mask_address
 
 # Type -> the object that tells the place, and its keys for bucket, region and path.
@@ -120,8 +120,8 @@ def find_sources(value: Any, metadata: Sequence[MediaMetadata] = ()) -> tuple[So
 
 def _walk(value: Any) -> Iterator[SourceFile]:
     if isinstance(value, (list, tuple)):
-        # A list of sentences may have a hundred thousand items; the first tells what a list is of.
-        for item in value if value and isinstance(value[0], Mapping) and "Text" not in value[0] else ():
+        items = list(value)
+        for item in () if is_spoken(items) else items:
             yield from _walk(item)
     elif isinstance(value, Mapping):
         if source := _source(value):

@@ -21,9 +21,12 @@ def summarize(detail: TaskDetail, mps_task_id: str) -> list[str]:
     ]
     wrote = written_files(detail.outputs, detail.metadata, most=_LISTED)
     lines = [
-        f"MPS task {mps_task_id} ended: {', '.join(_outcome(detail))} (RequestId {detail.request_id})",
+        # Airflow shows some hundred characters of a line without scrolling, and a TaskId is long.
+        f"MPS task {mps_task_id} has ended (RequestId {detail.request_id})",
+        f"  {', '.join(_outcome(detail))}",
         *(f"  in   {_line(address, '', facts)}" for address, facts in sources),
         *(f"  out  {_line(file.address, _kind(file), file.facts)}" for file in wrote),
+        *(f"  text {text.kind}, {len(text.text)} characters" for text in detail.texts),
     ]
     if len(lines) > _MOST_LINES:
         lines[_MOST_LINES:] = [f"  ... and {len(lines) - _MOST_LINES} lines more"]

@@ -28,7 +28,8 @@ def test_the_published_answer_reads_well() -> None:
     """All of it, as a person sees it."""
     uri = "cos://vodtestgz-235303****/output/videoplayback_transcode_210.m3u8"
     assert _summary(sample("describe_task_detail.finish")) == [
-        f"MPS task {_ID} ended: 1 of 1 parts succeeded, 1 s in the queue, 18 s at work (RequestId requestId)",
+        f"MPS task {_ID} has ended (RequestId requestId)",
+        "  1 of 1 parts succeeded, 1 s in the queue, 18 s at work",
         "  in   cos://vodtestbj-235303****/input/videoplayback.mp4  380.947 s  480x360  h264/aac  19.6 MB",
         f"  out  {uri}  transcode  380.958 s  320x240  h264/aac  5.7 kB",
         "  media: 380.947 s in, 380.958 s out",
@@ -38,21 +39,29 @@ def test_the_published_answer_reads_well() -> None:
 def test_a_failed_task_tells_what_it_still_wrote() -> None:
     """Failed parts are counted, the files of the others are listed: they exist, and they cost."""
     failed = part(Status="FAIL", ErrCode=30010, Message="broken", Output=None)
-    first, *others = _summary(answer(_wrote("/a.mp4", Duration=60), failed))
-    assert "1 of 2 parts succeeded, 1 failed" in first
-    assert others == ["  out  cos://out-1250000000/a.mp4  transcode  60 s", "  media: 60 s out"]
+    assert _summary(answer(_wrote("/a.mp4", Duration=60), failed))[1:] == [
+        "  1 of 2 parts succeeded, 1 failed",
+        "  out  cos://out-1250000000/a.mp4  transcode  60 s",
+        "  media: 60 s out",
+    ]
+
+
+def test_texts_are_results_too() -> None:
+    """A described picture has no file: the log says that there is a text, and not what it says."""
+    body = {"Status": "FINISH", "ImageProcessTaskResultSet": [{"Status": "SUCCESS", "Output": {"Content": "a cat"}}]}
+    assert _summary(body)[2:] == ["  text image, 5 characters"]
 
 
 def test_names_are_readable() -> None:
     """The log shows a name as it is in the bucket, not as a URI encodes it."""
-    assert _summary(answer(_wrote("/视频 1.mp4")))[1] == "  out  cos://out-1250000000/视频 1.mp4  transcode"
+    assert _summary(answer(_wrote("/视频 1.mp4")))[2] == "  out  cos://out-1250000000/视频 1.mp4  transcode"
 
 
 def test_many_files_of_a_kind_are_one_line() -> None:
     """A hundred snapshots are counted, the video beside them is listed."""
     shots = {"ImagePathSet": [f"/shots/{n}.jpg" for n in range(100)], "OutputStorage": _STORAGE}
     snapshots = {"Type": "SampleSnapshot", "SampleSnapshotTask": part(Output=shots)["TranscodeTask"]}
-    _, *lines = _summary(answer(_wrote("/shots/a.mp4"), snapshots))
+    _, _, *lines = _summary(answer(_wrote("/shots/a.mp4"), snapshots))
     assert lines == [
         "  out  cos://out-1250000000/shots/a.mp4  transcode",
         "  out  cos://out-1250000000/shots/  100 files of kind sample_snapshot",
@@ -65,7 +74,7 @@ def test_it_stays_short_and_says_so() -> None:
     body = {"Status": "FINISH", "BatchTaskResult": {"InputInfos": infos, "Metadatas": [{"Duration": 2000.5}] * 1000}}
     lines = _summary(body)
     assert len(lines) == 32
-    assert lines[-2:] == ["  ... and 971 lines more", "  media: 2000500 s in"]
+    assert lines[-2:] == ["  ... and 972 lines more", "  media: 2000500 s in"]
 
 
 @pytest.mark.parametrize(
@@ -81,8 +90,7 @@ def test_it_stays_short_and_says_so() -> None:
 def test_times_are_told_where_mps_tells_them(begun: str, ended: str, text: str) -> None:
     """Queue and work apart; nothing is made up from a time that is missing or makes no sense."""
     times = {"CreateTime": "2026-01-01T00:00:00Z", "BeginProcessTime": begun, "FinishTime": ended}
-    first = _summary(answer(part()) | times)[0]
-    assert first == f"MPS task {_ID} ended: 1 of 1 parts succeeded{', ' if text else ''}{text} (RequestId None)"
+    assert _summary(answer(part()) | times)[1] == f"  1 of 1 parts succeeded{', ' if text else ''}{text}"
 
 
 def test_no_secret_gets_in() -> None:
