@@ -32,6 +32,7 @@ from airflow_provider_mps.emulator.backend import LocalMpsBackend
 from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY, LocalMps
 from airflow_provider_mps.emulator.state import Call, Settings
 from airflow_provider_mps.errors import MpsError
+from airflow_provider_mps.hooks.mps import MpsHook
 
 SETTLED = 30.0  # seconds after the first request, in which a process may learn the limit
 _SPAWN = multiprocessing.get_context("spawn")
@@ -99,6 +100,7 @@ def prepare(host: str, *, quota_share: float = 1.0, timeout: float = 30.0) -> Cl
         cache_logger_on_first_use=True,
         logger_factory=structlog.WriteLoggerFactory(open(os.devnull, "w")),  # noqa: SIM115 - as long as the process
     )
+    asyncio.run(MpsHook().aget_config())  # the first time, Airflow loads much; a triggerer has done so long before
     return ClientConfig(Credentials(SECRET_ID, SECRET_KEY), endpoint=host, quota_share=quota_share, timeout=timeout)
 
 

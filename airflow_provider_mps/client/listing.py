@@ -24,7 +24,7 @@ from airflow_provider_mps.results.verdict import TaskStatus
 log = logging.getLogger(__name__)
 
 _EVERY = 5.0
-_PAGES_A_ROUND = 20
+_PAGES_A_ROUND = 100
 # Seconds by which clocks may differ and a list may lag behind.
 _OVERLAP = 60.0
 _RELAXED = 4.0
@@ -40,7 +40,7 @@ class Listing:
 
     The window of the list filters either the creation or the end of a task. A task listed that was created before the
     window shows that it is the end; then the last minute is enough. Until that is seen, the list is read from the
-    creation of the oldest task that is waited for, which holds everything either way.
+    creation of the oldest tasks that are waited for, which holds everything either way, but for a few stragglers.
     """
 
     def __init__(self, client: AsyncMpsClient, lane: Lane) -> None:

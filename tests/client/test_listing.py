@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Literal
 
 import pytest
@@ -189,6 +191,36 @@ def test_a_long_list_is_read_in_rounds(mps: LocalMps, slow: ClientConfig, monkey
     noticed, _ = _run(lambda: _crowd(replace(slow, quota_share=0.2), ids))
     assert len(noticed) == 60
     assert max(int(each.get("ScrollToken") or 0) for each in asked) >= 50
+
+
+def test_a_straggler_makes_no_list_long(mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One job of last week among two hundred of now: the list is not read from last week on."""
+    asked: list[str] = []
+    enough = threading.Event()
+    genuine = mps.backend._list
+
+    def record(parameters: dict[str, Any]) -> dict[str, Any]:
+        asked.append(parameters["StartTime"])
+        if len(asked) == 3:
+            enough.set()
+        return genuine(parameters)
+
+    model, _ = mps.backend._handlers["DescribeTasks"]
+    monkeypatch.setitem(mps.backend._handlers, "DescribeTasks", (model, record))
+    now = time.time()
+    begun = dict.fromkeys((mps.backend.run_for(1000.0) for _ in range(200)), now)
+    begun[mps.backend.run_for(1000.0)] = now - 7 * 86_400
+
+    async def work() -> None:
+        async with watching(slow) as watch:
+            waits = [asyncio.ensure_future(_wait(watch, task_id, since)) for task_id, since in begun.items()]
+            assert await asyncio.to_thread(enough.wait, 30)
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+    _run(work)
+    assert all(datetime.fromisoformat(start).timestamp() > now - 3600 for start in asked)
 
 
 def test_a_list_costs_few_looks_of_its_own(mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch) -> None:
