@@ -20,6 +20,8 @@ from airflow_provider_mps.results.model import as_items
 TextChoice = Literal["original", "translation", "bilingual"]
 # Neither NaN nor infinity is in this range; no recording is longer.
 _Number = Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)]
+# msgspec cannot take half a surrogate pair for a number, and says so in another way.
+_UNREADABLE = (msgspec.ValidationError, UnicodeError)
 _StructT = TypeVar("_StructT", bound=msgspec.Struct)
 
 
@@ -75,7 +77,7 @@ def read_segments(items: list[Any]) -> tuple[Segment, ...]:
     """Read a SegmentSet of MPS. A value of a wrong type counts as absent; nothing else is lost with it."""
     try:
         return msgspec.convert(items, tuple[Segment, ...])
-    except msgspec.ValidationError:
+    except _UNREADABLE:
         return tuple(_read(Segment, item) for item in items if isinstance(item, Mapping))
 
 
@@ -90,7 +92,7 @@ def as_plain(segments: Iterable[Segment]) -> list[dict[str, Any]]:
 def _read(struct: type[_StructT], item: Mapping[str, Any]) -> _StructT:
     try:
         return msgspec.convert(item, struct)
-    except msgspec.ValidationError:
+    except _UNREADABLE:
         return struct(**dict(_readable(struct, item)))
 
 
@@ -106,7 +108,7 @@ def _readable(struct: type[msgspec.Struct], item: Mapping[str, Any]) -> Iterable
         try:
             # Not strict: MPS writes numbers as text in places.
             yield field.name, msgspec.convert(value, hints[field.name], strict=False)
-        except msgspec.ValidationError:
+        except _UNREADABLE:
             continue
 
 

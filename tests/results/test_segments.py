@@ -48,6 +48,7 @@ def test_what_is_pushed_is_read_back(given: tuple[Segment, ...]) -> None:
         (10**400, 0.0),
         (True, 0.0),
         ([], 0.0),
+        ("\ud83d", 0.0),
     ],
     ids=lambda value: f"{value!r:.8}",
 )
@@ -57,6 +58,14 @@ def test_a_wrong_time_is_absent(value: Any, read: float) -> None:
     [segment] = read_segments([line])
     assert (segment.start, segment.text, segment.words[0].text) == (read, "a", "a")
     assert segment.words[0].start == (read or None)
+
+
+def test_half_a_surrogate_pair() -> None:
+    """It may stand in any text, and is no reason to lose the others."""
+    assert read_segments([{"Text": "\ud83d", "SpeakerId": "\ud83d", "StartTimeOffset": "1"}, {"Text": "b"}]) == (
+        Segment(start=1.0, text="\ud83d", speaker="\ud83d"),
+        Segment(text="b"),
+    )
 
 
 def test_a_number_where_a_text_belongs() -> None:
