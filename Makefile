@@ -5,6 +5,7 @@
 # make matrix  unit tests on each Airflow and Python that this machine has, in environments of their own
 # make soak MINUTES=30   steady work in a real Airflow; memory and file descriptors of the triggerer are measured
 # make faults  run the tests of the fault catalogue and write docs/faults.md
+# make docs    build the pages of docs/ as a site in build/docs; every warning is an error
 # make airflow a local Airflow with UI, example DAGs and local MPS, until Ctrl-C
 PYTHON ?= python3
 VENV   ?= .venv
@@ -15,7 +16,7 @@ SEEDS  ?= 20
 TASKS  ?= 25
 MINUTES ?= 30
 
-.PHONY: demo docs test campaign faults mutants matrix soak airflow lint check clean
+.PHONY: demo docs generated test campaign faults mutants matrix soak airflow lint check clean
 
 demo: $(VENV)/ready
 	$(RUN) -m dev.demo
@@ -43,6 +44,9 @@ airflow: $(VENV)/ready
 	$(RUN) -m dev.playground $(ARGS)
 
 docs: $(VENV)/ready
+	$(RUN) -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
+
+generated: $(VENV)/ready
 	$(RUN) -m dev.docs
 
 lint: $(VENV)/ready
@@ -50,12 +54,12 @@ lint: $(VENV)/ready
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 
-check: lint test demo
+check: lint docs test demo
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs,test]'
 	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps --upgrade --target $(VENV)/tccli-intl-en tccli-intl-en
 	touch $@
 

@@ -31,7 +31,7 @@ def test_the_client_is_made_once(airflow_mps: LocalMps) -> None:
 
 @pytest.mark.parametrize("form", ["json", "uri", "uri with port"])
 def test_connection_forms(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
-    """JSON and URI connections, as the README writes them, give the same client."""
+    """JSON and URI connections, as docs/connection.md writes them, give the same client."""
     values = {
         "json": json.dumps(
             {
