@@ -40,7 +40,8 @@ LAYERS = [
 CLIENT = [
     {"signing", "credentials", "action", "abort", "observing"},
     {"actions", "sts"},
-    {"sources", "retry", "patience", "progress"},
+    {"roles", "retry", "patience", "progress"},
+    {"sources"},
     {"config"},
     {"wire", "keyring", "pacing"},
     {"download", "sync"},

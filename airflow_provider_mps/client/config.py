@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
 
 from airflow_provider_mps.client.credentials import Credentials, KeySource
-from airflow_provider_mps.client.sources import DEFAULT_SESSION_NAME, Sts, source_of
+from airflow_provider_mps.client.roles import DEFAULT_SESSION_NAME, Sts
+from airflow_provider_mps.client.sources import source_of
 from airflow_provider_mps.errors import MpsConfigError
 
 DEFAULT_HOST = "mps.tencentcloudapi.com"

@@ -10,35 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from airflow_provider_mps.client.credentials import Credentials, KeySource, Lease, Network, flaw_in
+from airflow_provider_mps.client.credentials import Credentials, KeySource, Lease, Network
+from airflow_provider_mps.client.roles import AssumedRole, SourceAbsent, Sts, absent, checked, failed, in_role, refused
 from airflow_provider_mps.client.sts import AssumeRole, AssumeRoleWithWebIdentity
-from airflow_provider_mps.errors import MpsApiError, MpsConfigError, MpsCredentialsError, MpsError, MpsTransportError
+from airflow_provider_mps.errors import MpsConfigError, MpsCredentialsError, MpsError, MpsTransportError
 
-
-class SourceAbsent(MpsCredentialsError):
-    """This machine has no such source at all, so that another one may be meant."""
-
-
-DEFAULT_SESSION_NAME = "airflow-provider-mps"
 _ROLES_PATH = "/latest/meta-data/cam/security-credentials/"
 _SYSTEM_FILE = Path("/etc/tencentcloud/credentials")
-
-
-@dataclass(frozen=True, slots=True)
-class Sts:
-    """
-    How roles are assumed.
-
-    :param endpoint: ``https://host`` of STS.
-    :param region: its ``X-TC-Region``, which STS requires.
-    :param session_name: what CAM and its audit show as the name of the session.
-    :param duration: seconds that the keys shall hold; None leaves it to STS (7200).
-    """
-
-    endpoint: str
-    region: str = "ap-guangzhou"
-    session_name: str = DEFAULT_SESSION_NAME
-    duration: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +40,12 @@ class Environment:
         values = {name: os.environ.get(f"TENCENTCLOUD_{name}", "").strip() for name in ("SECRET_ID", "SECRET_KEY")}
         unset = [f"TENCENTCLOUD_{name}" for name, value in values.items() if not value]
         if unset:
-            raise (_absent if len(unset) == len(values) else _failed)(origin, f"{' and '.join(unset)} not set")
+            raise (absent if len(unset) == len(values) else failed)(origin, f"{' and '.join(unset)} not set")
         # The second name is Terraform's.
         token = os.environ.get("TENCENTCLOUD_TOKEN") or os.environ.get("TENCENTCLOUD_SECURITY_TOKEN")
-        keys = _checked(origin, values["SECRET_ID"], values["SECRET_KEY"], token)
+        keys = checked(origin, values["SECRET_ID"], values["SECRET_KEY"], token)
         role, session = (os.environ.get(f"TENCENTCLOUD_ROLE_{name}", "").strip() for name in ("ARN", "SESSION_NAME"))
-        return _in_role(Lease(keys, origin), role, session, self.sts, network)
+        return in_role(Lease(keys, origin), role, session, self.sts, network)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,25 +80,25 @@ class ProfileFile:
                 continue
             except (OSError, UnicodeDecodeError) as error:
                 reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-                raise _failed(origin, f"the file cannot be read: {reason}") from None
+                raise failed(origin, f"the file cannot be read: {reason}") from None
             if found := self._of_tccli(text, origin) if path == tccli_file else self._of_sdk(text, origin):
                 return self._lease_of(found, origin, network)
-        raise _absent(self.title, f"looked at {', '.join(map(str, paths))}")
+        raise absent(self.title, f"looked at {', '.join(map(str, paths))}")
 
     def _lease_of(self, found: Mapping[str, str], origin: str, network: Network) -> Lease:
-        keys = _checked(origin, found.get("secret_id", ""), found.get("secret_key", ""), found.get("token"))
+        keys = checked(origin, found.get("secret_id", ""), found.get("secret_key", ""), found.get("token"))
         expires = found.get("expires_at", "")
         lease = Lease(keys, origin, float(expires) if expires.isdecimal() else None)
         if not lease.is_valid(lease.obtained_at):
-            raise _failed(origin, "its keys have expired; sign in again with the tool that wrote it (tccli auth login)")
-        return _in_role(lease, found.get("role_arn", ""), found.get("role_session_name", ""), self.sts, network)
+            raise failed(origin, "its keys have expired; sign in again with the tool that wrote it (tccli auth login)")
+        return in_role(lease, found.get("role_arn", ""), found.get("role_session_name", ""), self.sts, network)
 
     def _of_sdk(self, text: str, origin: str) -> Mapping[str, str]:
         parser = configparser.ConfigParser(interpolation=None, default_section="")
         try:
             parser.read_string(text)
         except configparser.Error as error:  # its text quotes the file
-            raise _failed(origin, f"the file is not in INI format ({type(error).__name__})") from None
+            raise failed(origin, f"the file is not in INI format ({type(error).__name__})") from None
         if not parser.has_section(self.profile):
             return {}
         # Tencent's own documentation shows the values in quotes.
@@ -132,7 +110,7 @@ class ProfileFile:
         except ValueError:
             written = None
         if not isinstance(written, dict):
-            raise _failed(origin, "the file is not a JSON object")
+            raise failed(origin, "the file is not a JSON object")
         names = {
             "secret_id": "secretId",
             "secret_key": "secretKey",
@@ -169,7 +147,7 @@ class InstanceRole:
         try:
             roles = network.read_metadata(f"{self.endpoint}{_ROLES_PATH}").split()
             if not roles:
-                raise _absent(origin, "the instance has no role; bind one to it in the CVM console")
+                raise absent(origin, "the instance has no role; bind one to it in the CVM console")
             answer = network.read_metadata(f"{self.endpoint}{_ROLES_PATH}{roles[0]}")
         except MpsTransportError as error:
             raise SourceAbsent(
@@ -182,7 +160,7 @@ class InstanceRole:
         except (ValueError, AttributeError):  # no JSON, no object, no keys in it
             code = str(keys.get("Code")) if isinstance(keys, dict) else "no JSON object"
             why = f"the metadata service gave no keys of the role {roles[0]:.80} ({code:.80})"
-            raise _failed(origin, why, retryable=True) from None
+            raise failed(origin, why, retryable=True) from None
         return lease
 
 
@@ -207,7 +185,7 @@ class WebIdentity:
         names = ("TKE_REGION", "TKE_PROVIDER_ID", "TKE_WEB_IDENTITY_TOKEN_FILE", "TKE_ROLE_ARN")
         given = {name: os.environ.get(name, "").strip() for name in names}
         if unset := [name for name, value in given.items() if not value]:
-            raise (_absent if len(unset) == len(names) else _failed)(
+            raise (absent if len(unset) == len(names) else failed)(
                 origin, f"{', '.join(unset)} not set: the service account of the pod has to name a role"
             )
         try:
@@ -215,7 +193,7 @@ class WebIdentity:
             token = Path(given["TKE_WEB_IDENTITY_TOKEN_FILE"]).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise _failed(origin, f"TKE_WEB_IDENTITY_TOKEN_FILE cannot be read: {reason}") from None
+            raise failed(origin, f"TKE_WEB_IDENTITY_TOKEN_FILE cannot be read: {reason}") from None
         try:
             action = AssumeRoleWithWebIdentity(
                 provider_id=given["TKE_PROVIDER_ID"],
@@ -226,34 +204,8 @@ class WebIdentity:
             )
             lease = network.assume(action, endpoint=self.sts.endpoint, region=given["TKE_REGION"], credentials=None)
         except MpsError as error:
-            raise _refused(origin, error, hidden=token) from None
+            raise refused(origin, error, hidden=token) from None
         return replace(lease, origin=f"{origin} ({given['TKE_ROLE_ARN']})")
-
-
-@dataclass(frozen=True, slots=True)
-class AssumedRole:
-    """A role that the keys of another source may assume, also one of another account."""
-
-    base: KeySource
-    role_arn: str
-    sts: Sts
-    external_id: str | None = None
-
-    @property
-    def of_machine(self) -> bool:
-        return self.base.of_machine
-
-    @property
-    def title(self) -> str:
-        return f"the role {self.role_arn}, assumed with {self.base.title}"
-
-    @property
-    def identity(self) -> Hashable:
-        return ("role", self.role_arn, self.base.identity)
-
-    def lease(self, network: Network) -> Lease:
-        base = self.base.lease(network)
-        return _in_role(base, self.role_arn, self.sts.session_name, self.sts, network, self.external_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,46 +279,3 @@ def source_of(
     if role_arn is None and external_id is not None:
         raise MpsConfigError("external_id is set, but no role_arn that it belongs to.")
     return base if role_arn is None else AssumedRole(base, role_arn, sts, external_id)
-
-
-def _in_role(
-    base: Lease, role_arn: str, session_name: str, sts: Sts, network: Network, external_id: str | None = None
-) -> Lease:
-    """The keys of a role, if one is named; else those that could assume it."""
-    if not role_arn:
-        return base
-    origin = f"the role {role_arn}, assumed with {base.origin}"
-    try:
-        action = AssumeRole(
-            role_arn=role_arn,
-            role_session_name=session_name or sts.session_name,
-            duration_seconds=sts.duration,
-            external_id=external_id,
-        )
-        lease = network.assume(action, endpoint=sts.endpoint, region=sts.region, credentials=base.credentials)
-    except MpsError as error:
-        raise _refused(origin, error) from None
-    return replace(lease, origin=origin)
-
-
-def _checked(origin: str, secret_id: str, secret_key: str, token: str | None) -> Credentials:
-    token = (token or "").strip() or None
-    if flaw := flaw_in(secret_id, secret_key, token):
-        raise _failed(origin, f"the {flaw[0]} {flaw[1]}")
-    return Credentials(secret_id, secret_key, token)
-
-
-def _absent(source: str, why: str) -> SourceAbsent:
-    return SourceAbsent(why, source=source, retryable=False)
-
-
-def _failed(source: str, why: str, retryable: bool = False) -> MpsCredentialsError:
-    return MpsCredentialsError(why, source=source, retryable=retryable)
-
-
-def _refused(source: str, error: MpsError, hidden: str = "") -> MpsCredentialsError:
-    """What became of a request to STS; its answer may quote what was sent."""
-    why = str(error).replace(hidden, "***") if hidden else str(error)
-    if isinstance(error, MpsApiError) and error.code.startswith("UnauthorizedOperation"):
-        why += " The policy of the caller must allow sts:AssumeRole on the role, and the role must trust the caller"
-    return MpsCredentialsError(why, source=source, retryable=error.retryable, keys_refused=error.keys_refused)

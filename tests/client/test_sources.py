@@ -12,8 +12,8 @@ import pytest
 
 from airflow_provider_mps.client import sources
 from airflow_provider_mps.client.config import ClientConfig
+from airflow_provider_mps.client.roles import AssumedRole
 from airflow_provider_mps.client.sources import (
-    AssumedRole,
     Environment,
     FirstOf,
     InstanceRole,

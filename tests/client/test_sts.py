@@ -11,8 +11,9 @@ import pytest
 from pydantic.alias_generators import to_pascal
 
 from airflow_provider_mps.client.config import ClientConfig
-from airflow_provider_mps.client.credentials import Credentials
-from airflow_provider_mps.client.sources import AssumedRole, InstanceRole, KeySource, Sts, WebIdentity
+from airflow_provider_mps.client.credentials import Credentials, KeySource
+from airflow_provider_mps.client.roles import AssumedRole, Sts
+from airflow_provider_mps.client.sources import InstanceRole, WebIdentity
 from airflow_provider_mps.client.sts import AssumeRole, AssumeRoleWithWebIdentity
 from airflow_provider_mps.client.sync import fetch_keys
 from airflow_provider_mps.emulator.server import LocalMps
