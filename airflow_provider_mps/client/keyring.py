@@ -100,11 +100,11 @@ class Keyring:
                 return lease
             if self._asking is None:
                 self._asking = Future()
+                self._asking.set_running_or_notify_cancel()  # so that a waiter who is cancelled cannot cancel it
                 threading.Thread(target=self._ask, args=(self._asking,), name="mps-keys", daemon=True).start()
             return self._asking if lease is None else lease
 
     def _ask(self, answer: Future[Lease]) -> None:
-        answer.set_running_or_notify_cancel()  # from here on a waiter that is cancelled cannot cancel the answer
         failure: MpsCredentialsError | None = None
         lease: Lease | None = None
         try:

@@ -155,6 +155,25 @@ def test_who_stops_waiting_takes_nothing_from_the_others(
     assert _calls(mps) == [""]
 
 
+def test_a_loop_that_ends_while_keys_are_fetched_leaves_no_trace(
+    mps: LocalMps, home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A triggerer that is stopped in mid-fetch: the answer comes to a loop that is closed, and nobody minds."""
+    mps.backend.faults.add(Fault("slow", action="AssumeRole", bytes_per_second=400))
+    config = _config(mps, with_a_role(mps, monkeypatch, home))
+
+    async def run() -> None:
+        async with AsyncMpsClient(config, attempts=1) as client:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.call(LIST), 0.1)
+
+    asyncio.run(run())
+    with MpsClient(config, attempts=1) as client:
+        client.call(LIST)
+    assert _calls(mps) == [""]
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
 def test_valid_keys_outlive_a_source_that_is_away(
     mps: LocalMps, home: Path, monkeypatch: pytest.MonkeyPatch, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
