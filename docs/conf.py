@@ -24,6 +24,8 @@ myst_enable_extensions = ["colon_fence"]
 
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True, "exclude-members": "model_config"}
+# What a method inherits of its docstring is about Airflow.
+autodoc_inherit_docstrings = False
 autodoc_class_signature = "separated"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
@@ -31,5 +33,7 @@ python_maximum_signature_line_length = 80
 
 html_theme = "furo"
 html_title = f"airflow-provider-mps {release}"
+# The longest name of an operator fits into a line.
+html_theme_options = {"light_css_variables": {"sidebar-item-font-size": "80%"}}
 html_show_sphinx = False
 copybutton_exclude = ".linenos, .gp"
