@@ -32,11 +32,12 @@ _IMPORT = (
 
 
 def python_of(version: str) -> str | None:
-    """An interpreter of this version: this one, on the path, or of pyenv."""
+    """An interpreter of this version: this one, of pyenv, or on the path."""
     if sys.version.startswith(f"{version}."):
         return sys.executable
+    # Not from the path first: pyenv has commands there for versions that it then refuses to run.
     managed = sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python"))
-    return shutil.which(f"python{version}") or next((str(path) for path in reversed(managed)), None)
+    return str(managed[-1]) if managed else shutil.which(f"python{version}")
 
 
 def constraints(airflow: str) -> Iterator[str]:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from airflow_provider_mps.client.watch import Watch
     from airflow_provider_mps.results.task import TaskDetail
 
-_CONNECTION_TIMEOUT = 30.0
 _QUESTION_TIMEOUT = 6.0
 _ABORT_TIMEOUT = 9.0
 _CONNECTION_ATTEMPTS = 4
@@ -248,17 +247,13 @@ class MpsTaskTrigger(BaseTrigger):
         return max(seconds * random.uniform(0.9, 1.1), self.shortest_interval)
 
     async def _config(self) -> ClientConfig:
-        """Older 3.x can stall here, so each try is bounded; a connection that does not exist is not asked for again."""
-        from airflow_provider_mps.hooks.mps import MpsHook
+        """A connection that does not exist is not asked for again."""
+        from airflow_provider_mps.triggers.connecting import config_of
 
-        hook = MpsHook(self.mps_conn_id, region=self.region)
         for attempt in range(1, _CONNECTION_ATTEMPTS):
             try:
-                # Not asyncio.wait_for: in Python 3.11 it loses a cancellation that comes together with the answer.
-                async with asyncio.timeout(_CONNECTION_TIMEOUT):
-                    return await hook.aget_config()
+                return await config_of(self.mps_conn_id, self.region)
             except (TimeoutError, OSError) as error:
                 self.log.warning("Attempt %d to read the connection %s: %r", attempt, self.mps_conn_id, error)
                 await asyncio.sleep(attempt)
-        async with asyncio.timeout(_CONNECTION_TIMEOUT):
-            return await hook.aget_config()
+        return await config_of(self.mps_conn_id, self.region)
