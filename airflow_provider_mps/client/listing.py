@@ -24,7 +24,7 @@ from airflow_provider_mps.results.verdict import TaskStatus
 log = logging.getLogger(__name__)
 
 _EVERY = 5.0
-_PAGES_A_ROUND = 100
+_PAGES_A_ROUND = 20
 # Seconds by which clocks may differ and a list may lag behind.
 _OVERLAP = 60.0
 _RELAXED = 4.0
