@@ -26,7 +26,6 @@ autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True, "exclude-members": "model_config"}
 # What a method inherits of its docstring is about Airflow.
 autodoc_inherit_docstrings = False
-autodoc_class_signature = "separated"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 80

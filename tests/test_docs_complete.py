@@ -105,9 +105,7 @@ def _reference() -> dict[str, set[str]]:
             imported = import_module(module)
             own = {key for key, value in vars(imported).items() if getattr(value, "__module__", None) == module}
             public = set(chosen.split(", ")) if chosen else set(getattr(imported, "__all__", own))
-            shown[module] = {
-                key for key in public if not key.startswith("_") and vars(imported)[key].__doc__
-            }
+            shown[module] = {key for key in public if not key.startswith("_") and vars(imported)[key].__doc__}
     return shown
 
 
