@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +19,7 @@ CANARY = "canary-callback-5cfa3e"
 SIGNATURE = "canary-signature-77ab01"
 TOKEN = "canary-token-19e4d2"
 ROOT = Path(__file__).resolve().parent.parent.parent
-MANY = 200
+MANY = int(os.environ.get("MPS_TEST_MANY", "200"))  # fewer, to look at something else
 # So that a frozen triggerer and a worker whose Airflow is away are noticed in seconds.
 _SHORT = {
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
@@ -31,6 +33,12 @@ _SHORT = {
     "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ended_in_order() -> None:
+    """Who ends the tests with SIGTERM, as a CI does after its time, gets all processes stopped as with Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

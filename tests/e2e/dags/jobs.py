@@ -67,7 +67,7 @@ def e2e_deadline() -> None:
     MpsProcessMediaOperator(task_id="job", **{**_DEFERRED, "timeout": 12})
 
 
-@dag(schedule=None, params=_PARAMS, dagrun_timeout=timedelta(seconds=25))
+@dag(schedule=None, params=_PARAMS, dagrun_timeout=timedelta(seconds=60))
 def e2e_run_timeout() -> None:
     MpsProcessMediaOperator(task_id="job", **_DEFERRED)
 
