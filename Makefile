@@ -4,7 +4,7 @@
 # make mutants plant bugs; the tests have to see each of them
 # make matrix  unit tests on each Airflow and Python that this machine has, in environments of their own
 # make soak MINUTES=30   steady work in a real Airflow; memory and file descriptors of the triggerer are measured
-# make faults  run the tests of the fault catalogue and write docs/faults.md
+# make faults  write docs/faults.md from the results of the last `make test`
 # make docs    build the pages of docs/ as a site in build/docs; every warning is an error
 # make airflow a local Airflow with UI, example DAGs and local MPS, until Ctrl-C
 PYTHON ?= python3
@@ -22,14 +22,13 @@ demo: $(VENV)/ready
 	$(RUN) -m dev.demo
 
 test: $(VENV)/ready
-	$(RUN) -m pytest $(ARGS)
+	$(RUN) -m pytest --junitxml=build/tests.xml $(ARGS)
 
 campaign: $(VENV)/ready
 	$(RUN) -m tests.campaign --seed $(SEED) --seeds $(SEEDS) --tasks $(TASKS) $(ARGS)
 
 faults: $(VENV)/ready
-	$(RUN) -m pytest -m fault --junitxml=build/faults.xml $(ARGS)
-	$(RUN) -m dev.fault_table build/faults.xml
+	$(RUN) -m dev.fault_table build/tests.xml
 
 mutants: $(VENV)/ready
 	$(RUN) -m dev.mutants $(ARGS)

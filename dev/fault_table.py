@@ -23,7 +23,7 @@ _HEAD = """# Faults, and the tests that cover them
 
 What goes wrong around a system like this one in production, and what has to happen then. P0 is money, a wrong verdict
 or a secret, P1 a task that is lost or stuck, P2 noise or speed. `tests/faults.py` holds the rows; a test names those
-that it proves with `@pytest.mark.fault`; `make faults` runs these tests and writes this page. Numbers are of the
+that it proves with `@pytest.mark.fault`; `make test` and then `make faults` write this page. Numbers are of the
 parametrised cases.
 
 """
