@@ -31,15 +31,16 @@ _DEFERRED: dict[str, Any] = {**_COMMON, "deferrable": True, "poll_interval": 5, 
 
 
 class DiesOnceAfterSubmitting(MpsProcessMediaOperator):
-    """Its process is killed after MPS took the job and before anything was stored, in its first try."""
+    """Its process is killed, once, after MPS took the job and before anything was stored."""
 
     def _submit(self, context: Any, action: Any) -> Any:
-        if context["ti"].try_number == 1:
-            store = context["task_state_store"]
+        store = context["task_state_store"]
+        if store.get("died") is None:
             real = store.set
 
             def set_or_die(key: str, value: Any, **more: Any) -> None:
                 if value.get("mps_task_id"):
+                    real("died", {"at": "storing"})
                     os.kill(os.getpid(), signal.SIGKILL)
                 real(key, value, **more)
 
