@@ -133,6 +133,8 @@ def test_commands_exist(page: str) -> None:
     assert set(re.findall(r"^(?:\$ )?make ([a-z]+)", commands, re.MULTILINE)) <= targets
     modules = set(re.findall(r"python -m ([\w.]+)", commands)) - {"build", "pip", "pytest"}
     assert [module for module in modules if find_spec(module) is None] == []
+    scripts = re.findall(r"python (\w[\w/]*\.py)", commands)
+    assert [script for script in scripts if not (ROOT / script).exists()] == []
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert set(re.findall(r"airflow-provider-mps\[(\w+)\]", commands)) <= set(extras)
 
