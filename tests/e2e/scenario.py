@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import Counter
@@ -105,8 +106,11 @@ class Run:
 
     def log(self, task_id: str = "job", try_number: int | None = None) -> str:
         """The log of one try, else of all."""
-        tries = [try_number] if try_number else range(1, self.tries(task_id) + 1)
-        return "\n".join(self.airflow.log(self.dag_id, self.run_id, task_id, number) for number in tries)
+        texts = []
+        for number in [try_number] if try_number else range(1, self.tries(task_id) + 1):
+            with contextlib.suppress(RuntimeError):  # a try that Airflow did not get to start has none
+                texts.append(self.airflow.log(self.dag_id, self.run_id, task_id, number))
+        return "\n".join(texts)
 
     def xcom(self, task_id: str = "job", key: str = "return_value") -> Any:
         """A value that a task pushed."""
