@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 # The reference imports Airflow, which writes a configuration file where it finds none.
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="mps-docs-"))
+os.environ.setdefault("AIRFLOW_HOME", str(ROOT / "build" / "airflow"))
 
 from airflow_provider_mps import __version__  # noqa: E402 - found by the path above
 
