@@ -6,8 +6,12 @@ import math
 import time
 from typing import TYPE_CHECKING, Any, Self
 
+# Breakdowns of the triggerer in a row after which a worker is not started again for nothing.
+_MOST_FAULTS = 3
+
 if TYPE_CHECKING:
     from airflow_provider_mps.client.patience import Patience
+    from airflow_provider_mps.errors import MpsError
     from airflow_provider_mps.hooks.mps import MpsHook
     from airflow_provider_mps.results.task import TaskDetail
     from airflow_provider_mps.triggers.mps import MpsTaskTrigger
@@ -40,7 +44,7 @@ class TaskWait:
         self.allow_partial = allow_partial
         self.log = log
         self.last_seen = "nothing"
-        self._trigger_error: str | None = None
+        self._trigger_error: MpsError | None = None
         self._progress = Progress(log, self.mps_task_id)
 
     @classmethod
@@ -101,12 +105,12 @@ class TaskWait:
         The trigger that goes on with this wait.
 
         :raises MpsConfigError: the last one could not ask MPS, and the next would not either.
+        :raises MpsStateUnknown: the triggerer broke down several times in a row.
         """
-        from airflow_provider_mps.errors import MpsConfigError
         from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 
         if self._trigger_error is not None:
-            raise MpsConfigError(f"The triggerer cannot wait for MPS task {self.mps_task_id}: {self._trigger_error}")
+            raise self._trigger_error
         return MpsTaskTrigger(
             mps_task_id=self.mps_task_id,
             mps_conn_id=self.hook.mps_conn_id,
@@ -127,15 +131,26 @@ class TaskWait:
         """
         Take over what the trigger has seen. A lost or strange event costs one look, never a wrong verdict.
 
-        :param event: what the trigger sent; ``timeout`` and ``error`` mean something, any other word means "look".
+        :param event: what the trigger sent; ``timeout``, ``error`` and ``fault`` mean something, any other word means
+            "look".
         :param patience: the memory from before the deferral, which counts where the event brings none.
         :param deadline: Unix seconds.
         :return: the deadline that holds from here: now, if the trigger says that it has come.
         """
+        from airflow_provider_mps.errors import MpsConfigError, MpsStateUnknown
+
         event = event if isinstance(event, dict) else {}
         resumed = self.patience.resumed(patience)
         resumed.answered = time.time()  # as far as is known without the trigger's memory
         self.patience = resumed.resumed(event.get("patience"))
         if event.get("status") == "error":
-            self._trigger_error = str(event.get("message"))
+            self._trigger_error = MpsConfigError(
+                f"The triggerer cannot wait for MPS task {self.mps_task_id}: {event.get('message')}"
+            )
+        elif event.get("status") == "fault" and self.patience.faults >= _MOST_FAULTS:
+            self._trigger_error = MpsStateUnknown(
+                f"cannot be waited for: the triggerer broke down {self.patience.faults} times, see its part of the "
+                f"log. Last: {event.get('message')}",
+                mps_task_id=self.mps_task_id,
+            )
         return time.time() if event.get("status") == "timeout" else deadline

@@ -38,7 +38,7 @@ LAYERS = [
     {"sensors", "operators"},
 ]
 CLIENT = [
-    {"signing", "credentials", "action", "abort", "observing"},
+    {"signing", "credentials", "action", "abort", "observing", "trust"},
     {"actions", "sts"},
     {"roles", "retry", "patience", "progress"},
     {"sources"},

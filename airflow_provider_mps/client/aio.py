@@ -91,8 +91,15 @@ class AsyncMpsClient:
         return await self._once(action, decode_look)
 
     async def _in_turn(self, action: Action[ResultT]) -> ResultT:
-        await asyncio.sleep(pace_of(action, self.config).take())
-        return await self._once(action, decode)
+        pace = pace_of(action, self.config)
+        await asyncio.sleep(pace.take())
+        sent = time.monotonic()
+        try:
+            return await self._once(action, decode)
+        except MpsApiError as error:
+            if error.throttled:
+                pace.refused(sent)
+            raise
 
     async def _once(self, action: Action[AnswerT], read: _Reader[AnswerT, ResultT]) -> ResultT:
         """One request, and one more if it only wanted another signature: by the server's clock, or with new keys."""

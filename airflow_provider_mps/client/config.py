@@ -87,8 +87,8 @@ class ClientConfig:
             raise MpsConfigError("The timeout of the MPS connection must be above 0 and at most 3600 seconds.")
         if not (math.isfinite(self.quota_share) and 0 < self.quota_share <= 10):
             raise MpsConfigError("The quota_share of the MPS connection must be above 0; 0.5 is half of the quota.")
-        if self.proxy and urlsplit(self.proxy).scheme not in {"http", "https"}:
-            raise MpsConfigError("The proxy of the MPS connection must be an http:// or https:// address.")
+        if self.proxy:
+            _check_proxy(self.proxy, "The proxy of the MPS connection")
         if self.ca_file is not None and not os.path.isfile(self.ca_file):
             raise MpsConfigError(
                 f"verify names {self.ca_file!r}, which is not a file on this machine; it has to be on all."
@@ -147,13 +147,23 @@ class ClientConfig:
         return urlsplit(self.endpoint).netloc
 
     def resolve_proxy(self) -> str | None:
-        """The proxy to use for the endpoint, with the usual meaning of ``NO_PROXY``; None goes direct."""
+        """
+        The proxy to use for the endpoint, with the usual meaning of ``NO_PROXY``; None goes direct.
+
+        :raises MpsConfigError: the environment names one that makes no sense.
+        """
         if self.proxy is not None:
             return self.proxy or None
         proxies = getproxies_environment()
         if proxy_bypass_environment(self.host, proxies):
             return None
-        return proxies.get(urlsplit(self.endpoint).scheme) or proxies.get("all")
+        scheme = urlsplit(self.endpoint).scheme
+        proxy = proxies.get(scheme) or proxies.get("all")
+        if not proxy:
+            return None
+        proxy = proxy if "://" in proxy else f"http://{proxy}"  # as other programs read it
+        _check_proxy(proxy, f"{scheme.upper()}_PROXY or ALL_PROXY of the environment")
+        return proxy
 
 
 @lru_cache(maxsize=8)
@@ -275,3 +285,19 @@ def _ca_file(value: str | None) -> str | None:
             "Set it to the file with your certificate authority."
         )
     return value
+
+
+def _check_proxy(address: str, name: str) -> None:
+    """Refuse what would be taken apart otherwise than it was meant; a password would show in errors."""
+    try:
+        parts = urlsplit(address)
+        known = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        known &= parts.port is None or parts.port > 0
+        known &= "@" not in f"{parts.path}{parts.query}{parts.fragment}"
+    except ValueError:
+        known = False
+    if not known:
+        raise MpsConfigError(
+            f"{name} must be an http:// or https:// address, such as http://user:password@proxy.example:3128. "
+            "Write / # ? @ and : in a password as %2F %23 %3F %40 and %3A."
+        )

@@ -11,6 +11,8 @@ import asyncio
 import heapq
 import itertools
 import time
+from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 from airflow_provider_mps.client.actions import Action
@@ -21,13 +23,11 @@ from airflow_provider_mps.errors import MpsApiError, MpsError
 from airflow_provider_mps.results.task import TaskDetail, TaskState
 
 # Looks under way at once: a server that hangs must not collect thousands.
-MOST_AT_ONCE = 100
+_MOST_AT_ONCE = 100
 # Seconds for one round over all tasks, at the pace.
 _CROWD = 10.0
 # A refused look keeps its place for so many seconds before its waiters are told.
 _REFUSAL_PATIENCE = 60.0
-_AT_ONCE = float("-inf")
-_MOST_UNLISTED = 1000
 _STRAGGLERS = 200
 
 
@@ -41,12 +41,13 @@ class Sighting(NamedTuple):
 class _Entry:
     """One task that somebody waits for."""
 
-    __slots__ = ("action", "due", "look", "refused_since", "since", "waiters")
+    __slots__ = ("action", "called", "due", "look", "refused_since", "since", "waiters", "wanted")
 
-    def __init__(self, action: Action[TaskDetail], due: float, since: float) -> None:
+    def __init__(self, action: Action[TaskDetail], wanted: float, since: float) -> None:
         self.action = action
-        self.due = due
+        self.wanted = self.due = wanted
         self.since = since
+        self.called = False
         self.waiters: list[asyncio.Future[Sighting]] = []
         self.look: asyncio.Task[None] | None = None
         self.refused_since: float | None = None
@@ -56,26 +57,29 @@ class Lane:
     """
     The looks of one action in one event loop.
 
-    :ivar relaxed: how many times longer than asked for the pauses between looks may be.
-    :ivar confirmed: ended tasks that a look found because it was called forward.
-    :ivar unlisted: ended tasks that a look found by itself, with the number of lists that have not shown them since.
+    :ivar on_state: is told of every state that a look brought: the TaskId, the state, and whether the look had been
+        called forward.
     """
 
     def __init__(self, client: AsyncMpsClient, pace: Pace, observer: Observer) -> None:
-        self.relaxed = 1.0
-        self.confirmed = 0
-        self.unlisted: dict[str, int] = {}
+        self.on_state: Callable[[str, TaskState, bool], None] | None = None
         self._client = client
         self._pace = pace
         self._observer = observer
         self._entries: dict[str, _Entry] = {}
         self._heap: list[tuple[float, int, _Entry]] = []
+        self._called: deque[_Entry] = deque()
+        self._turn_of_called = True
+        self._relaxed = 1.0
         self._order = itertools.count()
         self._changed = asyncio.Event()
         self._under_way: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def __contains__(self, task_id: str) -> bool:
+        return task_id in self._entries
 
     @property
     def crowded(self) -> bool:
@@ -93,24 +97,34 @@ class Lane:
         oldest = heapq.nsmallest(stragglers + 1, (entry.since for entry in self._entries.values()))
         return oldest[-1] if oldest else None
 
+    @property
+    def relaxed(self) -> float:
+        """How many times longer than asked for the pauses between looks are."""
+        return self._relaxed
+
+    def relax(self, times: float) -> None:
+        """Make pauses longer from here on; back at 1, also those that have begun are as long as they were asked for."""
+        if times == 1.0 < self._relaxed:
+            for entry in self._entries.values():
+                if entry.due != entry.wanted:
+                    entry.due = entry.wanted
+                    self._queue(entry)
+        self._relaxed = times
+
     def lateness(self) -> float:
         """Seconds by which the look that has waited longest is late."""
         self._tidy()
-        due = self._heap[0][0] if self._heap else _AT_ONCE
-        return 0.0 if due == _AT_ONCE else max(asyncio.get_running_loop().time() - due, 0.0)
+        return max(asyncio.get_running_loop().time() - self._heap[0][0], 0.0) if self._heap else 0.0
 
     async def look(self, action: Action[TaskDetail], *, due: float, since: float) -> Sighting:
         """Wait for the next look at a task, which may be one that others wait for as well."""
         task_id: str = action.parameters["TaskId"]
-        if self.relaxed > 1.0:
-            now = asyncio.get_running_loop().time()
-            due = now + (due - now) * self.relaxed
         entry = self._entries.get(task_id)
-        if entry is None:
-            entry = self._entries[task_id] = _Entry(action, due, since)
-            self._queue(entry)
-        elif due < entry.due:
-            entry.due = due
+        if entry is None or due < entry.wanted:
+            if entry is None:
+                entry = self._entries[task_id] = _Entry(action, due, since)
+            now = asyncio.get_running_loop().time()
+            entry.wanted, entry.due = due, max(due, now + (due - now) * self._relaxed)
             self._queue(entry)
         waiter: asyncio.Future[Sighting] = asyncio.get_running_loop().create_future()
         entry.waiters.append(waiter)
@@ -125,12 +139,12 @@ class Lane:
                         entry.look.cancel()
 
     def call_forward(self, task_id: str) -> None:
-        """A list says that a task has ended: look at it at once, if anybody waits for it."""
-        self.unlisted.pop(task_id, None)
+        """Look at a task as soon as possible, if anybody waits for it."""
         entry = self._entries.get(task_id)
-        if entry is not None and entry.due != _AT_ONCE:
-            entry.due = _AT_ONCE
-            self._queue(entry)
+        if entry is not None and not entry.called:
+            entry.called = True
+            self._called.append(entry)
+            self._changed.set()
 
     def tell_all(self, error: MpsError) -> None:
         """Give everybody who waits the same outcome."""
@@ -150,7 +164,7 @@ class Lane:
                     if timer is not None:
                         timer.cancel()
                     continue
-                entry = heapq.heappop(self._heap)[2]
+                entry = self._take(loop.time())
                 self._pace.take()
                 entry.look = loop.create_task(self._look(entry))
                 self._under_way.add(entry.look)
@@ -163,21 +177,35 @@ class Lane:
     def _pause(self, now: float) -> float | None:
         """Seconds until the next look may be sent; None until something changes."""
         self._tidy()
-        if not self._heap or len(self._under_way) >= MOST_AT_ONCE:
+        if len(self._under_way) >= _MOST_AT_ONCE or not (self._heap or self._called):
             return None
-        return max(self._heap[0][0] - now, self._pace.wait())
+        return max(0.0 if self._called else self._heap[0][0] - now, self._pace.wait())
+
+    def _take(self, now: float) -> _Entry:
+        """The entry whose turn it is: what was called forward, but every other turn belongs to what is overdue."""
+        overdue = bool(self._heap) and self._heap[0][0] <= now
+        if self._called and (self._turn_of_called or not overdue):
+            self._turn_of_called = False
+            return self._called.popleft()
+        self._turn_of_called = True
+        return heapq.heappop(self._heap)[2]
 
     def _tidy(self) -> None:
-        """Bring the earliest entry to the top. Entries that moved or left have left old places behind."""
+        """Bring live entries to the top. Those that moved or left have left old places behind."""
         if len(self._heap) > 2 * len(self._entries) + 64:
             self._heap = [place for place in self._heap if self._counts(place)]
             heapq.heapify(self._heap)
         while self._heap and not self._counts(self._heap[0]):
             heapq.heappop(self._heap)
+        while self._called and not self._waits(self._called[0]):
+            self._called.popleft()
 
     def _counts(self, place: tuple[float, int, _Entry]) -> bool:
         due, _, entry = place
-        return due == entry.due and entry.look is None and bool(entry.waiters)
+        return due == entry.due and self._waits(entry)
+
+    def _waits(self, entry: _Entry) -> bool:
+        return entry.look is None and bool(entry.waiters)
 
     def _queue(self, entry: _Entry) -> None:
         if entry.look is None:
@@ -189,47 +217,40 @@ class Lane:
         self._changed.set()
 
     async def _look(self, entry: _Entry) -> None:
-        sent = asyncio.get_running_loop().time()
+        loop_time, sent = asyncio.get_running_loop().time(), time.monotonic()
         outcome: TaskState | MpsError
         task_id = entry.action.parameters["TaskId"]
+        called = entry.called
         try:
             try:
                 outcome = await self._client.look(entry.action)
             except MpsError as error:
                 outcome = error
-            if self._is_refused(outcome) and self._keeps_its_place(entry, sent):
-                return
-            self._note(task_id, entry, outcome)
+            if isinstance(outcome, MpsApiError) and outcome.throttled:
+                self._pace.refused(sent)
+                self._observer.count("looks_refused", entry.action.name)
+                if self._keeps_its_place(entry, loop_time):
+                    return
+            else:
+                self._observer.count("looks", entry.action.name)
+            if isinstance(outcome, TaskState) and self.on_state is not None:
+                self.on_state(task_id, outcome, called)
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait for this task
             self._hand_out(task_id, entry, error)
         else:
-            late = 0.0 if entry.due == _AT_ONCE else max(sent - entry.due, 0.0)
+            late = 0.0 if called else max(loop_time - entry.due, 0.0)
             self._hand_out(task_id, entry, Sighting(outcome, late))
 
-    def _is_refused(self, outcome: TaskState | MpsError) -> bool:
-        return isinstance(outcome, MpsApiError) and outcome.throttled
-
     def _keeps_its_place(self, entry: _Entry, sent: float) -> bool:
-        self._observer.count("looks_refused", entry.action.name)
         if entry.refused_since is None:
             entry.refused_since = sent
         if sent - entry.refused_since > _REFUSAL_PATIENCE:
             return False
         entry.look = None
+        if entry.called:
+            self._called.appendleft(entry)
         self._queue(entry)
         return True
-
-    def _note(self, task_id: str, entry: _Entry, outcome: TaskState | MpsError) -> None:
-        self._observer.count("looks", entry.action.name)
-        if not isinstance(outcome, TaskState) or not outcome.is_finished:
-            return
-        if outcome.finish_time is not None:
-            delay = max(time.time() - outcome.finish_time.timestamp(), 0.0)
-            self._observer.timing("detection_delay", delay, entry.action.name)
-        if entry.due == _AT_ONCE:
-            self.confirmed += 1
-        elif len(self.unlisted) < _MOST_UNLISTED:
-            self.unlisted[task_id] = 0
 
     def _hand_out(self, task_id: str, entry: _Entry, result: Sighting | Exception) -> None:
         self._forget(task_id, entry)

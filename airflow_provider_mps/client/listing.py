@@ -13,25 +13,32 @@ import asyncio
 import logging
 import time
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from airflow_provider_mps.client.actions import DescribeTasks
 from airflow_provider_mps.client.aio import AsyncMpsClient
 from airflow_provider_mps.client.lane import Lane
+from airflow_provider_mps.client.trust import Trust
 from airflow_provider_mps.errors import MpsApiError, MpsError
-from airflow_provider_mps.results.task import TaskPage
+from airflow_provider_mps.results.task import TaskPage, TaskState
 from airflow_provider_mps.results.verdict import TaskStatus
 
 log = logging.getLogger(__name__)
 
 _EVERY = 5.0
 _PAGES_A_ROUND = 20
+_ROUNDS_A_LIST = 20
 # Seconds by which clocks may differ and a list may lag behind.
 _OVERLAP = 60.0
 _RELAXED = 4.0
-# A task that was found ended is missing when so many whole lists have not shown it.
-_LISTS_TO_SHOW_IT = 3
-_MISSING_TO_GIVE_UP = 10
-_FADING = 0.9
+
+
+class _Rest(NamedTuple):
+    """What is left of a list: the start of its window, the token of the next page, and for how long it is read."""
+
+    start: float
+    token: str | None
+    rounds: int
 
 
 class Listing:
@@ -46,80 +53,90 @@ class Listing:
     def __init__(self, client: AsyncMpsClient, lane: Lane) -> None:
         self._client = client
         self._lane = lane
+        self._trust = Trust()
         self._filters_the_end = False
-        self._last_round = time.time()
-        self._rest: tuple[str, str] | None = None  # start and token of a list that was too long for one round
-        self._helped = 0.0
-        self._missing = 0.0
+        self._last_round = self._start = time.time()
+        self._rest: _Rest | None = None
+        lane.on_state = self._found
 
     async def run(self) -> None:
         """List while there is a crowd; ends when the list is of no use."""
-        while True:
-            await asyncio.sleep(_EVERY)
-            if not self._lane.crowded:
-                self._lane.relaxed = 1.0
-                self._lane.unlisted.clear()
-                continue
-            try:
-                whole = await self._round()
-            except MpsError as error:
-                if isinstance(error, MpsApiError) and not error.retryable:
-                    return self._give_up(str(error))
-                continue  # the lane's own looks tell of an outage
-            self._weigh(whole=whole)
-            if self._missing > _MISSING_TO_GIVE_UP and self._missing > self._helped:
-                return self._give_up("tasks that have ended are not in it")
-            self._lane.relaxed = _RELAXED if self._helped > self._missing else 1.0
+        try:
+            while not (why := await self._why_not_to_go_on()):
+                pass
+        except Exception as error:
+            log.exception("Listing failed.")
+            why = repr(error)
+        self._lane.on_state = None
+        self._lane.relax(1.0)
+        log.warning("DescribeTasks does not help to see which tasks have ended; each is looked at alone. %s", why)
+
+    async def _why_not_to_go_on(self) -> str:
+        """One round; "" while lists are of use."""
+        await asyncio.sleep(_EVERY)
+        if not self._lane.crowded:
+            self._lane.relax(1.0)
+            self._trust, self._rest, self._last_round = Trust(), None, time.time()
+            return ""
+        in_the_middle = self._rest is not None
+        try:
+            whole = await self._round()
+        except MpsError as error:
+            self._lane.relax(1.0)  # the lane's own looks tell of an outage
+            self._rest = None
+            final = isinstance(error, MpsApiError) and not error.retryable and not in_the_middle
+            return str(error) if final else ""
+        self._trust.round_over(time.monotonic(), whole=whole)
+        self._lane.relax(_RELAXED if whole and self._trust.is_earned else 1.0)
+        if self._trust.is_lost:
+            return "Tasks that have ended are not in it, or it names tasks that have not."
+        if self._rest is not None and self._rest.rounds >= _ROUNDS_A_LIST:
+            return "It has no end."
+        return ""
 
     async def _round(self) -> bool:
         """Read lists for at most ``_PAGES_A_ROUND`` calls; returns whether they were read to the end."""
-        started = time.time()
-        recent = self._last_round - _OVERLAP
         pages = _PAGES_A_ROUND
         if self._rest is None:
-            page = await self._page(_mps_time(recent), None)
+            started = time.time()
+            recent = self._last_round - _OVERLAP
+            page = await self._page(recent, None)
             self._filters_the_end |= any(
                 item.create_time is not None and item.create_time.timestamp() < recent - 1 for item in page.tasks
             )
-            start = recent if self._filters_the_end else min(self._lane.oldest or recent, recent) - _OVERLAP
-            token = page.scroll_token if self._filters_the_end else None
-            self._rest = (_mps_time(start), token or "") if token != "" else None
+            self._start = recent if self._filters_the_end else min(self._lane.oldest or recent, recent) - _OVERLAP
+            if not self._filters_the_end:
+                self._rest = _Rest(self._start, None, 0)
+            elif page.scroll_token and page.tasks:
+                self._rest = _Rest(self._start, page.scroll_token, 0)
             self._last_round = started
             pages -= 1
         while self._rest is not None and pages:
-            start_time, token = self._rest
-            page = await self._page(start_time, token or None)
-            self._rest = (start_time, page.scroll_token) if page.scroll_token else None
+            start, token, rounds = self._rest
+            page = await self._page(start, token)
+            self._rest = _Rest(start, page.scroll_token, rounds) if page.scroll_token and page.tasks else None
             pages -= 1
+        if self._rest is not None:
+            self._rest = self._rest._replace(rounds=self._rest.rounds + 1)
         return self._rest is None
 
-    async def _page(self, start_time: str, token: str | None) -> TaskPage:
+    async def _page(self, start: float, token: str | None) -> TaskPage:
+        start_time = f"{datetime.fromtimestamp(start, UTC):%Y-%m-%dT%H:%M:%SZ}"
         page = await self._client.call(
             DescribeTasks(status=TaskStatus.FINISH.value, limit=100, start_time=start_time, scroll_token=token)
         )
+        now = time.monotonic()
         for item in page.tasks:
-            self._lane.call_forward(item.mps_task_id)
+            self._trust.named(item.mps_task_id)
+            if item.mps_task_id in self._lane and self._trust.may_call(item.mps_task_id, now):
+                self._lane.call_forward(item.mps_task_id)
         return page
 
-    def _weigh(self, *, whole: bool) -> None:
-        """What has been seen lately counts most."""
-        self._helped = self._helped * _FADING + self._lane.confirmed
-        self._lane.confirmed = 0
-        self._missing *= _FADING
-        if not whole:
-            return
-        for task_id, lists in list(self._lane.unlisted.items()):
-            if lists + 1 < _LISTS_TO_SHOW_IT:
-                self._lane.unlisted[task_id] = lists + 1
-            else:
-                del self._lane.unlisted[task_id]
-                self._missing += 1
-
-    def _give_up(self, why: str) -> None:
-        self._lane.relaxed = 1.0
-        self._lane.unlisted.clear()
-        log.warning("DescribeTasks does not help to see which tasks have ended; each is looked at alone. %s", why)
-
-
-def _mps_time(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    def _found(self, task_id: str, state: TaskState, called: bool) -> None:
+        """Only what has ended within the window of the next lists can be expected in them."""
+        ended, created = state.finish_time, state.create_time
+        recently = ended is not None and ended.timestamp() > time.time() - _OVERLAP + 2 * _EVERY
+        covered = self._filters_the_end or (created is not None and created.timestamp() > self._start)
+        self._trust.found(
+            task_id, ended=state.is_finished, called=called, should_be_named=recently and covered and self._lane.crowded
+        )

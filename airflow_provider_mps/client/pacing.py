@@ -7,6 +7,8 @@ more again.
 
 from __future__ import annotations
 
+import math
+import os
 import threading
 import time
 from collections import OrderedDict
@@ -16,12 +18,14 @@ from typing import Any
 from airflow_provider_mps.client.actions import Action
 from airflow_provider_mps.client.config import ClientConfig
 
-# A refusal shows the limit: halve at once, be back just below it in a few seconds, and try for more only slowly,
+# A refusal shows the limit: halve at once, double every few seconds up to just below it, and try for more only slowly,
 # ever faster the longer nothing is refused. https://www.rfc-editor.org/rfc/rfc9438 (CUBIC) does it for networks.
 _BELOW_THE_LIMIT = 0.95
-_BACK_AFTER = 5.0
+_DOUBLING = 5.0
 _GROWTH = 0.05
 _GROWTH_TIME = 60.0
+# So many requests without a refusal, and at least a second's worth, show that the rate before it was possible.
+_FEW = 3
 SLOWEST = 0.2
 """Requests per second that are always left, or nobody would find out that the limit is gone."""
 
@@ -49,7 +53,8 @@ class Pace:
         self._clock = clock
         self._lock = threading.Lock()
         self._next_turn = 0.0
-        self._limit = self.ceiling
+        self._turns = 0
+        self._low = self._limit = self.ceiling
         self._refused_at: float | None = None
 
     @property
@@ -67,6 +72,7 @@ class Pace:
             now = self._clock()
             turn = max(now - _CATCH_UP, self._next_turn)
             self._next_turn = turn + 1 / min(self._rate(now), _MOST * self.ceiling)
+            self._turns += 1
             return max(turn - now, 0.0)
 
     def refused(self, sent: float) -> None:
@@ -80,22 +86,28 @@ class Pace:
             if self._refused_at is not None and sent <= self._refused_at:
                 return
             now = self._clock()
-            self._limit = max(self._rate(now) * _BELOW_THE_LIMIT, SLOWEST)
+            rate = self._rate(now)
+            if self._turns >= max(_FEW, rate):
+                self._limit = rate * _BELOW_THE_LIMIT
+            # Else everything is refused at the moment, which tells nothing of the limit: it is aimed at again.
+            self._low = max(rate / 2, SLOWEST)
+            self._turns = 0
             self._refused_at = now
-            self._next_turn = now + REST
+            self._next_turn = max(self._next_turn, now + REST)
 
     def _rate(self, now: float) -> float:
         if self._refused_at is None:
             return self.ceiling
         calm = now - self._refused_at
-        if calm < _BACK_AFTER:
-            rate = self._limit * (1 + calm / _BACK_AFTER) / 2
+        until_back = _DOUBLING * math.log2(max(self._limit / self._low, 1.0))
+        if calm < until_back:
+            rate = self._low * 2 ** (calm / _DOUBLING)
         else:
-            rate = self._limit * (1 + _GROWTH * ((calm - _BACK_AFTER) / _GROWTH_TIME) ** 3)
+            rate = max(self._limit, self._low) * (1 + _GROWTH * ((calm - until_back) / _GROWTH_TIME) ** 3)
         return min(max(rate, SLOWEST), self.ceiling)
 
 
-_paces: OrderedDict[tuple[str, str, float], Pace] = OrderedDict()
+_paces: OrderedDict[tuple[str, str], Pace] = OrderedDict()
 _paces_lock = threading.Lock()
 
 
@@ -104,14 +116,26 @@ def pace_of(action: Action[Any], config: ClientConfig) -> Pace:
     The pace of this process for an action of the config's account.
 
     Looks keep to ``quota_share`` of what MPS documents, so that others of the account get their turn; submissions and
-    aborts are what somebody waits for, and may use all of it. MPS counts each action for itself.
+    aborts are what somebody waits for, and may use all of it. MPS counts each action for itself. Of connections of one
+    account that name different shares, the one that was used last counts.
     """
     ceiling = action.requests_per_second * (config.quota_share if action.polled else 1.0)
-    key = (config.account_key, action.name, ceiling)
+    key = (config.account_key, action.name)
     with _paces_lock:
         pace = _paces.get(key) or Pace(ceiling)
         _paces[key] = pace
+        pace.ceiling = max(ceiling, SLOWEST)
         _paces.move_to_end(key)
         if len(_paces) > _MOST_PACES:  # temporary keys come and go
             _paces.popitem(last=False)
         return pace
+
+
+def forget_all() -> None:
+    """Start as a new process does."""
+    global _paces_lock  # after a fork another thread's lock would stay locked for ever
+    _paces_lock = threading.Lock()
+    _paces.clear()
+
+
+os.register_at_fork(after_in_child=forget_all)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar
 
 from airflow_provider_mps.errors import (
@@ -18,7 +18,7 @@ from airflow_provider_mps.results.task import TaskDetail, TaskState
 
 QUERY_WINDOW = "MPS answers for a task for 7 days after its submission (international accounts: 3 days)"
 StateT = TypeVar("StateT", bound=TaskState)
-_MEMORY = ("started", "answered", "found", "unsettled_since", "calm")
+_MEMORY = ("started", "answered", "found", "unsettled_since", "calm", "faults")
 
 
 @dataclass(slots=True)
@@ -35,6 +35,7 @@ class Patience:
     :param found: whether MPS has known the task before.
     :param unsettled_since: when FINISH was first seen without all results.
     :param calm: the last look was a plain "not yet"; nothing has to be remembered to judge the next one.
+    :param faults: how often in a row the triggerer broke down over this wait.
     """
 
     mps_task_id: str
@@ -46,6 +47,7 @@ class Patience:
     found: bool = False
     unsettled_since: float | None = None
     calm: bool = True
+    faults: int = 0
 
     def __post_init__(self) -> None:
         self.answered = self.answered or self.started
@@ -53,6 +55,16 @@ class Patience:
             seconds = getattr(self, name)
             if not isinstance(seconds, (int, float)) or not 0 <= seconds < float("inf"):
                 raise MpsConfigError(f"{name} is {seconds!r:.40}, not a number of seconds")
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> Patience:
+        """
+        Build from what :meth:`as_dict` gave, in this release or another.
+
+        :raises MpsConfigError: a value makes no sense.
+        """
+        known = {each.name for each in fields(cls)}
+        return cls(**{name: value for name, value in stored.items() if name in known})
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON, for :meth:`resumed`."""

@@ -72,8 +72,19 @@ class MpsClient:
         :raises MpsConfigError: its parameters cannot be sent.
         """
         patience = self.throttle_patience if throttle_patience is None else throttle_patience
-        result: ResultT = tenacity.Retrying(**policy(action, self.attempts, patience))(self._once, action)
+        result: ResultT = tenacity.Retrying(**policy(action, self.attempts, patience))(self._in_turn, action)
         return result
+
+    def _in_turn(self, action: Action[ResultT]) -> ResultT:
+        pace = pace_of(action, self.config)
+        time.sleep(pace.take())
+        sent = time.monotonic()
+        try:
+            return self._once(action)
+        except MpsApiError as error:
+            if error.throttled:
+                pace.refused(sent)
+            raise
 
     def _once(self, action: Action[ResultT]) -> ResultT:
         """One request, and one more if it only wanted another signature: by the server's clock, or with new keys."""

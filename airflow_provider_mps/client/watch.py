@@ -11,8 +11,7 @@ import contextlib
 import contextvars
 import logging
 import weakref
-from collections.abc import AsyncIterator, Coroutine
-from typing import Any
+from collections.abc import AsyncIterator
 
 from airflow_provider_mps.client.actions import Action, DescribeTaskDetail
 from airflow_provider_mps.client.aio import AsyncMpsClient
@@ -86,32 +85,41 @@ class Watch:
     def _lane(self, action: Action[TaskDetail]) -> Lane:
         if (lane := self._lanes.get(action.name)) is None:
             lane = self._lanes[action.name] = Lane(self._client, pace_of(action, self.config), self._observer)
-            self._start(action.name, lane, lane.run())
-            self._start(action.name, lane, self._report(action.name, lane))
-            if isinstance(action, DescribeTaskDetail):
-                self._start(action.name, lane, Listing(self._client, lane).run())
+            work = self._tend(action.name, lane, listed=isinstance(action, DescribeTaskDetail))
+            # In a context of its own: what it logs is not the log of the task that happened to come first.
+            task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return lane
 
-    def _start(self, name: str, lane: Lane, work: Coroutine[Any, Any, None]) -> None:
-        # In a context of its own: what it logs is not the log of the task that happened to come first.
-        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
-        self._tasks.add(task)
-        task.add_done_callback(lambda task: self._ended(name, lane, task))
-
-    def _ended(self, name: str, lane: Lane, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if task.cancelled() or (error := task.exception()) is None:
-            return
-        log.error("The watch over %s stopped; who waits starts a new one.", name, exc_info=error)
-        if self._lanes.get(name) is lane:
-            del self._lanes[name]
-        lane.tell_all(MpsTransportError(f"the watch stopped: {error!r}", action=name, may_have_run=False))
+    async def _tend(self, name: str, lane: Lane, *, listed: bool) -> None:
+        """Run a lane, and what belongs to it. Only the lane itself can end it; the next look then starts a new one."""
+        loop = asyncio.get_running_loop()
+        helpers = [loop.create_task(self._report(name, lane))]
+        if listed:
+            helpers.append(loop.create_task(Listing(self._client, lane).run()))
+        reason = "it was closed"
+        try:
+            await lane.run()
+        except Exception as error:
+            log.exception("The watch over %s stopped; who waits starts a new one.", name)
+            reason = repr(error)
+        finally:
+            if self._lanes.get(name) is lane:
+                del self._lanes[name]
+            lane.tell_all(MpsTransportError(f"the watch stopped: {reason}", action=name, may_have_run=False))
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
 
     async def _report(self, name: str, lane: Lane) -> None:
-        while True:
-            self._observer.gauge("waits", len(lane), name)
-            self._observer.gauge("oldest_due_look", lane.lateness(), name)
-            await asyncio.sleep(_REPORT_EVERY)
+        try:
+            while True:
+                self._observer.gauge("waits", len(lane), name)
+                self._observer.gauge("oldest_due_look", lane.lateness(), name)
+                await asyncio.sleep(_REPORT_EVERY)
+        finally:
+            self._observer.gauge("waits", 0, name)
 
 
 @contextlib.asynccontextmanager

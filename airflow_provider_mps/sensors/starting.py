@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 # The trigger stops by itself so long before Airflow would stop it, in seconds.
 _MARGIN = 60.0
+_LIMITS = ("outage_tolerance", "not_found_grace", "settle_grace")
 
 
 def start_trigger_args(sensor: MpsTaskSensor) -> StartTriggerArgs:
@@ -31,6 +33,15 @@ def start_trigger_args(sensor: MpsTaskSensor) -> StartTriggerArgs:
             f"Task {sensor.task_id}: start_from_trigger=True needs Airflow 3.3, where a trigger can render templates. "
             "Leave it out: the sensor then starts on a worker and defers from there."
         )
+    if sensor.execution_timeout is not None:
+        raise MpsConfigError(
+            f"Task {sensor.task_id}: with start_from_trigger=True Airflow counts execution_timeout from the start of "
+            "the wait. Set `timeout` to bound the wait, and execution_timeout=None."
+        )
+    for name in _LIMITS:
+        seconds = getattr(sensor, name)
+        if not isinstance(seconds, (int, float)) or not 0 <= seconds < math.inf:
+            raise MpsConfigError(f"Task {sensor.task_id}: {name} is {seconds!r:.40}, not a number of seconds.")
     return StartTriggerArgs(
         trigger_cls="airflow_provider_mps.triggers.mps.MpsTaskTrigger",
         trigger_kwargs={
@@ -38,9 +49,7 @@ def start_trigger_args(sensor: MpsTaskSensor) -> StartTriggerArgs:
             **{name: _as_template(getattr(sensor, name)) for name in sensor.template_fields},
             "poll_interval": sensor.poke_interval,
             "timeout_margin": _MARGIN,
-            "patience": {
-                name: getattr(sensor, name) for name in ("outage_tolerance", "not_found_grace", "settle_grace")
-            },
+            "patience": {name: getattr(sensor, name) for name in _LIMITS},
         },
         next_method="execute_complete",
         timeout=timedelta(seconds=sensor.timeout + _MARGIN),

@@ -1,20 +1,38 @@
-"""What the watch tells about itself, as Airflow metrics: ``mps.<name>`` with the tag ``action``."""
+"""What the watch tells about itself, as Airflow metrics: ``mps.<name>`` with the tags ``action`` and ``account``."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from airflow.sdk.observability.stats import Stats
 
+log = logging.getLogger(__name__)
+
 
 class AirflowMetrics:
-    """An :class:`~airflow_provider_mps.client.observing.Observer` that passes everything on to Airflow."""
+    """
+    An :class:`~airflow_provider_mps.client.observing.Observer` that passes everything on to Airflow.
+
+    :param account: tells accounts apart; no key of theirs.
+    """
+
+    def __init__(self, account: str) -> None:
+        self._account = account
 
     def count(self, name: str, action: str) -> None:
-        Stats.incr(f"mps.{name}", tags={"action": action})
+        self._send(Stats.incr, name, action)
 
     def gauge(self, name: str, value: float, action: str) -> None:
-        Stats.gauge(f"mps.{name}", value, tags={"action": action})
+        self._send(Stats.gauge, name, action, value)
 
     def timing(self, name: str, seconds: float, action: str) -> None:
-        Stats.timing(f"mps.{name}", timedelta(seconds=seconds), tags={"action": action})
+        self._send(Stats.timing, name, action, timedelta(seconds=seconds))
+
+    def _send(self, send: Callable[..., Any], name: str, action: str, *value: object) -> None:
+        try:
+            send(f"mps.{name}", *value, tags={"action": action, "account": self._account})
+        except Exception:  # no wait may fail for want of a metric
+            log.debug("The metric mps.%s was not sent.", name, exc_info=True)

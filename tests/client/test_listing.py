@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import pytest
@@ -223,10 +223,147 @@ def test_a_straggler_makes_no_list_long(mps: LocalMps, slow: ClientConfig, monke
     assert all(datetime.fromisoformat(start).timestamp() > now - 3600 for start in asked)
 
 
-def test_a_list_costs_few_looks_of_its_own(mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it remembers of the tasks that it has not shown is bounded."""
-    monkeypatch.setattr(lane_module, "_MOST_UNLISTED", 5)
-    monkeypatch.setattr(listing, "_EVERY", 30.0)
-    ids = [mps.backend.run_for(0.01) for _ in range(20)]
-    _, lane = _run(lambda: _crowd(replace(slow, quota_share=1.0), ids, every=0.1))
-    assert len(lane.unlisted) == 5
+def _answer_lists(mps: LocalMps, monkeypatch: pytest.MonkeyPatch, change: Any) -> list[dict[str, Any]]:
+    """Let ``change`` make what DescribeTasks answers; the parameters that it was asked with."""
+    model, genuine = mps.backend._handlers["DescribeTasks"]
+    asked: list[dict[str, Any]] = []
+
+    def answer(parameters: dict[str, Any]) -> dict[str, Any]:
+        asked.append(parameters)
+        return change(genuine(parameters))  # type: ignore[no-any-return]
+
+    monkeypatch.setitem(mps.backend._handlers, "DescribeTasks", (model, answer))
+    return asked
+
+
+def test_a_list_that_names_running_tasks_starves_nobody(
+    mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every other turn belongs to what is overdue, and a list that is mostly wrong is given up."""
+    ids = [mps.backend.run_for(1000.0) for _ in range(60)]
+    named = [{"TaskId": task_id, "TaskType": "WorkflowTask"} for task_id in ids[:40]]
+    _answer_lists(mps, monkeypatch, lambda page: {**page, "TaskSet": named, "ScrollToken": ""})
+
+    async def work() -> None:
+        async with watching(slow) as watch:
+            waits = [asyncio.ensure_future(_wait(watch, task_id, time.time(), every=0.5)) for task_id in ids]
+            await asyncio.sleep(7)
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+    _run(work)
+    assert min(mps.backend.tasks[task_id].looks for task_id in ids[40:]) >= 1
+
+
+def test_a_list_without_an_end_is_given_up(
+    mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A token that always leads to one more page, be it empty or full."""
+    monkeypatch.setattr(listing, "_EVERY", 0.05)
+    monkeypatch.setattr(listing, "_PAGES_A_ROUND", 2)
+    monkeypatch.setattr(listing, "_ROUNDS_A_LIST", 3)
+    other = [{"TaskId": "1250000000-WorkflowTask-other", "TaskType": "WorkflowTask"}]
+    _answer_lists(mps, monkeypatch, lambda page: {**page, "TaskSet": other, "ScrollToken": "for ever"})
+    ids = [mps.backend.run_for(1.0) for _ in range(60)]
+    noticed, _ = _run(lambda: _crowd(slow, ids, every=0.5))
+    assert len(noticed) == 60
+    assert "It has no end" in caplog.text
+
+
+def test_an_empty_page_ends_a_list(mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever token comes with it."""
+    asked = _answer_lists(mps, monkeypatch, lambda page: {**page, "TaskSet": [], "ScrollToken": "more"})
+    ids = [mps.backend.run_for(2.0) for _ in range(60)]
+    _run(lambda: _crowd(slow, ids, every=1.0))
+    assert all("ScrollToken" not in parameters for parameters in asked)
+
+
+def test_a_fault_of_ours_in_the_listing_stops_no_look(
+    mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing depends on the list: it is given up, and the looks go on."""
+
+    async def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(listing.Listing, "_round", fail)
+    ids = [mps.backend.run_for(0.1) for _ in range(60)]
+    noticed, _ = _run(lambda: _crowd(slow, ids, every=0.1))
+    assert len(noticed) == 60
+    assert sum("does not help" in record.getMessage() for record in caplog.records) == 1
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_what_ended_long_ago_is_not_missed_in_a_list(
+    mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a restart: tasks that ended before any window began say nothing against the list."""
+    monkeypatch.setattr(listing, "_OVERLAP", 1.5)
+    mps.backend.settings.list_window = "end"
+    mps.backend.clock_offset = -1000.0
+    ended = [mps.backend.run_for(0.01) for _ in range(60)]
+    for task_id in ended:
+        mps.backend._end_of(mps.backend.tasks[task_id])
+    mps.backend.clock_offset = 0.0
+    running = [mps.backend.run_for(4.0) for _ in range(40)]
+    noticed, _ = _run(lambda: _crowd(slow, [*ended, *running], every=0.1))
+    assert len(noticed) == 100
+    assert "does not help" not in caplog.text
+
+
+@pytest.mark.parametrize("window", ["creation", "end"])
+def test_the_window_is_as_long_as_it_has_to_be(
+    mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch, window: Literal["creation", "end"]
+) -> None:
+    """A list that filters the end is asked for the last moments only; one that filters the creation for all of it."""
+    monkeypatch.setattr(listing, "_OVERLAP", 1.0)
+    mps.backend.settings.list_window = window
+    asked = _answer_lists(mps, monkeypatch, lambda page: page)
+    started = time.time()
+    ids = [mps.backend.run_for(2.0 + 0.05 * number) for number in range(60)]
+    ids += [mps.backend.run_for(1000.0) for _ in range(40)]
+
+    async def work() -> int:
+        async with watching(slow) as watch:
+            waits = [asyncio.ensure_future(_wait(watch, task_id, started, every=30.0)) for task_id in ids]
+            await asyncio.sleep(9)
+            noticed = sum(wait.done() for wait in waits)
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+            return noticed
+
+    assert _run(work) >= 55
+    oldest = f"{datetime.fromtimestamp(started - 1, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    late = [parameters["StartTime"] for parameters in asked[len(asked) // 2 :]]
+    assert any(start <= oldest for start in late) == (window == "creation")
+
+
+def test_a_list_that_fails_is_not_relied_on(mps: LocalMps, slow: ClientConfig) -> None:
+    """While it cannot be read, looks at each task alone are as frequent as they were asked to be."""
+    ids = [mps.backend.run_for(1.0 + 0.02 * number) for number in range(30)]
+    ids += [mps.backend.run_for(1000.0) for _ in range(60)]
+
+    async def work() -> tuple[set[float], set[float]]:
+        async with watching(slow) as watch:
+            waits = [asyncio.ensure_future(_wait(watch, task_id, time.time())) for task_id in ids]
+            await asyncio.sleep(0.1)
+            lane = watch._lanes["DescribeTaskDetail"]
+            helped, failing = set(), set()
+            for _ in range(30):
+                await asyncio.sleep(0.1)
+                helped.add(lane.relaxed)
+            mps.backend.faults.add(Fault("error", action="DescribeTasks", code="InternalError", times=None))
+            await asyncio.sleep(8)
+            for _ in range(5):
+                await asyncio.sleep(0.1)
+                failing.add(lane.relaxed)
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+            return helped, failing
+
+    helped, failing = _run(work)
+    assert 4.0 in helped
+    assert failing == {1.0}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_mps.client import pacing
 from airflow_provider_mps.client.actions import (
     Action,
     BatchProcessMedia,
@@ -103,25 +106,46 @@ def test_a_busy_loop_keeps_the_pace(ceiling: float) -> None:
     assert sent / 60 == pytest.approx(0.97 * ceiling, rel=0.01)
 
 
+def _used(clock: Clock, ceiling: float = 20) -> Pace:
+    """A pace at which requests have been sent for a while."""
+    pace = Pace(ceiling, clock=clock)
+    _sends(pace, clock, 3)
+    return pace
+
+
 @pytest.mark.fault("F53")
 def test_a_refusal_halves_it_and_time_brings_it_back() -> None:
     """Half at once, just below the old rate after 5 seconds, no more than 5 % above that in a minute, all in ten."""
     clock = Clock()
-    pace = Pace(20, clock=clock)
+    pace = _used(clock)
     pace.refused(clock.now)
-    assert pace.rate == pytest.approx(9.5)
+    assert pace.rate == pytest.approx(10)
     clock.now += 5
-    assert pace.rate == pytest.approx(19)
+    assert pace.rate == pytest.approx(19, rel=0.01)
     clock.now += 60
-    assert pace.rate == pytest.approx(19.95)
+    assert pace.rate == pytest.approx(19.95, rel=0.01)
     clock.now += 540
     assert pace.rate == 20
+
+
+@pytest.mark.parametrize("storm", [5.0, 20.0, 600.0])
+def test_a_storm_is_over_when_it_is_over(storm: float) -> None:
+    """Somebody else used up the account for a while: the rate from before is back within a minute."""
+    clock = Clock()
+    pace = _used(clock, 50)
+    end = clock.now + storm
+    while clock.now < end:
+        clock.now += pace.take()
+        pace.refused(clock.now)
+    assert pace.rate < 10
+    _sends(pace, clock, 60)
+    assert pace.rate > 45
 
 
 def test_what_was_under_way_counts_once() -> None:
     """Requests sent before the slowing down do not slow down further when their refusals come in."""
     clock = Clock()
-    pace = Pace(20, clock=clock)
+    pace = _used(clock)
     sent = clock.now
     clock.now += 0.5
     pace.refused(sent)
@@ -142,8 +166,17 @@ def test_it_never_stops() -> None:
         clock.now += pace.take()
         pace.refused(clock.now)
     assert pace.rate == SLOWEST
-    clock.now += 1800
+    clock.now += 60
     assert pace.rate > 10
+
+
+def test_a_refusal_hands_out_no_turn_twice() -> None:
+    """Turns that others wait for already stay theirs, and the next one comes after them."""
+    clock = Clock()
+    pace = Pace(20, clock=clock)
+    waits = [pace.take() for _ in range(100)]
+    pace.refused(clock.now)
+    assert pace.take() > max(waits)
 
 
 @pytest.mark.fault("F51")
@@ -222,6 +255,28 @@ def test_who_shares_a_pace() -> None:
     assert pace_of(action, replace(_CONFIG, credentials=Credentials("AKIDother", "key"))) is not pace
     assert pace_of(action, replace(_CONFIG, endpoint="https://mps.intl.tencentcloudapi.com")) is not pace
     assert pace_of(DescribeTasks(status="FINISH"), _CONFIG) is not pace
+
+
+def test_connections_that_disagree_share_all_the_same() -> None:
+    """Two shares of one account are one pace, and a refusal of one slows both."""
+    action = DescribeTaskDetail(task_id=f"{_ID}share")
+    pace = pace_of(action, replace(_CONFIG, quota_share=0.5))
+    pace.refused(time.monotonic())
+    other = pace_of(action, replace(_CONFIG, quota_share=0.6))
+    assert other is pace
+    assert other.ceiling == 60
+    assert other.rate < 60
+
+
+def test_a_fork_keeps_no_lock() -> None:
+    """A process that is forked while another thread asks for a pace can still ask for one."""
+    with pacing._paces_lock:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            pace_of(DescribeTaskDetail(task_id=_ID), _CONFIG)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
 
 
 def test_pacing_costs_nothing_when_nobody_hurries() -> None:

@@ -7,8 +7,10 @@ import contextvars
 import gc
 import logging
 import os
+import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +25,7 @@ from airflow_provider_mps.client.aio import AsyncMpsClient
 from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.credentials import Credentials
 from airflow_provider_mps.client.lane import Lane, Sighting
+from airflow_provider_mps.client.observing import NOBODY
 from airflow_provider_mps.client.pacing import Pace, pace_of
 from airflow_provider_mps.client.watch import Watch, interval, watching
 from airflow_provider_mps.emulator.faults import Fault
@@ -212,7 +215,7 @@ def test_f68_who_is_cancelled_leaves_at_once(mps: LocalMps, config: ClientConfig
     """Within 100 ms, whatever it waits for, and the others get their looks."""
     task_id, other = mps.backend.script([_DONE]), mps.backend.script([_DONE])
     if where in {"in a request", "one of two"}:
-        mps.backend.faults.add(Fault("hang", seconds=0.8, times=1))
+        mps.backend.faults.add(Fault("hang", seconds=20 if where == "in a request" else 0.8, times=1))
 
     async def work() -> tuple[float, Sighting]:
         async with watching(config) as watch:
@@ -221,13 +224,18 @@ def test_f68_who_is_cancelled_leaves_at_once(mps: LocalMps, config: ClientConfig
                 pace_of(describe(task_id), config).refused(time.monotonic())
             first = asyncio.ensure_future(_look(watch, task_id, after=60 if where == "not due" else 0))
             await asyncio.sleep(0.2)
+            first_look = next((look for lane in watch._lanes.values() for look in lane._under_way), None)
             second = asyncio.ensure_future(_look(watch, task_id if where == "one of two" else other))
             await asyncio.sleep(0.05)
             started = time.monotonic()
             first.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await first
-            return time.monotonic() - started, await second
+            took = time.monotonic() - started
+            if where == "in a request":  # nobody wants the answer any more
+                (lane,) = watch._lanes.values()
+                await _until(lambda: first_look not in lane._under_way)
+            return took, await second
 
     took, sighting = _run(work)
     assert took < 0.1
@@ -341,6 +349,37 @@ def test_f70_the_watch_logs_in_nobodys_name(
     assert seen == ["nobody's"]
 
 
+@pytest.mark.fault("F70")
+def test_f70_also_the_end_of_a_watch_is_logged_in_nobodys_name(
+    mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its one error line does not go to the log of the task that happened to come first."""
+    whose: contextvars.ContextVar[str] = contextvars.ContextVar("whose", default="nobody's")
+    seen: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            seen.append(whose.get())
+
+    def take(self: Pace) -> float:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(Pace, "take", take)
+    handler = Keep()
+    logging.getLogger("airflow_provider_mps.client.watch").addHandler(handler)
+
+    async def work() -> None:
+        whose.set("the first task's")
+        async with watching(config) as watch:
+            await _look(watch, mps.backend.script([_DONE]))
+
+    try:
+        _run(work)
+    finally:
+        logging.getLogger("airflow_provider_mps.client.watch").removeHandler(handler)
+    assert seen == ["nobody's"]
+
+
 def test_the_watch_ends_with_its_last_wait(mps: LocalMps, config: ClientConfig) -> None:
     """Its session is closed and none of its tasks is left; the next wait starts another one."""
     task_id = mps.backend.script([_DONE])
@@ -361,16 +400,91 @@ def test_the_watch_ends_with_its_last_wait(mps: LocalMps, config: ClientConfig) 
 
 
 def test_two_event_loops_have_a_watch_each(mps: LocalMps, config: ClientConfig) -> None:
-    """A restarted loop does not meet the session of the one before; the pace of the process stays."""
+    """Loops of two threads, at the same time, do not meet each other's session; the pace of the process is one."""
     task_id = mps.backend.script([_DONE])
+    together = threading.Barrier(2, timeout=10)
 
     async def work() -> Watch:
         async with watching(config) as watch:
+            await asyncio.to_thread(together.wait)
             await _look(watch, task_id)
+            await asyncio.to_thread(together.wait)
             return watch
 
-    assert _run(work) is not _run(work)
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.map(lambda _: _run(work), range(2))
+    assert first is not second
     assert len(mps.backend.calls) == 2
+
+
+def test_a_refusal_slows_the_watch_also_after_a_change_of_keys(mps: LocalMps, config: ClientConfig) -> None:
+    """Keys that were rotated in mid-wait do not part the looks from the pace that refusals slow down."""
+    mps.backend.settings.rates["DescribeTaskDetail"] = 10
+    ids = [mps.backend.script([_RUNNING]) for _ in range(400)]
+
+    async def read() -> ClientConfig:
+        return replace(config, quota_share=1.0)
+
+    stale = replace(config, credentials=Credentials("AKIDrotated", "away"), reread=read, quota_share=1.0)
+
+    async def work() -> None:
+        async with watching(stale) as watch:
+            waits = [asyncio.ensure_future(_look(watch, task_id)) for task_id in ids]
+            await asyncio.sleep(4)
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+    _run(work)
+    assert sum(call.code == "RequestLimitExceeded" for call in mps.backend.calls) < 15
+    assert len(mps.backend.calls) < 100
+
+
+def test_pauses_can_be_relaxed_and_are_what_they_were_again(mps: LocalMps, config: ClientConfig) -> None:
+    """Longer from there on; back at once, also those that have begun, when that ends."""
+    task_id = mps.backend.script([_DONE])
+
+    async def work() -> tuple[float, float]:
+        async with AsyncMpsClient(config) as client:
+            lane = Lane(client, Pace(100), NOBODY)
+            running = asyncio.ensure_future(lane.run())
+            times = []
+            for restore in (False, True):
+                lane.relax(4.0)
+                started = time.monotonic()
+                due = asyncio.get_running_loop().time() + 0.2
+                look = asyncio.ensure_future(lane.look(describe(task_id), due=due, since=0.0))
+                await asyncio.sleep(0.05)
+                if restore:
+                    lane.relax(1.0)
+                await look
+                times.append(time.monotonic() - started)
+            running.cancel()
+            await asyncio.wait([running])
+            return times[0], times[1]
+
+    relaxed, restored = _run(work)
+    assert 0.8 <= relaxed < 2
+    assert 0.2 <= restored < 0.7
+
+
+def test_places_that_were_left_are_cleared_away(mps: LocalMps, config: ClientConfig) -> None:
+    """Thousands of waits that came and went behind one that stays do not stay with it."""
+    first = mps.backend.script([_DONE])
+
+    async def work() -> int:
+        async with watching(config) as watch:
+            stays = asyncio.ensure_future(_look(watch, first, after=50))
+            for number in range(3000):
+                goes = asyncio.ensure_future(_look(watch, f"{first}{number}", after=60))
+                await asyncio.sleep(0)
+                goes.cancel()
+            await asyncio.sleep(0.05)
+            (lane,) = watch._lanes.values()
+            stays.cancel()
+            return len(lane._heap)
+
+    assert _run(work) < 200
 
 
 @pytest.mark.fault("F64")
@@ -409,7 +523,7 @@ def test_many_hanging_requests_are_bounded(
     mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that hangs collects so many requests and no more; when it is back, all are answered."""
-    monkeypatch.setattr(lane_module, "MOST_AT_ONCE", 5)
+    monkeypatch.setattr(lane_module, "_MOST_AT_ONCE", 5)
     mps.backend.faults.add(Fault("hang", seconds=0.5, times=5))
     ids = [mps.backend.script([_DONE]) for _ in range(12)]
 
@@ -430,34 +544,48 @@ class _Numbers:
 
     def __init__(self) -> None:
         self.counted: list[str] = []
-        self.gauged: dict[str, float] = {}
+        self.gauged: dict[str, list[float]] = {}
         self.timed: dict[str, float] = {}
 
     def count(self, name: str, action: str) -> None:
         self.counted.append(f"{name} {action}")
 
     def gauge(self, name: str, value: float, action: str) -> None:
-        self.gauged[name] = value
+        self.gauged.setdefault(name, []).append(value)
 
     def timing(self, name: str, seconds: float, action: str) -> None:
         self.timed[name] = seconds
 
 
 def test_what_an_observer_is_told(mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looks, refusals, how many wait, how late the latest is, and how long after its end a job was noticed."""
+    """Looks, refusals, how many wait, and how late the look is that has waited longest."""
     monkeypatch.setattr(pacing, "REST", 0.05)
     numbers = _Numbers()
-    done = {**_DONE, "FinishTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 100))}
     mps.backend.faults.add(Fault("throttle", times=1))
 
     async def work() -> None:
         async with watching(config, numbers) as watch:
-            await _look(watch, mps.backend.script([done]))
+            await _look(watch, mps.backend.script([_DONE]))
 
     _run(work)
     assert numbers.counted == ["looks_refused DescribeTaskDetail", "looks DescribeTaskDetail"]
-    assert numbers.gauged == {"waits": 1, "oldest_due_look": pytest.approx(0, abs=1)}
-    assert 99 < numbers.timed["detection_delay"] < 105
+    assert numbers.gauged["waits"] == [1, 0]  # nobody waits when the watch has ended
+    assert numbers.gauged["oldest_due_look"] == [pytest.approx(0, abs=1)]
+
+
+def test_an_observer_whose_gauge_fails_stops_nothing(mps: LocalMps, config: ClientConfig) -> None:
+    """Nobody reports any more how many wait; the looks go on."""
+
+    class Broken(_Numbers):
+        def gauge(self, name: str, value: float, action: str) -> None:
+            raise OSError("no metrics today")
+
+    async def work() -> list[Sighting]:
+        async with watching(config, Broken()) as watch:
+            return [await _look(watch, mps.backend.script([_DONE]), after=0.05) for _ in range(3)]
+
+    assert {_status(sighting) for sighting in _run(work)} == {"FINISH"}
+    assert len(mps.backend.calls) == 3
 
 
 def test_an_observer_that_fails_fails_one_wait(mps: LocalMps, config: ClientConfig) -> None:
