@@ -67,6 +67,9 @@ def _connection(**fields: Any) -> ClientConfig:
         ({"extra": {"timeout": "inf"}}, "must be above 0 and at most 3600 seconds"),
         ({"extra": {"proxy": f"socks5://u:{CANARY}@p:1"}}, "must be an http:// or https:// address"),
         ({"extra": {"proxy": "p.internal:3128"}}, "must be an http:// or https:// address"),
+        ({"extra": {"proxy": f"http://u:{CANARY}/b@p:1"}}, "Write / # ? @ and : in a password as"),
+        ({"extra": {"proxy": f"http://u:{CANARY}#b@p:1"}}, "Write / # ? @ and : in a password as"),
+        ({"extra": {"proxy": f"http://u:{CANARY}?b@p:1"}}, "Write / # ? @ and : in a password as"),
         ({"extra": {"verify": False}}, "verify cannot be false"),
         ({"extra": {"verify": "False"}}, "verify cannot be false"),
         ({"extra": {"verify": "/no/such/file.pem"}}, "verify names '/no/such/file.pem', which is not a file"),
@@ -182,3 +185,24 @@ def test_no_secret_in_any_text_form() -> None:
     copies = [config, copy.deepcopy(config), pickle.loads(pickle.dumps(config)), config.credentials]
     assert CANARY not in " ".join(f"{item!r} {item!s} {item}" for item in copies)
     assert copies[1:3] == [config, config]
+
+
+@pytest.mark.parametrize(
+    ("value", "proxy"),
+    [("p.internal:3128", "http://p.internal:3128"), ("http://u:p@p.internal:3128", "http://u:p@p.internal:3128")],
+)
+def test_a_proxy_of_the_environment_may_lack_its_scheme(
+    monkeypatch: pytest.MonkeyPatch, value: str, proxy: str
+) -> None:
+    """As other programs read it."""
+    monkeypatch.setenv("HTTPS_PROXY", value)
+    assert ClientConfig(Credentials("a", "b")).resolve_proxy() == proxy
+
+
+@pytest.mark.fault("F60")
+def test_a_proxy_of_the_environment_that_makes_no_sense(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is named by its variable; its password is not."""
+    monkeypatch.setenv("HTTPS_PROXY", f"http://user:{CANARY}/b@p:1")
+    with pytest.raises(MpsConfigError, match="HTTPS_PROXY") as caught:
+        ClientConfig(Credentials("a", "b")).resolve_proxy()
+    assert CANARY not in str(caught.value)

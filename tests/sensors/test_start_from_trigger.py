@@ -135,7 +135,16 @@ def test_f54_an_interval_that_is_none(airflow_mps: LocalMps, seconds: Any) -> No
     assert not airflow_mps.backend.calls
 
 
-@pytest.mark.fault("F54")
-def test_f54_nothing_is_asked_in_a_rush() -> None:
-    """Whatever interval is asked for, one task is not looked at more than once a second."""
-    assert MpsTaskTrigger.shortest_interval >= 1
+@needs_33
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"execution_timeout": timedelta(hours=1)}, "execution_timeout"),
+        ({"outage_tolerance": -1}, "outage_tolerance"),
+        ({"settle_grace": "120"}, "settle_grace"),
+    ],
+)
+def test_what_would_end_the_wait_early_is_refused(arguments: dict[str, Any], text: str) -> None:
+    """Airflow would count execution_timeout from the start of the wait; the triggerer cannot use what is no number."""
+    with pytest.raises(MpsConfigError, match=text):
+        _sensor("1-WorkflowTask-2", **arguments)

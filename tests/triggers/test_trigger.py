@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import os
@@ -11,16 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk.observability.stats import Stats
 from airflow.sdk.serde import deserialize, serialize
 
 from airflow_provider_mps.client.config import ClientConfig
+from airflow_provider_mps.client.watch import Watch
 from airflow_provider_mps.emulator.contents import segments
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY, LocalMps
+from airflow_provider_mps.errors import MpsStateUnknown
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 from dev.local_airflow import LocalMpsProcess
-from tests.harness import DONE, RUNNING, answer, first_event, refusal, revive
+from tests.harness import DONE, RUNNING, Mode, answer, first_event, refusal, revive, run_sensor
 
 _UNKNOWN = "1250000000-WorkflowTask-0123456789abcdef0123456789abcdef"
 # The arguments of the first release, as they lie in a database; they have to load for ever.
@@ -77,7 +81,7 @@ def test_arguments_of_earlier_releases_load(airflow_mps: LocalMps, release: str)
     arguments = _RELEASED[release]
     airflow_mps.backend.script([DONE], _UNKNOWN)
     assert first_event(MpsTaskTrigger(**arguments))["status"] == "timeout"  # type: ignore[arg-type]
-    arguments = {**arguments, "deadline": time.time() + 60}
+    arguments = {**arguments, "deadline": time.time() + 60, "poll_interval": 1.0}
     assert first_event(MpsTaskTrigger(**arguments))["status"] == "look"  # type: ignore[arg-type]
 
 
@@ -273,3 +277,117 @@ def test_a_wrong_clock_does_not_wake_the_worker(airflow_mps: LocalMps, seconds: 
     airflow_mps.backend.clock_offset = seconds
     event = first_event(_trigger(airflow_mps.backend.script([RUNNING, RUNNING, DONE])))
     assert event["message"].startswith("FINISH")
+
+
+@pytest.mark.fault("F54")
+def test_f54_nothing_is_asked_in_a_rush(airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever interval is asked for, one task is not looked at more than once a second."""
+    monkeypatch.setattr(MpsTaskTrigger, "shortest_interval", 1.0)
+    first_event(_trigger(airflow_mps.backend.script([RUNNING]), poll_interval=0.01, deadline=time.time() + 2.5))
+    assert 1 <= len(airflow_mps.backend.calls) <= 3
+
+
+def test_the_deadline_also_ends_the_wait_for_a_connection(
+    airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow that does not answer does not move the deadline."""
+
+    async def never(*_: object) -> Any:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr("airflow_provider_mps.triggers.connecting.config_of", never)
+    started = time.monotonic()
+    event = first_event(_trigger(_UNKNOWN, deadline=time.time() + 0.3))
+    assert event["status"] == "timeout"
+    assert time.monotonic() - started < 5
+
+
+def test_first_looks_are_spread(airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triggers that start together look at different times, none in the first seconds."""
+    monkeypatch.setattr(MpsTaskTrigger, "earliest_event", 0.2)
+    dues: list[float] = []
+
+    async def look(self: Watch, action: Any, *, due: float, since: float) -> Any:
+        dues.append(due - asyncio.get_running_loop().time())
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(Watch, "look", look)
+
+    async def many() -> None:
+        async def drain() -> None:
+            async for _ in _trigger(_UNKNOWN, poll_interval=2.0).run():
+                pass
+
+        await asyncio.gather(*(drain() for _ in range(60)), return_exceptions=True)
+
+    asyncio.run(many())
+    assert len(dues) == 60
+    assert min(dues) > 0.1
+    assert max(dues) - min(dues) > 1.0
+
+
+@pytest.mark.parametrize(
+    ("patience", "status"),
+    [
+        ({"a_field_of_a_newer_release": 1}, "look"),
+        ({"settle_grace": "120"}, "error"),
+        ({"outage_tolerance": -1}, "error"),
+        ({"started": "yesterday"}, "fault"),
+    ],
+)
+def test_a_strange_memory_is_no_crash(airflow_mps: LocalMps, patience: dict[str, Any], status: str) -> None:
+    """What another release stored, or an author wrote: the worker is told, and looks."""
+    task_id = airflow_mps.backend.script([DONE])
+    event = first_event(_trigger(task_id, patience=patience))
+    assert event["status"] == status
+    assert event["patience"]["mps_task_id"] == task_id
+
+
+def test_a_triggerer_that_breaks_down_does_not_lose_the_wait(
+    airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker looks and goes on; when it happens again and again it says so, and Airflow may retry."""
+    task_id = airflow_mps.backend.script([RUNNING] * 3 + [DONE])
+    genuine, left = Watch.look, [2]
+
+    async def look(self: Watch, *args: Any, **kwargs: Any) -> Any:
+        if left[0]:
+            left[0] -= 1
+            raise ZeroDivisionError("a fault of ours")
+        return await genuine(self, *args, **kwargs)
+
+    monkeypatch.setattr(Watch, "look", look)
+    assert run_sensor(Mode.DEFERRABLE, mps_task_id=task_id) == task_id
+    left[0] = 10**9
+    running = airflow_mps.backend.script([RUNNING])
+    with pytest.raises(MpsStateUnknown, match="broke down 3 times") as caught:
+        run_sensor(Mode.DEFERRABLE, mps_task_id=running)
+    assert not caught.value.permanent
+
+
+def test_a_metric_that_fails_fails_nothing(airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No wait depends on a metrics server."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("no metrics today")
+
+    for name in ("incr", "gauge", "timing"):
+        monkeypatch.setattr(Stats, name, fail)
+    assert first_event(_trigger(airflow_mps.backend.script([RUNNING, DONE])))["status"] == "look"
+
+
+def test_a_question_without_an_answer_is_said(
+    airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is aborted in doubt, and the log says that there was doubt."""
+
+    async def never(self: MpsTaskTrigger) -> bool:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        return False
+
+    monkeypatch.setattr(MpsTaskTrigger, "_ended_by_user", never)
+    monkeypatch.setattr("airflow_provider_mps.triggers.mps._QUESTION_TIMEOUT", 0.1)
+    asyncio.run(_trigger(_UNKNOWN, cancel_on_kill=True).on_kill())
+    assert "was not aborted: Airflow does not say who ended the task" in capsys.readouterr().out
+    assert not airflow_mps.backend.calls
