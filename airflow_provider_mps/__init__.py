@@ -55,11 +55,12 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": "airflow_provider_mps.hooks.mps.MpsHook",
                 "hook-name": "Tencent Cloud MPS",
                 "ui-field-behaviour": {
-                    "hidden-fields": ["schema", "port"],
+                    "hidden-fields": ["schema"],
                     "relabeling": {"login": "SecretId", "password": "SecretKey", "host": "API endpoint"},
                     "placeholders": {
                         "login": "AKID... (empty: see Credential source)",
                         "host": "mps.tencentcloudapi.com (international: mps.intl.tencentcloudapi.com)",
+                        "port": "443 (the test button of Airflow 3.3.2 wants it written here)",
                     },
                 },
                 "conn-fields": {
