@@ -148,3 +148,18 @@ def test_versions_agree() -> None:
 
     assert version("airflow-provider-mps") == airflow_provider_mps.__version__ == INFO["versions"][0]
     assert f"## {airflow_provider_mps.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.fault("F76")
+def test_the_form_is_built_without_a_form_library() -> None:
+    """Airflow without Flask-AppBuilder shows all fields: they are data, and no form is made by code of ours."""
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys(('flask_appbuilder', 'wtforms', 'flask_babel')))\n"
+        "from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService\n"
+        "[meta] = [each for each in HookMetaService.hook_meta_data() if each.connection_type == 'tencentcloud_mps']\n"
+        "print(meta.hook_name, *sorted(meta.extra_fields), sep='\\n')"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    name, *fields = finished.stdout.splitlines()[-1 - len(INFO["connection-types"][0]["conn-fields"]) :]
+    assert name == "Tencent Cloud MPS"
+    assert set(fields) == set(INFO["connection-types"][0]["conn-fields"])

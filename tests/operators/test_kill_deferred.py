@@ -146,6 +146,7 @@ async def _cancelled(trigger: MpsTaskTrigger) -> None:
         await run
 
 
+@pytest.mark.fault("F77")
 @pytest.mark.fault("F15")
 @pytest.mark.parametrize(("state", "aborts"), [("failed", 1), ("deferred", 0)])
 def test_f15_before_airflow_33_a_cancelled_trigger_asks_itself(

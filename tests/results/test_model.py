@@ -16,6 +16,7 @@ from airflow_provider_mps.results.task import TaskState
 from tests.answers import sample, successes
 
 
+@pytest.mark.fault("F44")
 @pytest.mark.parametrize(
     ("value", "expected"),
     [

@@ -116,6 +116,7 @@ def test_a_mapped_sensor_is_told(airflow_mps: LocalMps) -> None:
     assert sensor.execute(new_context()) == sensor.mps_task_id  # dag.test() starts every task like this
 
 
+@pytest.mark.fault("F77")
 def test_it_is_refused_where_it_cannot_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """An Airflow before 3.3 and a sensor that is not deferrable say so when the DAG is read."""
     with pytest.raises(MpsConfigError, match="deferrable=True"):
