@@ -241,5 +241,5 @@ def test_a_proxy_that_wants_a_login_is_asked_once() -> None:
     """It has not passed the request on, and will want the login again."""
     reason = OSError("Tunnel connection failed: 407")
     error = no_answer("ProcessMedia", reason, never_sent=True, timed_out=False, wants_login=True)
-    assert str(error) == "ProcessMedia: the proxy wants a user name and a password (HTTP 407)"
+    assert "(HTTP 407): http://user:password@host:port" in str(error)
     assert (error.may_have_run, error.retryable) == (False, False)
