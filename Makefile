@@ -22,13 +22,14 @@ demo: $(VENV)/ready
 	$(RUN) -m dev.demo
 
 test: $(VENV)/ready
-	$(RUN) -m pytest --junitxml=build/tests.xml $(ARGS)
+	$(RUN) -m pytest --numprocesses auto --dist loadfile --junitxml=build/tests.xml --ignore tests/e2e $(ARGS)
+	$(RUN) -m pytest --junitxml=build/e2e.xml tests/e2e
 
 campaign: $(VENV)/ready
 	$(RUN) -m tests.campaign --seed $(SEED) --seeds $(SEEDS) --tasks $(TASKS) $(ARGS)
 
 faults: $(VENV)/ready
-	$(RUN) -m dev.fault_table build/tests.xml
+	$(RUN) -m dev.fault_table build/tests.xml build/e2e.xml
 
 mutants: $(VENV)/ready
 	$(RUN) -m dev.mutants $(ARGS)

@@ -195,6 +195,7 @@ def airflow_mps(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalMps]:
         monkeypatch.setattr(retry_policy, "PAUSES", tenacity.wait_none())
         monkeypatch.setattr(submission, "PAUSE", 0.0)
         monkeypatch.setattr(pacing, "REST", 0.0)
+        monkeypatch.setattr(pacing, "SLOWEST", 50.0)
         monkeypatch.setattr(MpsTaskTrigger, "earliest_event", 0.0)
         monkeypatch.setattr(MpsTaskTrigger, "shortest_interval", 0.0)
         yield mps

@@ -207,7 +207,7 @@ def _patched(mps: LocalMps, airflow: AirflowStates) -> Iterator[None]:
             (submission, "PAUSE", 0.1),
             (pacing, "REST", 0.1),
             (pacing, "SLOWEST", 20.0),
-            (pacing, "_BACK_AFTER", 0.3),
+            (pacing, "_DOUBLING", 0.3),
             (pacing, "_GROWTH_TIME", 1.0),
             (MpsTaskTrigger, "earliest_event", 0.05),
             (MpsTaskTrigger, "shortest_interval", 0.0),
