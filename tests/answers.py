@@ -46,7 +46,7 @@ def successes() -> dict[str, dict[str, Any]]:
     Every path and address in it is its own place: ``/WorkflowTask.MediaProcessResultSet[0].TranscodeTask.Output.Path``.
     """
     answers = {}
-    for name in TASK_OBJECTS:
+    for name in sorted(TASK_OBJECTS):
         head = {"TaskType": name, "Status": "FINISH", "RequestId": "r", "TaskNotifyConfig": _one("TaskNotifyConfig")}
         answers[name] = head | {name: _one(name)}
     answers["BatchTaskResult"] = _one("DescribeBatchTaskDetailResponse") | {"Status": "FINISH"}

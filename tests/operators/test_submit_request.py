@@ -31,7 +31,11 @@ Kind = type[MpsSubmitOperator]
 
 
 @pytest.mark.fault("F09")
-@pytest.mark.parametrize("foreign", [timedelta(1), object(), len, b"x", float("nan"), datetime.now(UTC)], ids=repr)
+@pytest.mark.parametrize(
+    "foreign",
+    [timedelta(1), object(), len, b"x", float("nan"), datetime(2026, 1, 1, tzinfo=UTC)],
+    ids=lambda foreign: type(foreign).__name__,
+)
 @WAYS
 @ALL_KINDS
 def test_f09_what_is_no_json_is_never_sent(airflow_mps: LocalMps, kind: Kind, deferrable: bool, foreign: Any) -> None:
