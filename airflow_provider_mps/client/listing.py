@@ -64,7 +64,7 @@ class Listing:
         try:
             while not (why := await self._why_not_to_go_on()):
                 pass
-        except Exception as error:
+        except Exception as error:  # nothing depends on the list: whatever it is, the looks go on
             log.exception("Listing failed.")
             why = repr(error)
         self._lane.on_state = None

@@ -101,7 +101,7 @@ class Watch:
         reason = "it was closed"
         try:
             await lane.run()
-        except Exception as error:
+        except Exception as error:  # whatever it is, those who wait have to be told
             log.exception("The watch over %s stopped; who waits starts a new one.", name)
             reason = repr(error)
         finally:
