@@ -67,6 +67,19 @@ class TaskWait:
             log=operator.log,
         )
 
+    def warn_of_late_end(self, timeout: float) -> None:
+        """Say that MPS may forget the task before this wait gives up on it; said once, when a wait begins."""
+        from airflow_provider_mps.client.patience import ANSWERED_FOR_SURE, QUERY_WINDOW
+
+        if timeout > ANSWERED_FOR_SURE:
+            self.log.warning(
+                "MPS task %s: `timeout` is %g days, but %s. A wait that goes on for longer ends with an error that "
+                "says so; set `timeout` lower.",
+                self.mps_task_id,
+                round(timeout / 86_400, 2),
+                QUERY_WINDOW,
+            )
+
     def look(self) -> TaskDetail | None:
         """
         Ask once.

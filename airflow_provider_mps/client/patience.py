@@ -17,6 +17,8 @@ from airflow_provider_mps.errors import (
 from airflow_provider_mps.results.task import TaskDetail, TaskState
 
 QUERY_WINDOW = "MPS answers for a task for 7 days after its submission (international accounts: 3 days)"
+ANSWERED_FOR_SURE = 3 * 86_400.0
+"""Seconds after its submission for which MPS answers for a task, whatever the account."""
 StateT = TypeVar("StateT", bound=TaskState)
 _MEMORY = ("started", "answered", "found", "unsettled_since", "calm", "faults")
 

@@ -139,7 +139,7 @@ class LocalMpsBackend:
             return "FINISH"  # an assumption: no status for aborted tasks is documented
         looks, seconds = self.settings.state_looks, self._state_seconds(task)
         if seconds is not None:
-            stage = int((self.now() - task.created) / seconds)
+            stage = int((self.now() - task.created) / seconds) if seconds else 2
         else:
             stage = (task.looks - 1) // looks if looks else 2
         last = {Outcome.QUEUED: 0, Outcome.STUCK: 1}.get(task.outcome, 2)

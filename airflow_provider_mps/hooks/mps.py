@@ -69,7 +69,13 @@ class MpsHook(BaseHook):
 
     async def aget_config(self) -> ClientConfig:
         """What the connection says, for the event loop; raises as :meth:`aget_conn` does."""
-        return self._config(await self.aget_connection(self.mps_conn_id), reread=self.aget_config)
+        from airflow.sdk import log
+
+        connection = await self.aget_connection(self.mps_conn_id)
+        # Airflow 3.3 has it; the plain one of older versions can wait for itself in an event loop.
+        if connection.login and (amask_secret := getattr(log, "amask_secret", None)):
+            await amask_secret(connection.login)
+        return self._config(connection, reread=self.aget_config)
 
     def call(self, action: Action[ResultT]) -> ResultT:
         """

@@ -155,6 +155,7 @@ class MpsSubmitOperator(JobOutcome, BaseOperator):
         if not self.wait_for_completion:
             return mps_task_id
         wait, deadline = self._new_wait(mps_task_id), job.sent_at + self.timeout
+        wait.warn_of_late_end(self.timeout)
         return (self._end_or_defer if self.deferrable else self._poll)(context, wait, deadline)
 
     def _checked(self) -> SubmitAction:
@@ -227,8 +228,9 @@ class MpsSubmitOperator(JobOutcome, BaseOperator):
         while (ended := wait.look()) is None:
             if time.time() >= deadline:
                 self._give_up(wait)
-            next_look = min(time.time() + self.poll_interval, deadline)
-            while not self._killed and (pause := next_look - time.time()) > 0:
+            # A clock that is set back must not make a pause longer.
+            next_look = time.monotonic() + min(self.poll_interval, deadline - time.time())
+            while not self._killed and (pause := next_look - time.monotonic()) > 0:
                 time.sleep(min(pause, _STEP))
             if self._killed:
                 raise AirflowException(f"Task {self.task_id} was killed while it waited for {wait.mps_task_id}.")

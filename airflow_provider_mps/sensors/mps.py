@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +111,7 @@ class MpsTaskSensor(JobOutcome, BaseSensorOperator):
             action = self._checked_action()
             MpsTaskLink.persist(context, self.hook, action=action, mps_task_id=self.mps_task_id)
             if self.deferrable:
-                return self._end_or_defer(context, self._new_wait(), time.time() + self.timeout)
+                return self._end_or_defer(context, self._first_wait(), time.time() + self.timeout)
             try:
                 result: str = super().execute(context)
             except AirflowSensorTimeout:
@@ -144,16 +144,31 @@ class MpsTaskSensor(JobOutcome, BaseSensorOperator):
         return True
 
     def _load_wait(self, context: Context) -> TaskWait:
-        wait = self._new_wait()
         if not self.reschedule:
-            return wait
+            return self._first_wait()
         store = context.get("task_state_store")
         stored: Any = store.get(_STORE_KEY) if store is not None else None
         if stored and stored["try"] == context["ti"].try_number:
+            wait = self._new_wait()
             wait.patience = wait.patience.resumed(stored["patience"])
         elif first_look := context["ti"].get_first_reschedule_date(context):
+            wait = self._new_wait()
             wait.patience.started = first_look.timestamp()
+        else:
+            wait = self._first_wait()
         return wait
+
+    def _get_next_poke_interval(
+        self, started_at: datetime | float, run_duration: Callable[[], float], poke_count: int
+    ) -> float:
+        seconds: float = super()._get_next_poke_interval(started_at, run_duration, poke_count)
+        if not self.exponential_backoff:
+            return seconds
+        # Airflow's first pause is half of poke_interval and up to as much again. Doubled, none is below poke_interval.
+        longest = self.max_wait.total_seconds() if self.max_wait else math.inf
+        seconds = max(min(2 * seconds, longest, self.timeout - run_duration()), 0.0)
+        self.log.info("MPS task %s: next look in %.0f seconds", self.mps_task_id, seconds)
+        return seconds
 
     # Deferrable: the trigger says when to look.
 
@@ -228,6 +243,12 @@ class MpsTaskSensor(JobOutcome, BaseSensorOperator):
         from airflow_provider_mps.waiting import TaskWait
 
         return TaskWait.of(self, self.mps_task_id)
+
+    def _first_wait(self) -> TaskWait:
+        wait = self._new_wait()
+        if self.timeout != conf.getfloat("sensors", "default_timeout"):  # of that nobody has thought
+            wait.warn_of_late_end(self.timeout)
+        return wait
 
     def _timed_out(self, wait: TaskWait | None) -> AirflowSensorTimeout:
         return AirflowSensorTimeout(
