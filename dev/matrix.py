@@ -82,7 +82,8 @@ def main() -> int:
         started = time.monotonic()
         interpreter = str(environment(airflow, python))
         subprocess.run([interpreter, "-c", _IMPORT], check=True)
-        command = [interpreter, "-m", "pytest", "-q", "--ignore", "tests/e2e", *arguments.tests]
+        parallel = ["--numprocesses", "auto", "--dist", "loadfile"]
+        command = [interpreter, "-m", "pytest", "-q", *parallel, "--ignore", "tests/e2e", *arguments.tests]
         done = subprocess.run(command, cwd=ROOT, check=False)
         failed += bool(done.returncode)
         print(f"{name}: {'FAILED' if done.returncode else 'passed'}, {time.monotonic() - started:.0f} s", flush=True)

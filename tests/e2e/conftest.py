@@ -1,19 +1,27 @@
-"""One real Airflow and its local MPSs for the whole suite. What takes long is started first and looked at last."""
+"""
+Two real Airflows and their local MPSs for the whole suite. What takes long is started first and looked at last.
+
+Tests of a small triggerer and of outages have an Airflow of their own, so that ``pytest -n 2 --dist loadgroup`` runs
+them beside the others.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dev.local_airflow import LocalAirflow, LocalMpsProcess, connection_to
 from dev.local_postgres import SERVER, database
-from tests.e2e.scenario import Observer, Run
+from tests.e2e.scenario import Observer, Run, StatsD
 
 CANARY = "canary-callback-5cfa3e"
 SIGNATURE = "canary-signature-77ab01"
@@ -42,13 +50,14 @@ def _ended_in_order() -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres(request: pytest.FixtureRequest) -> Iterator[str | None]:
+def postgres() -> Iterator[str | None]:
     """The URL of a PostgreSQL database; None where there is no PostgreSQL."""
     with database() as url:
         if url is None:
-            request.config.get_terminal_writer().line(
-                f"\nNeither {SERVER} nor PostgreSQL's programs: Airflow runs on SQLite, and the test of {MANY} tasks "
-                "that are deferred at once is skipped."
+            warnings.warn(
+                f"Neither {SERVER} nor PostgreSQL's programs: Airflow runs on SQLite, and the test of {MANY} tasks "
+                "that are deferred at once is skipped.",
+                stacklevel=1,
             )
         yield url
 
@@ -62,16 +71,36 @@ def mps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMpsProcess]:
 
 @pytest.fixture(scope="session")
 def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMpsProcess]:
-    """Jobs that wait until the settings are changed: ``control("settings", state_seconds=1)``."""
-    with LocalMpsProcess(tmp_path_factory.mktemp("held") / "mps.log", "--state-seconds", "1e9") as mps:
+    """Jobs that wait until the settings are changed: ``control("settings", state_seconds=1)``. It demands a token."""
+    log = tmp_path_factory.mktemp("held") / "mps.log"
+    with LocalMpsProcess(log, "--state-seconds", "1e9", "--token", TOKEN) as mps:
         yield mps
+
+
+@contextlib.contextmanager
+def _airflow(home: Path, *folders: Path, database: str | None, config: Mapping[str, str]) -> Iterator[LocalAirflow]:
+    """Four processes with the DAGs of these folders, and what those DAGs ask for."""
+    dags = home.with_name(f"{home.name}-dags")
+    dags.mkdir()
+    for path in (path for folder in folders for path in folder.glob("*.py")):
+        shutil.copy(path, dags)
+    with LocalAirflow(home, dags, database=database, config={**_SHORT, **config}) as airflow:
+        for key, value in (("callback_credential", CANARY), ("signature", SIGNATURE)):
+            airflow.api("POST", "variables", json={"key": key, "value": value})
+        airflow.wait_for_dags(*(path.stem for path in dags.glob("example_*.py")), "e2e_deferred", "e2e_dies")
+        yield airflow
+
+
+def with_token(mps: Any) -> dict[str, Any]:
+    """Fields of a connection to a local MPS that demands the token."""
+    return {**connection_to(mps), "extra": json.dumps({"region": "ap-guangzhou", "token": TOKEN})}
 
 
 @pytest.fixture(scope="session")
 def airflow(
     mps: LocalMpsProcess, held: LocalMpsProcess, postgres: str | None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalAirflow]:
-    """Four processes, the example DAGs, and connections in the database."""
+    """The Airflow of most tests, with the example DAGs; everything is logged."""
     home = tmp_path_factory.mktemp("airflow")
     lineage = {"type": "file", "log_file_path": str(home / "lineage.jsonl"), "append": True}
     config = {
@@ -79,17 +108,39 @@ def airflow(
         "AIRFLOW__CORE__PARALLELISM": "8",
         "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(lineage),
         "AIRFLOW__OPENLINEAGE__SELECTIVE_ENABLE": "True",  # it costs a process for each event
-        **_SHORT,
     }
-    dags = tmp_path_factory.mktemp("dags")
-    for path in [*(ROOT / "example_dags").glob("*.py"), *(ROOT / "tests/e2e/dags").glob("*.py")]:
-        shutil.copy(path, dags)
-    with LocalAirflow(home, dags, database=postgres, config=config) as airflow:
+    with _airflow(home, ROOT / "example_dags", ROOT / "tests/e2e/dags", database=postgres, config=config) as airflow:
         airflow.add_connection("mps_default", **connection_to(mps))
-        airflow.add_connection("mps_held", **connection_to(held))
-        for key, value in (("callback_credential", CANARY), ("signature", SIGNATURE)):
-            airflow.api("POST", "variables", json={"key": key, "value": value})
-        airflow.wait_for_dags("example_mps_subtitles", "example_mps_wait_for_task", "e2e_deferred", "e2e_dies")
+        airflow.add_connection("mps_held", **with_token(held))
+        yield airflow
+
+
+@pytest.fixture(scope="session")
+def statsd() -> Iterator[StatsD]:
+    """What the small Airflow says of itself."""
+    with StatsD() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def small(
+    mps: LocalMpsProcess, statsd: StatsD, postgres: str | None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalAirflow]:
+    """An Airflow whose triggerer takes four triggers at once and tells a StatsD server about it; it may be stopped."""
+    config = {
+        "AIRFLOW__TRIGGERER__CAPACITY": "4",
+        "AIRFLOW__METRICS__STATSD_ON": "True",
+        "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
+        "AIRFLOW__METRICS__STATSD_PORT": str(statsd.port),
+        "AIRFLOW__METRICS__STATSD_INFLUXDB_ENABLED": "True",
+    }
+    folders = (ROOT / "tests/e2e/dags", ROOT / "tests/e2e/triggerer_dags")
+    with (
+        database() as url,  # not that of the other Airflow, where both run in one process
+        _airflow(tmp_path_factory.mktemp("small"), *folders, database=url, config=config) as airflow,
+    ):
+        airflow.add_connection("mps_default", **connection_to(mps))
+        airflow.wait_for_dags("from_trigger", "queue")
         yield airflow
 
 

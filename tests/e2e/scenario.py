@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 import time
 from collections import Counter
@@ -140,3 +141,32 @@ class Observer:
             for *task, state in self._airflow.rows("select dag_id, run_id, task_id, state from task_instance"):
                 self.seen.setdefault((task[0], task[1], task[2]), set()).add(str(state))
             self.trigger_arguments.update(str(row[0]) for row in self._airflow.rows("select kwargs from trigger"))
+
+
+class StatsD:
+    """A StatsD server that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.settimeout(0.2)
+        self.port: int = self._socket.getsockname()[1]
+        self.lines: list[str] = []
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._listen, name="statsd")
+
+    def _listen(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self.lines += self._socket.recv(65_535).decode().splitlines()
+            except TimeoutError:
+                continue
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+        self._socket.close()

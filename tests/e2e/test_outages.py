@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 
@@ -10,8 +9,8 @@ import pytest
 
 from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY, LocalMps
 from airflow_provider_mps.emulator.state import Account, Settings
-from dev.local_airflow import LocalAirflow, LocalMpsProcess, connection_to
-from tests.e2e.conftest import TOKEN
+from dev.local_airflow import LocalAirflow, LocalMpsProcess
+from tests.e2e.conftest import TOKEN, with_token
 from tests.e2e.scenario import Run, until
 
 pytestmark = pytest.mark.e2e
@@ -53,18 +52,17 @@ def _in_both_ways(airflow: LocalAirflow, mps: LocalMpsProcess, name: str, conn: 
 
 
 @pytest.mark.fault("F20", "F46")
-def test_both_away_for_a_minute(airflow: LocalAirflow, mps: LocalMpsProcess, moving: _Moving) -> None:
+def test_both_away_for_a_minute(small: LocalAirflow, mps: LocalMpsProcess, moving: _Moving) -> None:
     """F20, F46: the API server away for a minute, then MPS: no Abort, one job each, the retry takes it up, success."""
-    extra = json.dumps({"region": "ap-guangzhou", "token": TOKEN})
-    airflow.add_connection("mps_moving", **{**connection_to(moving), "extra": extra})  # type: ignore[arg-type]
+    small.add_connection("mps_moving", **with_token(moving))
     backend = moving.backend
-    sync, deferred = _in_both_ways(airflow, mps, "away", "mps_moving")
+    sync, deferred = _in_both_ways(small, mps, "away", "mps_moving")
     until(lambda: len(backend.tasks) == 2, what="both jobs")
 
-    airflow.end("api-server")
+    small.end("api-server")
     time.sleep(_MINUTE)
-    airflow.start("api-server")
-    airflow.wait_until_healthy(90)
+    small.start("api-server")
+    small.wait_until_healthy(90)
     assert backend.aborts == []
     until(lambda: sync.tries() >= 2, what="the retry of the task that lost its API server")
     sync.wait_for("running")

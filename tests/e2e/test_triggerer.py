@@ -2,72 +2,12 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from dev.local_airflow import LocalAirflow, LocalMpsProcess, connection_to
-from dev.local_postgres import database
+from dev.local_airflow import LocalAirflow, LocalMpsProcess
+from tests.e2e.scenario import StatsD
 
 pytestmark = pytest.mark.e2e
-
-
-class StatsD:
-    """A StatsD server that keeps what it is sent."""
-
-    def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
-        self._socket.settimeout(0.2)
-        self.port: int = self._socket.getsockname()[1]
-        self.lines: list[str] = []
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._listen, name="statsd")
-
-    def _listen(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                self.lines += self._socket.recv(65_535).decode().splitlines()
-            except TimeoutError:
-                continue
-
-    def __enter__(self) -> StatsD:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.join()
-        self._socket.close()
-
-
-@pytest.fixture(scope="module")
-def statsd() -> Iterator[StatsD]:
-    with StatsD() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def small(mps: LocalMpsProcess, statsd: StatsD, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
-    """An Airflow whose triggerer takes four triggers at once and tells a StatsD server about it."""
-    config = {
-        "AIRFLOW__TRIGGERER__CAPACITY": "4",
-        "AIRFLOW__METRICS__STATSD_ON": "True",
-        "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
-        "AIRFLOW__METRICS__STATSD_PORT": str(statsd.port),
-        "AIRFLOW__METRICS__STATSD_INFLUXDB_ENABLED": "True",
-    }
-    dags = Path(__file__).parent / "triggerer_dags"
-    with (
-        database() as url,
-        LocalAirflow(tmp_path_factory.mktemp("small"), dags, database=url, config=config) as airflow,
-    ):
-        airflow.add_connection("mps_default", **connection_to(mps))
-        airflow.wait_for_dags("from_trigger", "queue")
-        yield airflow
 
 
 def _end(airflow: LocalAirflow, dag_id: str, run_id: str) -> dict[str, str | None]:
