@@ -33,6 +33,7 @@ _WORLD = 50  # tasks that share one MPS: looking for a lost job looks at all of 
 _REQUEST_TIMEOUT = 1.0
 # The last look may be a call that is asked again; each of its requests may hang until its timeout.
 LAST_LOOK = 4 * _REQUEST_TIMEOUT + 1.0
+_SLOW_MACHINE = 5.0  # seconds that twelve tasks at once on a busy machine may take from one of them
 
 
 @dataclass
@@ -41,6 +42,7 @@ class Result:
     What happened in a campaign.
 
     :param findings: broken promises, each with the plan that it happened to.
+    :param blows: what struck, and ``places`` where workers were struck; what was drawn and never landed is in neither.
     :param late: seconds between a deadline and the end of its wait, at most.
     """
 
@@ -52,6 +54,7 @@ class Result:
     late: float = 0.0
     endings: Counter[str] = field(default_factory=Counter)
     blows: Counter[str] = field(default_factory=Counter)
+    places: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     findings: list[str] = field(default_factory=list)
 
@@ -59,7 +62,7 @@ class Result:
         """Take another one in."""
         for name in ("tasks", "jobs", "aborts", "calls", "refused", "findings"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in ("endings", "blows", "faults"):
+        for name in ("endings", "blows", "places", "faults"):
             getattr(self, name).update(getattr(other, name))
         self.late = max(self.late, other.late)
 
@@ -97,6 +100,7 @@ def _world(seed: int, plans: list[Plan]) -> Result:
         result.findings += jobs.findings
         for life, ended in zip(lives, ends, strict=True):
             result.blows.update(life.landed)
+            result.places.update(life.places)
             result.findings += [f"{finding}\n    {life.plan}" for finding in _judged(life, ended, jobs, mps, result)]
     return result
 
@@ -135,7 +139,7 @@ def _judged(life: Life, ended: Ended | Exception, jobs: Jobs, mps: LocalMps, res
     if plan.ending is not Ending.ENDS and not ended.user_acted and mine and plan.kind is not Kind.SENSOR:
         late = ended.at - jobs[mine[0]].created - plan.timeout
         result.late = max(result.late, late)
-        if late > POLL + LAST_LOOK:
+        if late > POLL + LAST_LOOK + _SLOW_MACHINE:
             yield f"the wait ended {late:.1f} s after its deadline"
     what, finding = _verdict(plan, ended, jobs)
     result.endings[what] += 1

@@ -16,7 +16,6 @@ from airflow.sdk.exceptions import (
     TaskDeferred,
 )
 
-from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
 from tests.campaign.plan import RETRIES, USER_BLOWS, Blow, Kind, Plan, Point, Strike
 from tests.campaign.world import AirflowStates, Deferral, Jobs, Triggerer
@@ -81,16 +80,6 @@ class _TaskInstance(TaskInstance):
             self._life.passes(Point.BEFORE_WAITING)
 
 
-class _Hook(MpsHook):
-    life: Life
-
-    def call(self, action: Any) -> Any:
-        self.life.passes(Point.BEFORE_A_LOOK)
-        answer = super().call(action)
-        self.life.passes(Point.AFTER_A_LOOK)
-        return answer
-
-
 class Life:
     """
     Runs one plan to its end. Every start is a new operator; what crosses from one to the next crosses as JSON.
@@ -107,6 +96,7 @@ class Life:
         self.airflow = airflow
         self.mps_task_id = mps_task_id
         self.landed: Counter[str] = Counter()
+        self.places: Counter[str] = Counter()
         self.aborts_allowed = False
         self._random = Random(plan.number)
         self._strikes = list(plan.strikes)
@@ -182,10 +172,26 @@ class Life:
             kind = _OPERATORS[plan.kind.value]
             request = KINDS[kind](f"{plan.name}.mp4", TaskNotifyConfig={"NotifyType": "URL", "NotifyKey": CANARY})
             operator = kind(request=request, poll_interval=POLL, **common)
-        hook = _Hook()
-        hook.life = self
-        operator.hook = hook
+        self._strike_at_looks(operator)
         return operator
+
+    def _strike_at_looks(self, operator: Any) -> None:
+        new_wait = operator._new_wait
+
+        def watched(*arguments: Any) -> Any:
+            wait = new_wait(*arguments)
+            look = wait.look
+
+            def struck() -> Any:
+                self.passes(Point.BEFORE_A_LOOK)
+                seen = look()
+                self.passes(Point.AFTER_A_LOOK)
+                return seen
+
+            wait.look = struck
+            return wait
+
+        operator._new_wait = watched
 
     def passes(self, point: Point) -> None:
         """The worker is here; this is where it is struck, if it is."""
@@ -197,6 +203,7 @@ class Life:
             return
         self._now = None
         self.landed[strike.blow] += 1
+        self.places[point] += 1
         says = {Blow.SIGKILL: None, Blow.EVICTION: "running", Blow.AIRFLOW_AWAY: AirflowStates.AWAY}
         if strike.blow in USER_BLOWS:
             self._user_acts(strike.blow)

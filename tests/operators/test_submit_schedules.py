@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -36,6 +37,8 @@ _TRIES = st.fixed_dictionaries(
         "then": st.sampled_from(["retry", "retry", "clear"]),
     }
 )
+_IN_PEACE: dict[str, Any] = {"faults": [], "crash": "no", "then": "retry"}
+_MOST_FAILURES = 4
 
 
 class ScriptedTasks(dict[str, Task]):
@@ -65,9 +68,9 @@ class Log(logging.Handler):
 @pytest.mark.fault("F01", "F03", "F05")
 @pytest.mark.parametrize("store", [True, False], ids=["state store", "no state store"])
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(tries=st.lists(_TRIES, max_size=5), fails=st.lists(st.booleans(), max_size=4))
+@given(tries=st.lists(_TRIES, max_size=5), fails=st.lists(st.booleans(), max_size=_MOST_FAILURES))
 def test_any_schedule(airflow_mps: LocalMps, store: bool, tries: list[dict[str, Any]], fails: list[bool]) -> None:
-    """At most one job an epoch and generation, a new one only after a failure, success only from success, none lost."""
+    """One job a generation, a new one only after a failure; success only from success, and in the end; none lost."""
     backend = airflow_mps.backend
     backend.reset()
     backend.tasks = ScriptedTasks(fails)
@@ -77,11 +80,13 @@ def test_any_schedule(airflow_mps: LocalMps, store: bool, tries: list[dict[str, 
     context = new_context(store=store)
     texts: list[str] = []
     try:
-        for step in [*tries, *[{"faults": [], "crash": "no", "then": "retry"}] * 6]:
+        for step in [*tries, *[_IN_PEACE] * (_MOST_FAILURES + 1)]:
             succeeded = _one_try(airflow_mps, context, step, texts)
             if succeeded and step["then"] != "clear":
                 break
             (clear if step["then"] == "clear" else retry)(context)
+        else:
+            pytest.fail(f"No success in the end: {texts}")
     finally:
         logger.removeHandler(log)
 
@@ -118,18 +123,21 @@ def _one_try(mps: LocalMps, context: dict[str, Any], step: dict[str, Any], texts
         # One try starts at most one job, and only where every job of this epoch before it has failed.
         new = [task for name, task in backend.tasks.items() if name not in before]
         assert len(new) <= 1
-        generations = _sessions(context)
-        of_epoch = [task for task in backend.tasks.values() if task.request["SessionId"] in generations]
+        of_epoch = _of_epoch(backend.tasks.values(), context)
+        assert all(task in of_epoch for task in new)
         assert all("all-fail" in task.title for task in of_epoch[:-1])
-    assert "all-fail" not in backend.tasks[task_id].title
+    assert of_epoch[-1] is backend.tasks[task_id]
+    assert "all-fail" not in of_epoch[-1].title
     texts.append(task_id)
     return True
 
 
-def _sessions(context: dict[str, Any]) -> set[str]:
-    ti = context["ti"]
-    identity = Identity(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.max_tries)
-    return {identity.session_id(generation) for generation in range(20)}
+def _of_epoch(tasks: Iterable[Task], context: dict[str, Any]) -> list[Task]:
+    """The jobs since the last Clear, oldest first: those with a SessionId that this epoch's generations have."""
+    ti, started = context["ti"], context["dag_run"].start_date.timestamp()
+    identity = Identity(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.max_tries, run_start=started)
+    generations = {identity.session_id(generation) for generation in range(20)}
+    return [task for task in tasks if task.request["SessionId"] in generations]
 
 
 def _identities() -> list[Identity]:
