@@ -10,6 +10,7 @@ import ast
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -34,7 +35,7 @@ def outcomes(*junits: Path) -> Outcomes:
     found: Outcomes = {}
     for case in (case for junit in junits for case in ElementTree.parse(junit).iter("testcase")):
         rows = [entry.get("value") for entry in case.iter("property") if entry.get("name") == "fault"]
-        parts = (case.get("classname") or "").split(".")
+        parts = (case.get("classname") or "").removeprefix("tests.").split(".")
         test = f"{'/'.join(parts)}.py::{(case.get('name') or '').partition('[')[0]}"
         result = next((word for tag, word in _TAGS.items() if case.find(tag) is not None), "passed")
         for row in rows:
@@ -42,23 +43,52 @@ def outcomes(*junits: Path) -> Outcomes:
     return found
 
 
-def marked() -> dict[str, set[str]]:
-    """Row of the catalogue to the tests that are marked with it, read from their source."""
+def outdated(*junits: Path) -> list[Path]:
+    """Those whose run had ended before the run of the first began: results of other code, most likely."""
+    runs = [_span(junit) for junit in junits]
+    return [junit for junit, (_, end) in zip(junits, runs, strict=True) if end < runs[0][0]]
+
+
+def _span(junit: Path) -> tuple[datetime, datetime]:
+    """When a run began and ended."""
+    suites = [suite.attrib for suite in ElementTree.parse(junit).iter("testsuite")]
+    starts = [datetime.fromisoformat(suite["timestamp"]) for suite in suites]
+    ends = [start + timedelta(seconds=float(suite["time"])) for start, suite in zip(starts, suites, strict=True)]
+    return min(starts), max(ends)
+
+
+def marked(folder: Path = TESTS) -> dict[str, set[str]]:
+    """
+    Row of the catalogue to the tests that are marked with it, each or with their whole module, read from their source.
+
+    :raises ValueError: a mark is where this does not look for it, for example at a class.
+    """
     found: dict[str, set[str]] = {}
-    for path in sorted(TESTS.rglob("test_*.py")):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            for mark in _marks(node):
-                rows = [argument.value for argument in mark.args if isinstance(argument, ast.Constant)]
-                name = f"{path.relative_to(TESTS)}::{getattr(node, 'name', '*')}"
-                for row in rows:
-                    found.setdefault(str(row), set()).add(name)
+    for path in sorted(folder.rglob("test_*.py")):
+        module = ast.parse(path.read_text(encoding="utf-8"))
+        tests = [
+            node
+            for node in module.body
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
+        ]
+        of_all = [mark for node in module.body if _is_pytestmark(node) for mark in _marks(node)]
+        own = {test.name: [mark for place in test.decorator_list for mark in _marks(place)] for test in tests}
+        if len(_marks(module)) != len(of_all) + sum(map(len, own.values())):
+            raise ValueError(f"{path}: a mark with a fault is neither at a test function nor in pytestmark")
+        for name, marks in own.items():
+            for row in (ast.literal_eval(argument) for mark in [*of_all, *marks] for argument in mark.args):
+                found.setdefault(row, set()).add(f"{path.relative_to(folder).as_posix()}::{name}")
     return found
 
 
-def _marks(node: ast.stmt) -> list[ast.Call]:
-    """Of a test function."""
-    decorators = node.decorator_list if isinstance(node, ast.FunctionDef) else []
-    return [mark for mark in decorators if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.fault"]
+def _is_pytestmark(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Assign) and any(ast.unparse(target) == "pytestmark" for target in node.targets)
+
+
+def _marks(node: ast.AST) -> list[ast.Call]:
+    """With a fault, anywhere below."""
+    calls = (part for part in ast.walk(node) if isinstance(part, ast.Call))
+    return [call for call in calls if ast.unparse(call.func) == "pytest.mark.fault"]
 
 
 _TAGS = {"failure": "FAILED", "error": "FAILED", "skipped": "skipped"}
@@ -77,10 +107,9 @@ def _lines(found: Outcomes, marked_tests: Mapping[str, set[str]]) -> Iterator[st
     yield "| row | P | fault, and what has to happen | test | result |"
     yield "|---|---|---|---|---|"
     for row, fault in CATALOGUE.items():
-        counts = {test.removeprefix("tests/"): count for test, count in found.get(row, {}).items()}
-        tests = [*counts, *sorted(marked_tests.get(row, set()) - set(counts))]
+        tests = sorted(marked_tests.get(row, ()))
         names = "<br>".join(f"`{test}`" for test in tests)
-        results = "<br>".join(_result(counts.get(test)) for test in tests)
+        results = "<br>".join(_result(found.get(row, {}).get(test)) for test in tests)
         yield f"| {row} | {fault.priority} | {fault.what} | {names or fault.untested or 'none yet'} | {results} |"
 
 
@@ -88,12 +117,26 @@ def _result(counts: Counter[str] | None) -> str:
     return ", ".join(f"{count} {word}" for word, count in counts.items()) if counts else "not run"
 
 
+def complaints(found: Outcomes, tests: Mapping[str, set[str]]) -> Iterator[str]:
+    """What keeps these results from being a proof: tests that failed, and grave rows of which no test passed."""
+    for row, fault in CATALOGUE.items():
+        counts = {test: found.get(row, {}).get(test, Counter[str]()) for test in sorted(tests.get(row, ()))}
+        yield from (f"{row}: {test} failed" for test, count in counts.items() if count["FAILED"])
+        if fault.is_grave and not fault.untested and not any(count["passed"] for count in counts.values()):
+            yield f"{row} ({fault.priority}): no test of it has passed"
+
+
 def main() -> int:
-    found = outcomes(*map(Path, sys.argv[1:]))
-    TABLE.write_text(page(found, marked()), encoding="utf-8")
-    failed = [row for row, tests in found.items() if any("FAILED" in counts for counts in tests.values())]
-    print(f"{TABLE.name}: {len(found)} of {len(CATALOGUE)} rows have tests; failed: {', '.join(failed) or 'none'}")
-    return 1 if failed else 0
+    junits = [Path(name) for name in sys.argv[1:]]
+    if missing := [str(junit) for junit in junits if not junit.exists()]:
+        sys.exit(f"{', '.join(missing)}: not there; `make test` writes it.")
+    if old := outdated(*junits):
+        sys.exit(f"{', '.join(map(str, old))}: older than {junits[0]}, nothing is written; run `make test` to its end.")
+    found, tests = outcomes(*junits), marked()
+    TABLE.write_text(page(found, tests), encoding="utf-8")
+    wrong = list(complaints(found, tests))
+    print(f"{TABLE.name}: {len(tests)} of {len(CATALOGUE)} rows have tests", *wrong, sep="\n")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

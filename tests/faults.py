@@ -18,6 +18,11 @@ class Fault(NamedTuple):
     what: str
     untested: str = ""
 
+    @property
+    def is_grave(self) -> bool:
+        """Whether it needs a test that passes."""
+        return self.priority in {"P0", "P1"}
+
 
 CATALOGUE: dict[str, Fault] = {
     "F01": Fault(
