@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dev.local_airflow import LocalAirflow, LocalMpsProcess, connection_to
+from dev.processes import workplace
 
 ROOT = Path(__file__).resolve().parent.parent
 DAG, RUN = "example_mps_subtitles", "demo"
@@ -26,8 +27,7 @@ def main() -> int:
     def say(text: str) -> None:
         print(f"[{time.monotonic() - started:5.1f} s] {text}", flush=True)
 
-    with tempfile.TemporaryDirectory(prefix="mps-demo-") as folder:
-        home = Path(folder)
+    with workplace("mps-demo-") as home:
         say("Starting a local MPS and a whole Airflow (api-server, scheduler, dag-processor, triggerer).")
         with (
             LocalMpsProcess(home / "mps.log", "--state-seconds", "8") as mps,
@@ -44,12 +44,16 @@ def main() -> int:
                         say(f"  {task:<9} {_MEANING[state]}")
                 last = states
             if set(last.values()) != {"success"}:
-                failed = next(task for task, state in last.items() if state == "failed")
-                print(airflow.log(DAG, RUN, failed))
-                return 1
+                raise RuntimeError(_why(airflow, last))
             _show(airflow, mps, home)
             say("Done. `make airflow` starts the same for clicking around.")
     return 0
+
+
+def _why(airflow: LocalAirflow, states: Mapping[str, str | None]) -> str:
+    """The logs of the tasks that failed, and what became of the others."""
+    logs = [f"Log of {task}:\n{airflow.log(DAG, RUN, task)}\n" for task, state in states.items() if state == "failed"]
+    return "\n".join([*logs, f"The run did not succeed: {dict(states)}"])
 
 
 def _show(airflow: LocalAirflow, mps: LocalMpsProcess, home: Path) -> None:

@@ -7,10 +7,8 @@ Used by ``make demo``, ``make airflow`` and the end-to-end tests. ``dag.test()``
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,58 +19,11 @@ from typing import Any, Self
 
 import requests
 
+from dev.processes import Process, free_port, loopback_environment
+
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 _HEALTH_NAMES = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 _ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
-
-
-def free_port() -> int:
-    """A port on loopback that is free right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-class Process:
-    """A child in a process group of its own, stopped by its id."""
-
-    def __init__(self, command: list[str], env: Mapping[str, str], log: Path, user: str | None = None) -> None:
-        self.command = command
-        self.log = log
-        with log.open("ab") as output:
-            self._popen = subprocess.Popen(
-                command,
-                env=dict(env),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                user=user,
-            )
-
-    @property
-    def pid(self) -> int:
-        """Process id, and id of the process group."""
-        return self._popen.pid
-
-    @property
-    def returncode(self) -> int | None:
-        """Exit code, None while it runs."""
-        return self._popen.poll()
-
-    def signal(self, number: int) -> None:
-        """Send a signal to the whole group."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, number)
-
-    def stop(self, patience: float = 8.0) -> None:
-        """SIGTERM, and SIGKILL for what is still there after ``patience`` seconds."""
-        self.signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._popen.wait(patience)
-        self.signal(signal.SIGKILL)
-        self._popen.wait(10)
 
 
 class LocalAirflow:
@@ -101,8 +52,8 @@ class LocalAirflow:
         self.url = f"http://127.0.0.1:{self.port}"
         self.processes: dict[str, Process] = {}
         self._http = requests.Session()
-        self._http.trust_env = False
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW")}
+        self._http.trust_env = False  # no proxy leads to this machine
+        clean = {key: value for key, value in loopback_environment().items() if not key.startswith("AIRFLOW")}
         self.env = {
             **clean,
             "AIRFLOW_HOME": str(home),
@@ -271,7 +222,7 @@ class LocalMpsProcess:
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "airflow_provider_mps.emulator", "--port", str(self.port), *self._arguments]
-        self._process = Process(command, os.environ, self._log)
+        self._process = Process(command, loopback_environment(), self._log)
         try:
             for _ in _ticks(30):
                 if self._process.returncode is not None:
@@ -291,12 +242,16 @@ class LocalMpsProcess:
 
     def state(self) -> dict[str, Any]:
         """Jobs, aborts and calls so far."""
-        state: dict[str, Any] = requests.get(f"{self.url}/control/state", timeout=5).json()
-        return state
+        return self._ask("GET", "state")
 
     def control(self, path: str, **body: Any) -> dict[str, Any]:
         """Script a fault, a task or the clock."""
-        answer = requests.post(f"{self.url}/control/{path}", json=body, timeout=5)
+        return self._ask("POST", path, json=body)
+
+    def _ask(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        with requests.Session() as http:
+            http.trust_env = False  # no proxy leads to this machine
+            answer = http.request(method, f"{self.url}/control/{path}", timeout=5, **arguments)
         answer.raise_for_status()
         done: dict[str, Any] = answer.json()
         return done

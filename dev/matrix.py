@@ -7,12 +7,16 @@ Every Airflow gets constraints.txt with the pins of its own that follow; a Pytho
 from __future__ import annotations
 
 import argparse
+import contextlib
+import hashlib
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+
+from packaging.version import InvalidVersion, Version
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".venv-matrix"
@@ -36,8 +40,18 @@ def python_of(version: str) -> str | None:
     if sys.version.startswith(f"{version}."):
         return sys.executable
     # Not from the path first: pyenv has commands there for versions that it then refuses to run.
-    managed = sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python"))
-    return str(managed[-1]) if managed else shutil.which(f"python{version}")
+    managed = newest((Path.home() / ".pyenv" / "versions").glob(f"{version}.*"))
+    return str(managed / "bin" / "python") if managed else shutil.which(f"python{version}")
+
+
+def newest(folders: Iterable[Path]) -> Path | None:
+    """Of folders that are called as the Python in them; 3.11.10 is later than 3.11.9."""
+    found: dict[Version, Path] = {}
+    for folder in folders:
+        with contextlib.suppress(InvalidVersion):  # such as 3.13.0t, which is another kind of Python
+            if (folder / "bin" / "python").exists():
+                found[Version(folder.name)] = folder
+    return found[max(found)] if found else None
 
 
 def constraints(airflow: str) -> Iterator[str]:
@@ -53,17 +67,37 @@ def constraints(airflow: str) -> Iterator[str]:
 
 
 def environment(airflow: str, python: str) -> Path:
-    """The interpreter of an environment with this Airflow; made if it is not there."""
+    """
+    The interpreter of an environment with this Airflow; made if it is not there or was made of other requirements.
+
+    :raises subprocess.CalledProcessError: it cannot be made.
+    """
     folder = HOME / f"airflow-{airflow}-python-{python}"
-    interpreter = folder / "bin" / "python"
-    if not (folder / "ready").exists():
+    interpreter, ready, pins = folder / "bin" / "python", folder / "ready", "\n".join(constraints(airflow)) + "\n"
+    made_of = hashlib.sha256(pins.encode() + (ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    if not ready.exists() or ready.read_text() != made_of:
+        print(f"Installing Airflow {airflow} for Python {python}; this takes minutes.", flush=True)
         subprocess.run([str(python_of(python)), "-m", "venv", "--clear", str(folder)], check=True)
-        pins = folder / "constraints.txt"
-        pins.write_text("\n".join(constraints(airflow)) + "\n", encoding="utf-8")
-        install = [str(interpreter), "-m", "pip", "install", "-q", "--disable-pip-version-check", "-c", str(pins)]
-        subprocess.run([*install, f"apache-airflow=={airflow}", "-e", f"{ROOT}[test]"], check=True)
-        (folder / "ready").touch()
+        (folder / "constraints.txt").write_text(pins, encoding="utf-8")
+        install = [str(interpreter), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+        wanted = ["-c", str(folder / "constraints.txt"), f"apache-airflow=={airflow}", "-e", f"{ROOT}[test]"]
+        subprocess.run([*install, *wanted], check=True)
+        ready.write_text(made_of)
     return interpreter
+
+
+def passes(airflow: str, python: str, tests: Sequence[str]) -> bool:
+    """Whether it can be installed and imported, and the tests pass."""
+    try:
+        interpreter = str(environment(airflow, python))
+        subprocess.run([interpreter, "-c", _IMPORT], check=True)
+        parallel = ["--numprocesses", "auto", "--dist", "loadfile"]
+        command = [interpreter, "-m", "pytest", "-q", *parallel, "--ignore", "tests/e2e", *tests]
+        subprocess.run(command, cwd=ROOT, check=True)
+    except subprocess.CalledProcessError as error:
+        print(error, file=sys.stderr)
+        return False
+    return True
 
 
 def main() -> int:
@@ -71,7 +105,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="environments with this text in their name")
     parser.add_argument("tests", nargs="*", default=["tests"], help="what pytest is given (default: all unit tests)")
     arguments = parser.parse_args()
-    failed = 0
+    results = []
     for airflow, python in PAIRS:
         name = f"Airflow {airflow}, Python {python}"
         if arguments.only not in name:
@@ -80,14 +114,11 @@ def main() -> int:
             print(f"{name}: left out, this machine has no Python {python}", flush=True)
             continue
         started = time.monotonic()
-        interpreter = str(environment(airflow, python))
-        subprocess.run([interpreter, "-c", _IMPORT], check=True)
-        parallel = ["--numprocesses", "auto", "--dist", "loadfile"]
-        command = [interpreter, "-m", "pytest", "-q", *parallel, "--ignore", "tests/e2e", *arguments.tests]
-        done = subprocess.run(command, cwd=ROOT, check=False)
-        failed += bool(done.returncode)
-        print(f"{name}: {'FAILED' if done.returncode else 'passed'}, {time.monotonic() - started:.0f} s", flush=True)
-    return 1 if failed else 0
+        results.append(passes(airflow, python, arguments.tests))
+        print(f"{name}: {'passed' if results[-1] else 'FAILED'}, {time.monotonic() - started:.0f} s", flush=True)
+    if not results:
+        print(f"Nothing was run of: {'; '.join(f'Airflow {airflow}, Python {python}' for airflow, python in PAIRS)}")
+    return 0 if results and all(results) else 1
 
 
 if __name__ == "__main__":

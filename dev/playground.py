@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import signal
+import contextlib
 import sys
-import tempfile
 import threading
 from pathlib import Path
 
 from dev.local_airflow import LocalAirflow, LocalMpsProcess, connection_to
+from dev.processes import workplace
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -20,11 +20,7 @@ def main() -> int:
     parser.add_argument("--mps-port", type=int, default=8089, help="of the local MPS (default %(default)s)")
     parser.add_argument("--dags", type=Path, default=ROOT / "example_dags", help="folder with DAGs (the examples)")
     arguments = parser.parse_args()
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
-    with tempfile.TemporaryDirectory(prefix="mps-airflow-") as folder:
-        home = Path(folder)
+    with workplace("mps-airflow-") as home:
         print("Starting; this takes about 15 seconds.", flush=True)
         with (
             LocalMpsProcess(home / "mps.log", "--state-seconds", "20", port=arguments.mps_port) as mps,
@@ -37,7 +33,8 @@ def main() -> int:
                 f"  Logs       {airflow.home}\n\nStop with Ctrl-C.",
                 flush=True,
             )
-            stopped.wait()
+            with contextlib.suppress(KeyboardInterrupt):
+                threading.Event().wait()
             print("Stopping.", flush=True)
     return 0
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -15,12 +15,14 @@ import psutil
 
 from dev.local_airflow import LocalAirflow, LocalMpsProcess, connection_to
 from dev.local_postgres import database
+from dev.processes import workplace
 
 DAGS = Path(__file__).resolve().parent / "soak_dags"
 _JOBS_IN_A_RUN = 20
 _RUN_EVERY = 60.0
 _SAMPLE_EVERY = 10.0
 _GROWTH = 1.05
+_SHORTEST = 2.0
 
 
 class Sample(NamedTuple):
@@ -34,11 +36,17 @@ class Sample(NamedTuple):
 
 def sample(airflow: LocalAirflow, started: float) -> Sample:
     """Measure now."""
-    triggerer = psutil.Process(airflow.processes["triggerer"].pid)
+    started_here = airflow.processes["triggerer"]
+    if started_here.returncode is not None:
+        raise RuntimeError(f"The triggerer has ended with {started_here.returncode}.")
+    triggerer = psutil.Process(started_here.pid)
     family = [triggerer, *triggerer.children(recursive=True)]
     triggers = airflow.rows("select count(*) from trigger")[0][0]
-    memory = sum(process.memory_info().rss for process in family)
-    return Sample(time.monotonic() - started, memory, sum(process.num_fds() for process in family), triggers)
+    memory = descriptors = 0
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):  # a child that has ended since
+            memory, descriptors = memory + process.memory_info().rss, descriptors + process.num_fds()
+    return Sample(time.monotonic() - started, memory, descriptors, triggers)
 
 
 def work(airflow: LocalAirflow, minutes: float) -> tuple[list[Sample], int]:
@@ -62,7 +70,8 @@ def work(airflow: LocalAirflow, minutes: float) -> tuple[list[Sample], int]:
 def flat(samples: list[Sample], settled: float) -> bool:
     """Compare the first third after the start with the last third, in which equally many tasks wait."""
     steady = [entry for entry in samples if entry.seconds >= settled]
-    third = max(len(steady) // 3, 1)
+    if (third := len(steady) // 3) == 0:
+        raise RuntimeError(f"{len(steady)} samples after {settled:.0f} s are too few to compare; run it for longer.")
     first, last = steady[:third], steady[-third:]
     memory = [statistics.median(entry.memory for entry in part) for part in (first, last)]
     descriptors = [statistics.median(entry.descriptors for entry in part) for part in (first, last)]
@@ -93,10 +102,11 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30, help="of steady work (default %(default)s)")
     parser.add_argument("--job-seconds", type=float, default=120, help="in each of two states (default %(default)s)")
     arguments = parser.parse_args()
+    if arguments.minutes < _SHORTEST:
+        parser.error(f"--minutes must be at least {_SHORTEST:g}; what is shorter has too few samples to compare")
     # A run waits for both states; until then the number of triggers grows.
     settled = min(2 * arguments.job_seconds + 90, arguments.minutes * 20)
-    with tempfile.TemporaryDirectory(prefix="mps-soak-") as name, database() as url:
-        home = Path(name)
+    with workplace("mps-soak-") as home, database() as url:
         print(f"{os.cpu_count()} processors, {'PostgreSQL' if url else 'SQLite'}; starting.", flush=True)
         with (
             LocalMpsProcess(home / "mps.log", "--state-seconds", str(arguments.job_seconds)) as mps,
@@ -106,7 +116,9 @@ def main() -> int:
             airflow.wait_for_dags("soak")
             samples, runs = work(airflow, arguments.minutes)
             complete = nothing_lost(airflow, mps, runs)
-            return 0 if flat(samples, settled) and complete else 1
+            if not flat(samples, settled) or not complete:
+                raise RuntimeError("The triggerer grew, or something was lost; see above.")
+    return 0
 
 
 if __name__ == "__main__":

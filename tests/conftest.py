@@ -22,16 +22,23 @@ from tests.transports import Caller, OverAiohttp, OverRequests
 settings.register_profile("mps", deadline=None)
 settings.load_profile("mps")
 
+_E2E_TIMEOUT = 1200  # seconds
 Connect = Callable[..., Caller]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The rows of the fault catalogue that a test proves go into the JUnit file, for the table in the docs."""
+    """
+    The rows of the fault catalogue that a test proves go into the JUnit file, for the table in the docs.
+
+    The time of a test with real Airflows includes their start and what other tests have begun.
+    """
     for item in items:
         rows = {row for mark in item.iter_markers("fault") for row in mark.args}
         if unknown := rows - set(CATALOGUE):
             raise pytest.UsageError(f"{item.nodeid}: {unknown} is not in the fault catalogue")
         item.user_properties.extend(("fault", row) for row in sorted(rows))
+        if item.get_closest_marker("e2e") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(_E2E_TIMEOUT))
 
 
 @pytest.fixture(autouse=True)
