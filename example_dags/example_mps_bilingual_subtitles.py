@@ -10,6 +10,7 @@ from airflow_provider_mps.operators.mps import MpsBatchProcessMediaOperator, Mps
 SUBTITLES = {"SubtitleType": 2, "VideoSrcLanguage": "zh", "TranslateSwitch": "ON", "TranslateDstLanguage": "en"}
 
 
+# The tasks may run on different workers, and each has to see the folder: a local one will do with one worker only.
 # output_path may be s3://aws_conn@bucket/subtitles, gs://google_conn@bucket/subtitles, ...
 @dag(schedule=None, tags=["mps"], params={"output_path": "file:///tmp/mps-subtitles"})
 def example_mps_bilingual_subtitles() -> None:

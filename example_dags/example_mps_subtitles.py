@@ -10,6 +10,7 @@ from airflow_provider_mps.operators.mps import MpsBatchProcessMediaOperator, Mps
 SUBTITLES = {"SubtitleType": 2, "VideoSrcLanguage": "zh", "TranslateSwitch": "ON", "TranslateDstLanguage": "en"}
 
 
+# The folder has to be one that all workers see: each task may run on another. With one worker a local folder will do.
 @dag(schedule=None, tags=["mps"], params={"output_path": "file:///tmp/mps-subtitles"})
 def example_mps_subtitles() -> None:
     subtitles = MpsBatchProcessMediaOperator(

@@ -1,0 +1,126 @@
+"""What a command of ``dev`` starts ends with it, and a failure leaves its logs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dev.local_airflow import LocalAirflow, LocalMpsProcess
+from dev.processes import loopback_environment
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+_COMMAND = """
+import os, sys, time
+from pathlib import Path
+from dev.processes import Process, workplace
+
+with workplace("mps-test-") as home:
+    child = Process([sys.executable, "-c", "import time; print('it said this', flush=True); time.sleep(600)"],
+                    os.environ, home / "child.log")
+    try:
+        print(home, child.pid, flush=True)
+        {body}
+    finally:
+        child.stop()
+        print("stopped", flush=True)
+"""
+
+
+def command(body: str) -> subprocess.Popen[str]:
+    """A process that starts a child and then does this."""
+    code = _COMMAND.format(body=textwrap.indent(textwrap.dedent(body), " " * 8).strip())
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
+
+
+def first_line(process: subprocess.Popen[str]) -> tuple[Path, int]:
+    """The folder and the child of the command."""
+    assert process.stdout is not None
+    folder, pid = process.stdout.readline().split()
+    return Path(folder), int(pid)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_stops_what_was_started(number: signal.Signals) -> None:
+    """Whoever ends a command ends its processes, although the signal comes again; nothing is left in the folder."""
+    process = command("time.sleep(600)")
+    folder, child = first_line(process)
+    for _ in range(3):
+        process.send_signal(number)
+        time.sleep(0.05)
+    said, error = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "stopped" in said
+    assert error == "Stopped.\n"
+    assert not psutil.pid_exists(child)
+    assert not folder.exists()
+
+
+def test_a_failure_keeps_the_logs_and_shows_their_ends() -> None:
+    """What the error points at is there to be read, also where only the output of the command is kept."""
+    process = command(
+        """
+        while not (home / "child.log").read_text(): time.sleep(0.05)
+        raise RuntimeError("the reason")
+        """
+    )
+    folder, child = first_line(process)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert not psutil.pid_exists(child)
+    assert (folder / "child.log").read_text() == "it said this\n"
+    shown = error.index("--- child.log\nit said this"), error.index(f"kept in {folder}"), error.index("the reason")
+    assert list(shown) == sorted(shown)
+    (folder / "child.log").unlink()
+    folder.rmdir()
+
+
+def test_a_success_leaves_nothing() -> None:
+    """The folder goes when the command is done."""
+    process = command("pass")
+    folder, _ = first_line(process)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "expected"),
+    [
+        (None, None, "127.0.0.1,localhost"),
+        (".example", None, ".example,127.0.0.1,localhost"),
+        ("a, b", "b,c", "a,b,c,127.0.0.1,localhost"),
+        ("127.0.0.1", "localhost", "127.0.0.1,localhost"),
+        ("a", "*", "*"),
+    ],
+)
+def test_children_ask_no_proxy_for_this_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lower: str | None, upper: str | None, expected: str
+) -> None:
+    """What else needs no proxy is kept, in both spellings, since programs differ in which they read."""
+    for name, value in (("no_proxy", lower), ("NO_PROXY", upper)):
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    for env in (loopback_environment(), LocalAirflow(tmp_path, tmp_path).env):
+        assert (env["no_proxy"], env["NO_PROXY"]) == (expected, expected)
+        assert env["HTTPS_PROXY"] == "http://127.0.0.1:9"
+
+
+def test_the_local_mps_starts_behind_a_proxy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A proxy of the environment is not asked for what is on loopback."""
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    before = dict(os.environ)
+    with LocalMpsProcess(tmp_path / "mps.log") as mps:
+        mps.control("settings", state_seconds=1)
+        assert mps.state()["jobs"] == 0
+    assert dict(os.environ) == before
