@@ -191,6 +191,8 @@ class MpsSubmitOperator(JobOutcome, BaseOperator):
             allow_partial=self.allow_partial,
             resubmit_if_unknown=self.resubmit_if_unknown,
         )
+        if self._killed:  # while there was no submission to stop; Airflow's signal handler returns to here
+            self._submission.stop()
         if self.cancel_on_kill and (before := self._submission.cleared()) and before.mps_task_id:
             self._canceller.abort_cleared(before.mps_task_id, self.describe_action)
         return self._submission.once()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException
 
+from airflow_provider_mps import cancelling
 from airflow_provider_mps.client import submission
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
@@ -94,11 +95,31 @@ def test_f16_a_running_job_cannot_be_aborted(
     assert jobs(airflow_mps)[0] in log
 
 
-@pytest.mark.fault("F17")
-def test_f17_killed_before_anything_was_sent(airflow_mps: LocalMps, airflow_says: Says) -> None:
-    """F17: a kill before the submission sends nothing."""
+@pytest.mark.fault("F17", "F19")
+@pytest.mark.parametrize("point", ["checked", "looked for a cleared job", "stored that it is being sent"])
+@pytest.mark.parametrize("kind", [MpsProcessMediaOperator, MpsBatchProcessMediaOperator])
+def test_f17_killed_before_anything_was_sent(
+    airflow_mps: LocalMps, airflow_says: Says, kind: type[MpsSubmitOperator], point: str
+) -> None:
+    """F17: Airflow's signal handler returns to where it came from; after that nothing is sent, nor an Abort."""
     airflow_says("failed")
-    new_operator(MpsProcessMediaOperator)().on_kill()
+    operator, context = new_operator(kind)(), new_context(store=True)
+    store = context["task_state_store"]
+    owner, name = {
+        "checked": (operator, "_checked"),
+        "looked for a cleared job": (store, "get"),
+        "stored that it is being sent": (store, "set"),
+    }[point]
+    step = getattr(owner, name)
+
+    def killed(*arguments: Any) -> Any:
+        done = step(*arguments)
+        operator.on_kill()
+        return done
+
+    setattr(owner, name, killed)
+    with pytest.raises(MpsError, match="the task was killed"):
+        operator.execute(context)
     assert not airflow_mps.backend.calls
 
 
@@ -174,26 +195,35 @@ def _quietly(operator: MpsSubmitOperator) -> None:
         return
 
 
+def _kill_and_time(monkeypatch: pytest.MonkeyPatch, operator: MpsSubmitOperator) -> float:
+    """Seconds that on_kill takes with one second of its four, so that a slow machine has room up to Airflow's five."""
+    assert cancelling._KILL_BUDGET <= 4.0
+    monkeypatch.setattr(cancelling, "_KILL_BUDGET", 1.0)
+    started = time.monotonic()
+    operator.on_kill()
+    return time.monotonic() - started
+
+
 @pytest.mark.fault("F18")
-def test_f18_a_slow_abort_does_not_hold_the_worker(airflow_mps: LocalMps, airflow_says: Says) -> None:
+def test_f18_a_slow_abort_does_not_hold_the_worker(
+    airflow_mps: LocalMps, airflow_says: Says, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """F18: Airflow kills a process 5 seconds after SIGTERM; on_kill returns before, however slow MPS is."""
     airflow_says("failed")
     operator, thread, _ = _in_mid_wait("talk.queued.mp4")
-    airflow_mps.backend.faults.add(Fault("hang", action="ManageTask", seconds=60))
-    started = time.monotonic()
-    operator.on_kill()
-    assert time.monotonic() - started < 4.6
+    airflow_mps.backend.faults.add(Fault("hang", action="ManageTask", seconds=60, times=None))
+    assert _kill_and_time(monkeypatch, operator) < 5
     thread.join(3)
 
 
 @pytest.mark.fault("F18")
-def test_a_slow_airflow_does_not_hold_the_worker(airflow_mps: LocalMps, airflow_says: Says) -> None:
-    """The question to Airflow counts into the same budget."""
-    airflow_says("failed", seconds=6)
+def test_a_slow_airflow_does_not_hold_the_worker(
+    airflow_mps: LocalMps, airflow_says: Says, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question to Airflow counts into the same budget; without an answer nothing is aborted."""
+    airflow_says("failed", seconds=8)
     operator, thread, _ = _in_mid_wait("talk.queued.mp4")
-    started = time.monotonic()
-    operator.on_kill()
-    assert time.monotonic() - started < 4.6
+    assert _kill_and_time(monkeypatch, operator) < 5
     assert airflow_mps.backend.aborts == []
     thread.join(3)
 

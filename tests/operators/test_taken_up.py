@@ -111,7 +111,7 @@ def test_f10_the_retry_after_a_push_that_failed(
 def test_f07_clear_of_a_success_says_what_it_does(
     airflow_mps: LocalMps, dies_after: DiesAfter, capsys: pytest.CaptureFixture[str], deferrable: bool, emptied: bool
 ) -> None:
-    """F07: whether or not the store was emptied at the success, Clear sends anew and a retry does not; the log tells."""
+    """F07: also where the store is emptied at the success, Clear sends anew and a retry does not; the log tells."""
     context = new_context(store=True)
     first = submit(MpsProcessMediaOperator, context=context, deferrable=deferrable)
     assert f"MPS task {first}: submitted" in capsys.readouterr().out
