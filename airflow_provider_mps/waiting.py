@@ -6,8 +6,10 @@ import math
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-# Breakdowns of the triggerer in a row after which a worker is not started again for nothing.
+# So often in a row a triggerer may send a wait back without an answer of MPS, before no worker is started for it again.
 _MOST_FAULTS = 3
+# Seconds by which clocks of one deployment may differ without anybody having to know.
+_CLOCK_TOLERANCE = 60.0
 
 if TYPE_CHECKING:
     from airflow_provider_mps.client.patience import Patience
@@ -45,6 +47,7 @@ class TaskWait:
         self.log = log
         self.last_seen = "nothing"
         self._trigger_error: MpsError | None = None
+        self._clock_ahead = 0.0
         self._progress = Progress(log, self.mps_task_id)
 
     @classmethod
@@ -117,8 +120,9 @@ class TaskWait:
         """
         The trigger that goes on with this wait.
 
-        :raises MpsConfigError: the last one could not ask MPS, and the next would not either.
-        :raises MpsStateUnknown: the triggerer broke down several times in a row.
+        :raises MpsConfigError: the last one could not ask MPS, or was refused several times in a row; nor would the
+            next one be answered.
+        :raises MpsStateUnknown: the triggerer gave the wait up several times in a row.
         """
         from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 
@@ -130,40 +134,71 @@ class TaskWait:
             region=self.hook.region,
             describe_action=self.describe_action,
             poll_interval=poll_interval,
-            deadline=deadline,
+            deadline=deadline + self._clock_ahead,  # the triggerer reads it on its own clock
             patience=self.patience.as_dict(),
             cancel_on_kill=cancel_on_kill,
         )
 
-    def deadline_of(self, event: dict[str, Any] | None) -> float | None:
-        """The deadline that the trigger kept, where it did."""
-        deadline = event.get("deadline") if isinstance(event, dict) else None
-        return deadline if isinstance(deadline, float) and 0 < deadline < math.inf else None
-
-    def resume(self, event: dict[str, Any] | None, patience: object, deadline: float) -> float:
+    def resume(
+        self, event: dict[str, Any] | None, patience: object, deadline: float | None, *, timeout: float
+    ) -> float:
         """
         Take over what the trigger has seen. A lost or strange event costs one look, never a wrong verdict.
 
-        :param event: what the trigger sent; ``timeout``, ``error`` and ``fault`` mean something, any other word means
-            "look".
+        :param event: what the trigger sent; ``timeout``, ``error``, ``refused`` and ``fault`` mean something, any other
+            word means "look".
         :param patience: the memory from before the deferral, which counts where the event brings none.
-        :param deadline: Unix seconds.
+        :param deadline: Unix seconds; None where no worker has set it, so that the event tells it.
+        :param timeout: seconds from now, where the event does not tell it either.
         :return: the deadline that holds from here: now, if the trigger says that it has come.
         """
+        event, now = event if isinstance(event, dict) else {}, time.time()
+        resumed = self.patience.resumed(patience)
+        resumed.answered = now  # as far as is known without the trigger's memory
+        self.patience = resumed.resumed(event.get("patience"))
+        self._trigger_error = self._why_no_trigger(event)
+        if deadline is not None:
+            self._compare_clocks(event, now)
+        has_come = event.get("status") == "timeout"
+        if has_come and deadline is not None and self._clock_ahead and deadline - now > _CLOCK_TOLERANCE:
+            has_come = False
+        return now if has_come else deadline or _unix_seconds(event, "deadline") or now + timeout
+
+    def _why_no_trigger(self, event: dict[str, Any]) -> MpsError | None:
+        """What to raise instead of going on in the triggerer, which has proved that it cannot."""
         from airflow_provider_mps.errors import MpsConfigError, MpsStateUnknown
 
-        event = event if isinstance(event, dict) else {}
-        resumed = self.patience.resumed(patience)
-        resumed.answered = time.time()  # as far as is known without the trigger's memory
-        self.patience = resumed.resumed(event.get("patience"))
-        if event.get("status") == "error":
-            self._trigger_error = MpsConfigError(
-                f"The triggerer cannot wait for MPS task {self.mps_task_id}: {event.get('message')}"
+        status, message, faults = event.get("status"), event.get("message"), self.patience.faults
+        if status == "error":
+            return MpsConfigError(f"The triggerer cannot wait for MPS task {self.mps_task_id}: {message}")
+        if status == "refused" and faults >= _MOST_FAULTS:
+            return MpsConfigError(
+                f"The triggerer cannot ask for MPS task {self.mps_task_id}, although this worker can: it was refused "
+                f"{faults} times in a row. Give the triggerer the same keys, role and address as the workers, or wait "
+                f"with deferrable=False. Last: {message}"
             )
-        elif event.get("status") == "fault" and self.patience.faults >= _MOST_FAULTS:
-            self._trigger_error = MpsStateUnknown(
-                f"cannot be waited for: the triggerer broke down {self.patience.faults} times, see its part of the "
-                f"log. Last: {event.get('message')}",
+        if status == "fault" and faults >= _MOST_FAULTS:
+            return MpsStateUnknown(
+                f"cannot be waited for: the triggerer gave it up {faults} times in a row, see its part of the log. "
+                f"Last: {message}",
                 mps_task_id=self.mps_task_id,
             )
-        return time.time() if event.get("status") == "timeout" else deadline
+        return None
+
+    def _compare_clocks(self, event: dict[str, Any], now: float) -> None:
+        """Notice a triggerer whose clock is ahead. One that is behind looks like an event that was waiting."""
+        ahead = (_unix_seconds(event, "clock") or now) - now
+        if ahead > _CLOCK_TOLERANCE:
+            self._clock_ahead = ahead
+            self.log.warning(
+                "MPS task %s: the clock of the triggerer is %.0f seconds ahead of this worker's. The deadline is taken "
+                "by the worker's; set the wrong clock right.",
+                self.mps_task_id,
+                ahead,
+            )
+
+
+def _unix_seconds(event: dict[str, Any], name: str) -> float | None:
+    """A time that the trigger told, where it did."""
+    value = event.get(name)
+    return value if isinstance(value, float) and 0 < value < math.inf else None

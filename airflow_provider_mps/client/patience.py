@@ -37,7 +37,7 @@ class Patience:
     :param found: whether MPS has known the task before.
     :param unsettled_since: when FINISH was first seen without all results.
     :param calm: the last look was a plain "not yet"; nothing has to be remembered to judge the next one.
-    :param faults: how often in a row the triggerer broke down over this wait.
+    :param faults: how often in a row the triggerer gave this wait back without an answer of MPS.
     """
 
     mps_task_id: str
@@ -132,6 +132,7 @@ class Patience:
         if self.found:
             what = "is no longer known to MPS, although it was before. Its result can no longer be asked for"
         elif now - self.started < self.not_found_grace:
+            self.faults = 0  # whoever looks hears the same
             return
         else:
             what = (

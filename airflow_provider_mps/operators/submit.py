@@ -265,9 +265,7 @@ class MpsSubmitOperator(JobOutcome, BaseOperator):
         self._ti = context["ti"]
         self._mps_task_id = mps_task_id = mps_task_id or self._pushed_id(context)
         wait = self._new_wait(mps_task_id)
-        if deadline is None:
-            deadline = time.time() + self.timeout
-        return self._end_or_defer(context, wait, wait.resume(event, patience, deadline))
+        return self._end_or_defer(context, wait, wait.resume(event, patience, deadline, timeout=self.timeout))
 
     @only_useful_retries()
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:

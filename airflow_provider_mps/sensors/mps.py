@@ -200,9 +200,8 @@ class MpsTaskSensor(JobOutcome, BaseSensorOperator):
         """Look once more, whatever the event says, and decide."""
         wait = self._new_wait()
         if deadline is None:  # the wait began in the triggerer, or a crash there took what was remembered here
-            deadline = wait.deadline_of(event) or time.time() + self.timeout
             MpsTaskLink.persist(context, self.hook, action=self._checked_action(), mps_task_id=self.mps_task_id)
-        return self._end_or_defer(context, wait, wait.resume(event, patience, deadline))
+        return self._end_or_defer(context, wait, wait.resume(event, patience, deadline, timeout=self.timeout))
 
     @only_useful_retries(MpsTaskFailed)
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:

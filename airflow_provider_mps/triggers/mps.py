@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import json
 import logging
 import random
 import time
@@ -22,9 +23,12 @@ if TYPE_CHECKING:
     from airflow_provider_mps.client.watch import Watch
     from airflow_provider_mps.results.task import TaskDetail
 
-_QUESTION_TIMEOUT = 6.0
-_ABORT_TIMEOUT = 9.0
+# Seconds for the question to Airflow and the Abort together. A user, or a triggerer that ends, waits for them.
+_KILL_BUDGET = 8.0
 _CONNECTION_ATTEMPTS = 4
+# Bytes of JSON; the whole event stays below 4 kB.
+_LONGEST_MESSAGE = 2000
+_LONGEST_ID = 500
 
 
 class MpsTaskTrigger(BaseTrigger):
@@ -34,8 +38,9 @@ class MpsTaskTrigger(BaseTrigger):
     All triggers of a triggerer share one watch and one pace for an account (:mod:`airflow_provider_mps.client.watch`).
 
     The event says whether there is something to look at (``look``), the deadline has come (``timeout``), the triggerer
-    cannot ask (``error``) or something here is broken (``fault``). It carries no verdict, only what the wait has seen
-    so far. All arguments are plain JSON without secrets: Airflow stores them in clear text.
+    cannot ask (``error``), is refused for good (``refused``) or gives up for any other reason (``fault``). It carries
+    no verdict, only what the wait has seen so far and what time it is here (``clock``). All arguments are plain JSON
+    without secrets: Airflow stores them in clear text.
 
     :param mps_task_id: the task.
     :param mps_conn_id: connection of type ``tencentcloud_mps``.
@@ -130,19 +135,19 @@ class MpsTaskTrigger(BaseTrigger):
             work.result()
 
     async def _abort_if_user_ended(self) -> None:
-        question = asyncio.timeout(_QUESTION_TIMEOUT)
+        lacking = "Airflow does not say who ended the task"
+        budget = asyncio.timeout(_KILL_BUDGET)
         try:
-            async with question:
+            async with budget:
                 ended = await self._ended_by_user()
-            if ended:
-                async with asyncio.timeout(_ABORT_TIMEOUT):
+                if ended:
+                    lacking = "no answer of MPS in time"
                     await self._abort()
-                return
+            late = budget.expired()  # a question that is given up is answered with no
         except TimeoutError:
-            if not question.expired():
-                self.log.warning("MPS task %s was not aborted: no answer of MPS in time.", self.mps_task_id)
-        if question.expired():
-            self.log.warning("MPS task %s was not aborted: Airflow does not say who ended the task.", self.mps_task_id)
+            late = True
+        if late:
+            self.log.warning("MPS task %s was not aborted: %s.", self.mps_task_id, lacking)
 
     async def _ended_by_user(self) -> bool:
         from asgiref.sync import sync_to_async
@@ -183,22 +188,25 @@ class MpsTaskTrigger(BaseTrigger):
         from airflow_provider_mps.errors import MpsError
 
         self._take_deadline_from_airflow()
-        memory = {**(self.patience or {}), "mps_task_id": self.mps_task_id}
+        patience: Patience | None = None
         try:
             patience = self._resumed_patience()
             status, message = await self._wait(patience)
-            memory = patience.as_dict()
         except MpsError as error:
-            status, message = "error", f"{type(error).__name__}: {error}"
+            status, message = "error", _named(error)
         except Exception as error:  # a fault of ours must not lose the wait: the worker looks, and decides
             self.log.exception("MPS task %s: the triggerer cannot look at it.", self.mps_task_id)
             status, message = "fault", repr(error)
+        mps_task_id = _shortened(str(self.mps_task_id), _LONGEST_ID)  # a template may have brought anything
+        memory = {**(patience.as_dict() if patience else self.patience or {}), "mps_task_id": mps_task_id}
+        if status in {"refused", "fault"}:
             memory["faults"] = memory.get("faults", 0) + 1
         return {
             "status": status,
-            "mps_task_id": self.mps_task_id,
-            "message": message[:1000],
+            "mps_task_id": mps_task_id,
+            "message": _shortened(message, _LONGEST_MESSAGE),
             "deadline": self.deadline,
+            "clock": time.time(),
             "patience": memory,
         }
 
@@ -254,16 +262,17 @@ class MpsTaskTrigger(BaseTrigger):
                     return "timeout", "the deadline has come"
                 raise
             progress.report(outcome, late=late)
-            patience.faults = 0
-            if not isinstance(outcome, MpsError) and not noticed:
+            if not isinstance(outcome, MpsError):
+                patience.faults = 0
                 since = outcome.create_time.timestamp() if outcome.create_time else since
-                noticed = outcome.is_finished
-                if noticed and outcome.finish_time and outcome.finish_time.timestamp() >= patience.started:
-                    metrics.timing("detection_delay", time.time() - outcome.finish_time.timestamp(), action.name)
+                if outcome.is_finished and not noticed:
+                    noticed = True
+                    if outcome.finish_time and outcome.finish_time.timestamp() >= patience.started:
+                        metrics.timing("detection_delay", time.time() - outcome.finish_time.timestamp(), action.name)
             try:
                 ended = patience.judge(outcome, time.time())
-            except MpsError as error:
-                return "look", str(error)
+            except MpsError as error:  # of the triggerer alone, perhaps: the worker looks with its own eyes
+                return ("refused" if error.permanent else "fault"), _named(error)
             if ended is not None:
                 return "look", ended.summary
             due = clock() + self._pause(patience)
@@ -306,3 +315,15 @@ class MpsTaskTrigger(BaseTrigger):
                 self.log.warning("Attempt %d to read the connection %s: %r", attempt, self.mps_conn_id, error)
                 await asyncio.sleep(attempt)
         return await config_of(self.mps_conn_id, self.region)
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _shortened(text: str, most: int) -> str:
+    """The beginning of a text that takes no more bytes as JSON, where one letter may take twelve."""
+    text = text[:most]
+    while len(json.dumps(text)) > most:
+        text = text[: len(text) * 3 // 4]
+    return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +52,11 @@ def test_a_trigger_of_an_earlier_release_runs(airflow_mps: LocalMps, path: Path,
     recorded = _read(path)
     stored = recorded[half]["trigger"]
     airflow_mps.backend.script([RUNNING, DONE], _job(recorded))
-    trigger = import_string(stored["path"])(**{**stored["arguments"], "poll_interval": 0.02})
-    assert first_event(trigger)["status"] in {"look", "timeout"}
-    assert set(stored["arguments"]) <= set(trigger.serialize()[1])
+    for deadline, status in ((time.time() - 1, "timeout"), (time.time() + 60, "look")):
+        arguments = {**stored["arguments"], "poll_interval": 0.02, "deadline": deadline}
+        trigger = import_string(stored["path"])(**arguments)
+        assert first_event(trigger)["status"] == status
+        assert set(stored["arguments"]) <= set(trigger.serialize()[1])
 
 
 @pytest.mark.fault("F67")
