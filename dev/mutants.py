@@ -123,8 +123,8 @@ MUTANTS = (
     Mutant(
         "the deadline restarts at each resume of a sensor",
         "sensors/mps.py",
-        "wait.resume(event, patience, deadline)",
-        "wait.resume(event, patience, time.time() + self.timeout)",
+        "wait.resume(event, patience, deadline, timeout=self.timeout)",
+        "wait.resume(event, patience, time.time() + self.timeout, timeout=self.timeout)",
         "tests/sensors/test_endings.py::test_the_deadline_survives_a_second_deferral",
     ),
     Mutant(
