@@ -34,6 +34,10 @@ from airflow_provider_mps.results.task import TaskDetail, TaskState
 log = logging.getLogger(__name__)
 # More than whoever shares a client has under way: a request that waits for a connection uses up its timeout.
 _MOST_CONNECTIONS = 1000
+# Reading a connection can stall for ever in older Airflow 3.x.
+_REREAD_TIMEOUT = 30.0
+# For so long keys that were refused, and for which there were no others, are not read again.
+_IN_VAIN = 30.0
 ResultT = TypeVar("ResultT")
 AnswerT = TypeVar("AnswerT")
 if TYPE_CHECKING:  # at run time pydantic would make a class of it
@@ -62,6 +66,7 @@ class AsyncMpsClient:
         self.clock_skew = 0.0
         self._keyring: Keyring | None = None
         self._rereading = asyncio.Lock()
+        self._in_vain: tuple[Credentials | None, float] = (None, -_IN_VAIN)
         self._session: aiohttp.ClientSession | None = None
         self._opening = asyncio.Lock()
         self._proxy: str | None = None
@@ -103,12 +108,15 @@ class AsyncMpsClient:
 
     async def _once(self, action: Action[AnswerT], read: _Reader[AnswerT, ResultT]) -> ResultT:
         """One request, and one more if it only wanted another signature: by the server's clock, or with new keys."""
-        used, skew = None, self.clock_skew
+        used, source, skew = None, self.config.credentials, self.clock_skew
         try:
             used = await self._current_keys()
             return await self._exchange(action, read, used, skew)
         except (MpsApiError, MpsCredentialsError) as error:
-            if not (await self._keys_replaced(used) if error.keys_refused else self._clock_corrected(error, skew)):
+            helped = (
+                await self._keys_replaced(used, source) if error.keys_refused else self._clock_corrected(error, skew)
+            )
+            if not helped:
                 raise
         return await self._exchange(action, read, await self._current_keys(), self.clock_skew)
 
@@ -135,16 +143,26 @@ class AsyncMpsClient:
             self._keyring = keyring_of(self.config.credentials, self.config, _fetch_keys)
         return await self._keyring.aget(self.config.timeout, refused)
 
-    async def _keys_replaced(self, refused: Credentials | None) -> bool:
-        """Whether there are other keys than these by now, in the connection or from its source."""
+    async def _keys_replaced(self, refused: Credentials | None, source: KeySource | None) -> bool:
+        """Whether there are other keys than these by now, in the connection or from its source; asked once for all."""
         async with self._rereading:
-            if refused is not None and self._keyring is not None and not self._keyring.holds(refused):
+            if self.config.credentials != source:
                 return True  # somebody else's request was refused before, and has seen to it
-            read = await _read_again(self.config)
-            if read is not None and read != self.config.credentials:
-                self.config, self._keyring = replace(self.config, credentials=read), None
-                return True
-            return refused is not None and await self._current_keys(refused) != refused
+            if refused is not None and self._keyring is not None and not self._keyring.holds(refused):
+                return True  # or there are new ones from the same source
+            keys, at = self._in_vain
+            if keys == refused and time.monotonic() - at < _IN_VAIN:
+                return False
+            replaced = await self._read_others(refused)
+            self._in_vain = (refused, -_IN_VAIN if replaced else time.monotonic())
+            return replaced
+
+    async def _read_others(self, refused: Credentials | None) -> bool:
+        read = await _read_again(self.config)
+        if read is not None and read != self.config.credentials:
+            self.config, self._keyring = replace(self.config, credentials=read), None
+            return True
+        return refused is not None and await self._current_keys(refused) != refused
 
     def _clock_corrected(self, error: MpsError, skew: float) -> bool:
         """Whether this machine's clock was the reason; from here on requests are signed by the server's."""
@@ -209,7 +227,8 @@ async def _read_again(config: ClientConfig) -> KeySource | None:
     if config.reread is None:
         return None
     try:
-        read: ClientConfig = await config.reread()
+        async with asyncio.timeout(_REREAD_TIMEOUT):
+            read: ClientConfig = await config.reread()
     except Exception as error:  # noqa: BLE001 - whatever it is, the refusal that led here is the better message
         log.warning("The refused keys could not be read again: %s", type(error).__name__)
         return None

@@ -13,13 +13,14 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable
+from operator import attrgetter
 from typing import NamedTuple
 
 from airflow_provider_mps.client.actions import Action
 from airflow_provider_mps.client.aio import AsyncMpsClient
 from airflow_provider_mps.client.observing import Observer
 from airflow_provider_mps.client.pacing import Pace
-from airflow_provider_mps.errors import MpsApiError, MpsError
+from airflow_provider_mps.errors import MpsApiError, MpsError, MpsTransportError
 from airflow_provider_mps.results.task import TaskDetail, TaskState
 
 # Looks under way at once: a server that hangs must not collect thousands.
@@ -29,6 +30,9 @@ _CROWD = 10.0
 # A refused look keeps its place for so many seconds before its waiters are told.
 _REFUSAL_PATIENCE = 60.0
 _STRAGGLERS = 200
+# More request timeouts, and seconds for reading a connection, than a look can take that does not hang.
+_TIMEOUTS_IN_A_LOOK = 6
+_BEYOND_THEM = 60.0
 
 
 class Sighting(NamedTuple):
@@ -48,7 +52,7 @@ class _Entry:
         self.wanted = self.due = wanted
         self.since = since
         self.called = False
-        self.waiters: list[asyncio.Future[Sighting]] = []
+        self.waiters: dict[asyncio.Future[Sighting], None] = {}  # a set that keeps their order
         self.look: asyncio.Task[None] | None = None
         self.refused_since: float | None = None
 
@@ -105,9 +109,12 @@ class Lane:
     def relax(self, times: float) -> None:
         """Make pauses longer from here on; back at 1, also those that have begun are as long as they were asked for."""
         if times == 1.0 < self._relaxed:
-            for entry in self._entries.values():
-                if entry.due != entry.wanted:
-                    entry.due = entry.wanted
+            now = asyncio.get_running_loop().time()
+            for entry in sorted(self._entries.values(), key=attrgetter("wanted")):
+                # That a pause was longer than asked for until now was wanted here, and makes no look late.
+                due = max(entry.wanted, min(entry.due, now))
+                if entry.due != due:
+                    entry.due = due
                     self._queue(entry)
         self._relaxed = times
 
@@ -127,12 +134,12 @@ class Lane:
             entry.wanted, entry.due = due, max(due, now + (due - now) * self._relaxed)
             self._queue(entry)
         waiter: asyncio.Future[Sighting] = asyncio.get_running_loop().create_future()
-        entry.waiters.append(waiter)
+        entry.waiters[waiter] = None
         try:
             return await waiter
         finally:
             if waiter in entry.waiters:  # it was cancelled
-                entry.waiters.remove(waiter)
+                del entry.waiters[waiter]
                 if not entry.waiters:
                     self._forget(task_id, entry)
                     if entry.look is not None:
@@ -218,14 +225,10 @@ class Lane:
 
     async def _look(self, entry: _Entry) -> None:
         loop_time, sent = asyncio.get_running_loop().time(), time.monotonic()
-        outcome: TaskState | MpsError
         task_id = entry.action.parameters["TaskId"]
         called = entry.called
         try:
-            try:
-                outcome = await self._client.look(entry.action)
-            except MpsError as error:
-                outcome = error
+            outcome = await self._ask(entry)
             if isinstance(outcome, MpsApiError) and outcome.throttled:
                 self._pace.refused(sent)
                 self._observer.count("looks_refused", entry.action.name)
@@ -241,6 +244,22 @@ class Lane:
             late = 0.0 if called else max(loop_time - entry.due, 0.0)
             self._hand_out(task_id, entry, Sighting(outcome, late))
 
+    async def _ask(self, entry: _Entry) -> TaskState | MpsError:
+        """What one request brought. It ends, whatever happens in it: others need its place, and it has waiters."""
+        seconds = _TIMEOUTS_IN_A_LOOK * self._client.config.timeout + _BEYOND_THEM
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._client.look(entry.action)
+        except MpsError as error:
+            return error
+        except TimeoutError:
+            trouble = f"no outcome within {seconds:g} seconds"
+        except asyncio.CancelledError:
+            if entry.look is None or entry.look.cancelling():
+                raise
+            trouble = "something that it waited for was cancelled"
+        return MpsTransportError(trouble, action=entry.action.name, may_have_run=False)
+
     def _keeps_its_place(self, entry: _Entry, sent: float) -> bool:
         if entry.refused_since is None:
             entry.refused_since = sent
@@ -254,7 +273,7 @@ class Lane:
 
     def _hand_out(self, task_id: str, entry: _Entry, result: Sighting | Exception) -> None:
         self._forget(task_id, entry)
-        waiters, entry.waiters = entry.waiters, []
+        waiters, entry.waiters = entry.waiters, {}
         for waiter in waiters:
             if waiter.done():
                 continue

@@ -2,7 +2,7 @@
 Many at a glance: DescribeTasks names what has ended, a hundred tasks a call, and each is then looked at at once.
 
 What the list holds, in which order and how soon, is not documented. So it decides nothing and is never relied on: every
-task is looked at alone as well, only less often, and a list that does not help is not asked for any more.
+task is looked at alone as well, only less often, and a list that does not help is left alone for an hour.
 
 Source: https://www.tencentcloud.com/document/product/1041/33643
 """
@@ -19,7 +19,7 @@ from airflow_provider_mps.client.actions import DescribeTasks
 from airflow_provider_mps.client.aio import AsyncMpsClient
 from airflow_provider_mps.client.lane import Lane
 from airflow_provider_mps.client.trust import Trust
-from airflow_provider_mps.errors import MpsApiError, MpsError
+from airflow_provider_mps.errors import MpsError
 from airflow_provider_mps.results.task import TaskPage, TaskState
 from airflow_provider_mps.results.verdict import TaskStatus
 
@@ -32,6 +32,11 @@ _ROUNDS_A_LIST = 20
 # Seconds by which clocks may differ and a list may lag behind.
 _OVERLAP = 60.0
 _RELAXED = 4.0
+# A page that takes longer says too late what has ended, and until it has come, nobody relies on the list.
+_PAGE_TIMEOUT = 10.0
+# Refusals in a row, of a kind that nobody documents, until they are believed.
+_REFUSALS_TO_GIVE_UP = 3
+_TRY_AGAIN_AFTER = 3600.0
 
 
 class _Rest(NamedTuple):
@@ -54,48 +59,75 @@ class Listing:
     def __init__(self, client: AsyncMpsClient, lane: Lane) -> None:
         self._client = client
         self._lane = lane
-        self._trust = Trust()
         self._filters_the_end = False
-        self._last_round = self._start = time.time()
-        self._rest: _Rest | None = None
+        self._start = time.time()
         self._next_round = time.monotonic() + _EVERY
-        lane.on_state = self._found
+        self._given_up = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._trust = Trust()
+        self._rest: _Rest | None = None
+        self._refusals = 0
+        self._last_round = time.time()
+        self._lane.relax(1.0)
+        self._lane.on_state = self._found
 
     async def run(self) -> None:
-        """List while there is a crowd; ends when the list is of no use."""
-        try:
-            while not (why := await self._why_not_to_go_on()):
-                pass
-        except Exception as error:  # nothing depends on the list: whatever it is, the looks go on
-            log.exception("Listing failed.")
-            why = repr(error)
-        self._lane.on_state = None
-        self._lane.relax(1.0)
-        log.warning("DescribeTasks does not help to see which tasks have ended; each is looked at alone. %s", why)
+        """List while there is a crowd, for ever. A list that is of no use is tried again after an hour."""
+        while True:
+            try:
+                while not (why := await self._why_not_to_go_on()):
+                    pass
+            except Exception as error:  # nothing depends on the list: whatever it is, the looks go on
+                log.exception("Listing failed.")
+                why = repr(error)
+            self._lane.on_state = None
+            self._lane.relax(1.0)
+            if not self._given_up:
+                log.warning(
+                    "DescribeTasks does not help to see which tasks have ended; each is looked at alone. %s", why
+                )
+            self._given_up = True
+            await asyncio.sleep(_TRY_AGAIN_AFTER)
+            self._begin()
 
     async def _why_not_to_go_on(self) -> str:
         """One round; "" while lists are of use."""
         await asyncio.sleep(self._next_round - time.monotonic())
         self._next_round = time.monotonic() + _EVERY
         if not self._lane.crowded:
-            self._lane.relax(1.0)
-            self._trust, self._rest, self._last_round = Trust(), None, time.time()
+            self._begin()
             return ""
-        in_the_middle = self._rest is not None
         try:
             whole = await self._round()
-        except MpsError as error:
-            self._lane.relax(1.0)  # the lane's own looks tell of an outage
-            self._rest = None
-            final = isinstance(error, MpsApiError) and not error.retryable and not in_the_middle
-            return str(error) if final else ""
+        except (MpsError, TimeoutError) as error:
+            return self._failed(error)
+        self._refusals = 0
         self._trust.round_over(time.monotonic(), whole=whole)
-        self._lane.relax(_RELAXED if whole and self._trust.is_earned else 1.0)
+        if whole:
+            self._lane.relax(_RELAXED if self._trust.is_earned else 1.0)
+            if self._given_up and self._trust.is_earned:
+                self._given_up = False
+                log.info("DescribeTasks helps again to see which tasks have ended.")
         if self._trust.is_lost:
             return "Tasks that have ended are not in it, or it names tasks that have not."
         if self._rest is not None and self._rest.rounds >= _ROUNDS_A_LIST:
             return "It has no end."
         return ""
+
+    def _failed(self, error: MpsError | TimeoutError) -> str:
+        """Why to give up after this; "" for what may pass, and the lane's own looks tell of an outage."""
+        in_the_middle = self._rest is not None and self._rest.token is not None
+        self._lane.relax(1.0)
+        self._rest = None
+        if isinstance(error, TimeoutError) or error.retryable:
+            self._refusals = 0
+            return ""
+        self._refusals += 1
+        # A token may have expired: only at the start of a list does a refusal tell of the list.
+        final = (error.permanent and not in_the_middle) or self._refusals >= _REFUSALS_TO_GIVE_UP
+        return str(error) if final else ""
 
     async def _round(self) -> bool:
         """Read lists for at most ``_PAGES_A_ROUND`` calls; returns whether they were read to the end."""
@@ -125,9 +157,10 @@ class Listing:
 
     async def _page(self, start: float, token: str | None) -> TaskPage:
         start_time = f"{datetime.fromtimestamp(start, UTC):%Y-%m-%dT%H:%M:%SZ}"
-        page = await self._client.call(
-            DescribeTasks(status=TaskStatus.FINISH.value, limit=100, start_time=start_time, scroll_token=token)
-        )
+        async with asyncio.timeout(_PAGE_TIMEOUT):
+            page = await self._client.call(
+                DescribeTasks(status=TaskStatus.FINISH.value, limit=100, start_time=start_time, scroll_token=token)
+            )
         now = time.monotonic()
         for item in page.tasks:
             self._trust.named(item.mps_task_id)

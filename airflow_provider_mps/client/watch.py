@@ -57,6 +57,7 @@ class Watch:
     def __init__(self, config: ClientConfig, observer: Observer) -> None:
         self.config = config
         self.users = 0
+        self._account = config.account_key
         self._observer = observer
         self._client = AsyncMpsClient(config)
         self._lanes: dict[str, Lane] = {}
@@ -95,11 +96,12 @@ class Watch:
     async def _tend(self, name: str, lane: Lane, *, listed: bool) -> None:
         """Run a lane, and what belongs to it. Only the lane itself can end it; the next look then starts a new one."""
         loop = asyncio.get_running_loop()
-        helpers = [loop.create_task(self._report(name, lane))]
-        if listed:
-            helpers.append(loop.create_task(Listing(self._client, lane).run()))
+        helpers: list[asyncio.Task[None]] = []
         reason = "it was closed"
         try:
+            helpers.append(loop.create_task(self._report(name)))
+            if listed:
+                helpers.append(loop.create_task(Listing(self._client, lane).run()))
             await lane.run()
         except Exception as error:  # whatever it is, those who wait have to be told
             log.exception("The watch over %s stopped; who waits starts a new one.", name)
@@ -112,14 +114,20 @@ class Watch:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
 
-    async def _report(self, name: str, lane: Lane) -> None:
+    async def _report(self, name: str) -> None:
         try:
             while True:
-                self._observer.gauge("waits", len(lane), name)
-                self._observer.gauge("oldest_due_look", lane.lateness(), name)
+                self._measure(name)
                 await asyncio.sleep(_REPORT_EVERY)
         finally:
-            self._observer.gauge("waits", 0, name)
+            self._measure(name)
+
+    def _measure(self, name: str) -> None:
+        """Of all watches of the account, since metrics tell accounts apart and not connections."""
+        watches = _watches.get(asyncio.get_running_loop(), {}).values()
+        lanes = [watch._lanes[name] for watch in watches if watch._account == self._account and name in watch._lanes]
+        self._observer.gauge("waits", sum(len(lane) for lane in lanes), name)
+        self._observer.gauge("oldest_due_look", max((lane.lateness() for lane in lanes), default=0.0), name)
 
 
 @contextlib.asynccontextmanager

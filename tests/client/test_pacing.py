@@ -7,6 +7,7 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -216,11 +217,13 @@ def test_two_processes_share_without_knowing_of_each_other() -> None:
 
 
 def test_threads_share_one_pace() -> None:
-    """Turns taken at the same time by several threads are different turns."""
-    pace = Pace(1000)
+    """Turns taken at the same time by several threads are different turns, however slow the threads are."""
+    pace = Pace(1000, clock=Clock())
     with ThreadPoolExecutor(8) as pool:
-        waits = sorted(pool.map(lambda _: pace.take(), range(200)))
-    assert waits[-1] > 0.15
+        waits = sorted(pool.map(lambda _: pace.take(), range(2000)))
+    assert waits[-1] == pytest.approx(1999 / 970, abs=0.025)
+    turns = [wait for wait in waits if wait]  # the first twenty or so catch up, and are all now
+    assert min(later - earlier for earlier, later in pairwise(turns)) == pytest.approx(1 / 970)
 
 
 _CONFIG = ClientConfig(Credentials("AKIDpacing", "key"), quota_share=0.25)
