@@ -51,9 +51,11 @@ def main() -> int:
 
 
 def _why(airflow: LocalAirflow, states: Mapping[str, str | None]) -> str:
-    """The logs of the tasks that failed, and what became of the others."""
-    logs = [f"Log of {task}:\n{airflow.log(DAG, RUN, task)}\n" for task, state in states.items() if state == "failed"]
-    return "\n".join([*logs, f"The run did not succeed: {dict(states)}"])
+    """The logs and errors of the tasks that failed, and what became of the others."""
+    failed = [task for task, state in states.items() if state == "failed"]
+    logs = [f"Log of {task}:\n{airflow.log(DAG, RUN, task)}" for task in failed]
+    errors = [f"{task}: {error}" for task in failed for error in airflow.errors(DAG, RUN, task)]
+    return "\n\n".join([*logs, *errors, f"The run did not succeed: {dict(states)}"])
 
 
 def _show(airflow: LocalAirflow, mps: LocalMpsProcess, home: Path) -> None:

@@ -174,9 +174,19 @@ class LocalAirflow:
 
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> str:
         """The log of one try, the triggerer's part included."""
-        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
-        content = self.api("GET", path, headers={"Accept": "application/json"})["content"]
+        content = self._log(dag_id, run_id, task_id, try_number)
         return "\n".join(str(line.get("event", line)) if isinstance(line, dict) else str(line) for line in content)
+
+    def errors(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> list[str]:
+        """The exceptions in the log of one try, with their types; of one with a cause the cause comes first."""
+        lines = [line for line in self._log(dag_id, run_id, task_id, try_number) if isinstance(line, dict)]
+        found = [error for line in lines for error in reversed(line.get("error_detail") or [])]
+        return [f"{error['exc_type']}: {error['exc_value']}" for error in found]
+
+    def _log(self, dag_id: str, run_id: str, task_id: str, try_number: int) -> list[Any]:
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
+        content: list[Any] = self.api("GET", path, headers={"Accept": "application/json"})["content"]
+        return content
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """What a SELECT on the metadata database answers, for what the REST API does not tell."""
