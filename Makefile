@@ -1,5 +1,5 @@
 # make demo    the main job end to end, in a real Airflow against the local MPS
-# make test    the whole test suite
+# make test    the whole test suite: `make unit`, then `make e2e`
 # make campaign SEED=1 SEEDS=20 TASKS=25   random schedules of faults; the promises are checked after every seed
 # make mutants plant bugs; the tests have to see each of them
 # make matrix  unit tests on each Airflow and Python that this machine has, in environments of their own
@@ -16,20 +16,32 @@ SEEDS  ?= 20
 TASKS  ?= 25
 MINUTES ?= 30
 
-.PHONY: demo docs generated test campaign faults mutants matrix soak airflow lint check clean
+.PHONY: demo docs generated test unit e2e e2e-main e2e-small campaign faults mutants matrix soak airflow lint check clean
 
 demo: $(VENV)/ready
 	$(RUN) -m dev.demo
 
 test: $(VENV)/ready
-	$(RUN) -m pytest --numprocesses auto --dist loadfile --junitxml=build/tests.xml --ignore tests/e2e $(ARGS)
-	$(RUN) -m pytest --junitxml=build/e2e.xml tests/e2e
+	$(MAKE) --keep-going --jobs=1 unit e2e
+
+unit: $(VENV)/ready
+	$(RUN) -m pytest --numprocesses auto --dist loadfile --junitxml=build/unit.xml --ignore tests/e2e $(ARGS)
+
+# Two Airflows side by side: most of the time each waits.
+e2e: $(VENV)/ready
+	$(MAKE) --keep-going --jobs=2 e2e-main e2e-small
+
+e2e-main: $(VENV)/ready
+	$(RUN) -m pytest -v --junitxml=build/e2e-main.xml tests/e2e --ignore tests/e2e/small
+
+e2e-small: $(VENV)/ready
+	$(RUN) -m pytest -v --junitxml=build/e2e-small.xml tests/e2e/small
 
 campaign: $(VENV)/ready
 	$(RUN) -m tests.campaign --seed $(SEED) --seeds $(SEEDS) --tasks $(TASKS) $(ARGS)
 
 faults: $(VENV)/ready
-	$(RUN) -m dev.fault_table build/tests.xml build/e2e.xml
+	$(RUN) -m dev.fault_table build/unit.xml build/e2e-main.xml build/e2e-small.xml
 
 mutants: $(VENV)/ready
 	$(RUN) -m dev.mutants $(ARGS)

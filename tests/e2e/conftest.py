@@ -1,8 +1,7 @@
 """
-Two real Airflows and their local MPSs for the whole suite. What takes long is started first and looked at last.
+One real Airflow and its local MPSs for the whole suite. What takes long is started first and looked at last.
 
-Tests of a small triggerer and of outages have an Airflow of their own, so that ``pytest -n 2 --dist loadgroup`` runs
-them beside the others.
+``small`` has an Airflow of its own, which may be stopped; ``make test`` runs it beside the others.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import pytest
 
 from dev.local_airflow import LocalAirflow, LocalMpsProcess, connection_to
 from dev.local_postgres import SERVER, database
-from tests.e2e.scenario import Observer, Run, StatsD
+from tests.e2e.scenario import Observer, Run
 
 CANARY = "canary-callback-5cfa3e"
 SIGNATURE = "canary-signature-77ab01"
@@ -78,7 +77,7 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMpsProcess]:
 
 
 @contextlib.contextmanager
-def _airflow(home: Path, *folders: Path, database: str | None, config: Mapping[str, str]) -> Iterator[LocalAirflow]:
+def new_airflow(home: Path, *folders: Path, database: str | None, config: Mapping[str, str]) -> Iterator[LocalAirflow]:
     """Four processes with the DAGs of these folders, and what those DAGs ask for."""
     dags = home.with_name(f"{home.name}-dags")
     dags.mkdir()
@@ -109,38 +108,9 @@ def airflow(
         "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(lineage),
         "AIRFLOW__OPENLINEAGE__SELECTIVE_ENABLE": "True",  # it costs a process for each event
     }
-    with _airflow(home, ROOT / "example_dags", ROOT / "tests/e2e/dags", database=postgres, config=config) as airflow:
+    with new_airflow(home, ROOT / "example_dags", ROOT / "tests/e2e/dags", database=postgres, config=config) as airflow:
         airflow.add_connection("mps_default", **connection_to(mps))
         airflow.add_connection("mps_held", **with_token(held))
-        yield airflow
-
-
-@pytest.fixture(scope="session")
-def statsd() -> Iterator[StatsD]:
-    """What the small Airflow says of itself."""
-    with StatsD() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def small(
-    mps: LocalMpsProcess, statsd: StatsD, postgres: str | None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LocalAirflow]:
-    """An Airflow whose triggerer takes four triggers at once and tells a StatsD server about it; it may be stopped."""
-    config = {
-        "AIRFLOW__TRIGGERER__CAPACITY": "4",
-        "AIRFLOW__METRICS__STATSD_ON": "True",
-        "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
-        "AIRFLOW__METRICS__STATSD_PORT": str(statsd.port),
-        "AIRFLOW__METRICS__STATSD_INFLUXDB_ENABLED": "True",
-    }
-    folders = (ROOT / "tests/e2e/dags", ROOT / "tests/e2e/triggerer_dags")
-    with (
-        database() as url,  # not that of the other Airflow, where both run in one process
-        _airflow(tmp_path_factory.mktemp("small"), *folders, database=url, config=config) as airflow,
-    ):
-        airflow.add_connection("mps_default", **connection_to(mps))
-        airflow.wait_for_dags("from_trigger", "queue")
         yield airflow
 
 

@@ -108,3 +108,12 @@ def test_the_timeout_of_the_run(runs: Callable[[str], Run]) -> None:
     until(lambda: run.counts[1], timeout=180, what="the abort")
     assert run.end() == {"job": "skipped"}
     assert run.counts == (1, 1)
+
+
+@pytest.mark.fault("F15")
+def test_every_abort_was_asked_for_once(runs: Callable[[str], Run], mps: LocalMpsProcess) -> None:
+    """After all of them: as many requests to abort as jobs that were aborted, none refused."""
+    state = mps.state()
+    aborted = sum(task["aborted"] for task in state["tasks"])
+    assert aborted >= 6
+    assert state["calls"]["ManageTask"] == {"accepted": aborted}

@@ -1,0 +1,41 @@
+"""An Airflow of which parts are stopped, and whose triggerer takes few triggers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dev.local_airflow import LocalAirflow, LocalMpsProcess, connection_to
+from dev.local_postgres import database
+from tests.e2e.conftest import new_airflow
+from tests.e2e.scenario import StatsD
+
+
+@pytest.fixture(scope="session")
+def statsd() -> Iterator[StatsD]:
+    """What the small Airflow says of itself."""
+    with StatsD() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def small(mps: LocalMpsProcess, statsd: StatsD, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+    """An Airflow whose triggerer takes four triggers at once and tells a StatsD server about it; it may be stopped."""
+    config = {
+        "AIRFLOW__TRIGGERER__CAPACITY": "4",
+        "AIRFLOW__METRICS__STATSD_ON": "True",
+        "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
+        "AIRFLOW__METRICS__STATSD_PORT": str(statsd.port),
+        "AIRFLOW__METRICS__STATSD_INFLUXDB_ENABLED": "True",
+    }
+    tests = Path(__file__).parent
+    folders = (tests.parent / "dags", tests / "dags")
+    with (
+        database() as url,  # not that of the other Airflow: both may run in one process
+        new_airflow(tmp_path_factory.mktemp("small"), *folders, database=url, config=config) as airflow,
+    ):
+        airflow.add_connection("mps_default", **connection_to(mps))
+        airflow.wait_for_dags("from_trigger", "queue")
+        yield airflow
