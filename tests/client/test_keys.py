@@ -348,6 +348,29 @@ def test_keys_that_assume_a_role_may_be_rotated_too(mps: LocalMps, home: Path, m
     assert _calls(mps) == ["AuthFailure.SignatureFailure", ""]
 
 
+@pytest.mark.fault("F58")
+def test_all_who_share_a_client_take_up_rotated_keys_of_a_role(
+    mps: LocalMps, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused by STS at the same time, they read the connection once, and none is left with the refusal."""
+    fields = with_a_role(mps, monkeypatch, home)
+    right, reads = _config(mps, fields), []
+    old = _config(mps, fields | {"password": "old-key"})
+
+    async def reread() -> ClientConfig:
+        reads.append(1)
+        await asyncio.sleep(0.05)
+        return right
+
+    async def ten() -> None:
+        async with AsyncMpsClient(dataclasses.replace(old, reread=reread), attempts=1) as client:
+            await asyncio.gather(*(client.call(LIST) for _ in range(10)))
+
+    asyncio.run(ten())
+    assert len(reads) == 1
+    assert _calls(mps, "DescribeTasks") == [""] * 10
+
+
 @pytest.mark.parametrize(
     ("life", "left", "due"),
     [
