@@ -118,5 +118,7 @@ CATALOGUE: dict[str, Fault] = {
     "F75": Fault("P2", "importing operators loads no client"),
     "F76": Fault("P2", "the connection form needs no form library"),
     "F77": Fault("P2", "Airflow 3.2, 3.3 and later"),
-    "F78": Fault("P1", "lost, repeated, late and forged callbacks", "nothing here waits for a callback"),
+    "F78": Fault(
+        "P1", "lost, repeated, late and forged callbacks: nothing here waits for one, forged and late ones are refused"
+    ),
 }

@@ -58,7 +58,7 @@ _PROMISES = {
     "wrong verdict": "wrong verdicts",
     "lost task": "lost tasks",
     "without a user": "aborts without a user's action or a deadline",
-    "after its deadline": "waits that went on past their deadline, a poll and a last look",
+    "after its deadline": "waits that went on past their deadline, a poll, a last look and 5 s for a busy machine",
     "still wait": "jobs left waiting after a user's action or a deadline",
     "the secret": "secrets where they do not belong",
 }

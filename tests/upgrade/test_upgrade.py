@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,16 @@ import pytest
 from airflow.sdk.module_loading import import_string
 
 import airflow_provider_mps
+from airflow_provider_mps.client.actions import ProcessMedia
+from airflow_provider_mps.client.submission import Identity
+from airflow_provider_mps.client.sync import MpsClient
 from airflow_provider_mps.emulator.server import LocalMps
+from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
-from dev.record_release import FOLDER, record
+from dev.record_release import FOLDER, REQUEST, record
 from tests.harness import DONE, RUNNING, first_event, new_context, retry, run_operator
-from tests.operators.submitting import new_operator
+from tests.operators.submitting import jobs, new_operator
 
 RELEASES = sorted(FOLDER.glob("*.json"))
 _EACH = pytest.mark.parametrize("path", RELEASES, ids=lambda path: path.stem)
@@ -81,6 +86,37 @@ def test_a_job_of_an_earlier_release_is_taken_up(airflow_mps: LocalMps, path: Pa
     context["task_state_store"].set("mps_job", recorded["store"]["mps_job"])
     assert run_operator(new_operator(MpsProcessMediaOperator, deferrable=True), context) == _job(recorded)
     assert list(airflow_mps.backend.tasks) == [_job(recorded)]
+
+
+# A run as Airflow has them, with microseconds; long ago, so that MPS remembers no SessionId of it, whenever this runs.
+_RUN_START = 1735689600.123456
+_SESSIONS = (
+    "airflow-b9830ac0d00fca646ccea422a3e45be18204839e",
+    "airflow-ca44a46f37f6f4e4c9d65799f241c312d95a8fb9",
+)
+_MARKER = "airflow-e60a530abd353682935e3df6949c859d5b34404f"
+
+
+@pytest.mark.fault("F67")
+def test_the_ids_of_a_real_run_stay_for_ever() -> None:
+    """What 0.1.0 writes into a job of a real run: another value, and a retry after an upgrade pays again."""
+    identity = Identity("a_dag", "a_run", "a_task", -1, 2, run_start=_RUN_START)
+    assert (identity.session_id(0), identity.session_id(1)) == _SESSIONS
+    assert identity.marker == _MARKER
+
+
+@pytest.mark.fault("F67")
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_a_job_of_an_earlier_release_is_found_without_a_store(airflow_mps: LocalMps, deferrable: bool) -> None:
+    """Airflow 3.2 remembers nothing: a retry after the upgrade finds the job by the ids that 0.1.0 gave it."""
+    request = {"input_info": REQUEST["InputInfo"], "media_process_task": REQUEST["MediaProcessTask"]}
+    with MpsClient(MpsHook().get_conn().config) as client:
+        sent = client.call(ProcessMedia(**request, session_id=_SESSIONS[0], session_context=_MARKER))
+    context = retry(new_context())
+    context["dag_run"].start_date = datetime.fromtimestamp(_RUN_START, UTC)
+    new = new_operator(MpsProcessMediaOperator, deferrable=deferrable)
+    assert run_operator(new, context) == sent.mps_task_id
+    assert jobs(airflow_mps) == [sent.mps_task_id]
 
 
 def test_the_record_is_what_this_release_leaves() -> None:
