@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -199,6 +200,33 @@ def airflow_mps(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalMps]:
         monkeypatch.setattr(MpsTaskTrigger, "earliest_event", 0.0)
         monkeypatch.setattr(MpsTaskTrigger, "shortest_interval", 0.0)
         yield mps
+
+
+class FastClock:
+    """The clock of a worker whose pauses take no time: hours and days pass in seconds. Other threads sleep as ever."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.slept = 0.0
+        worker, now, monotonic, sleep = threading.get_ident(), time.time, time.monotonic, time.sleep
+
+        def skip(seconds: float) -> None:
+            if threading.get_ident() == worker:
+                self.slept += seconds
+            else:
+                sleep(seconds)
+
+        monkeypatch.setattr(time, "time", lambda: now() + self.slept)
+        monkeypatch.setattr(
+            time, "monotonic", lambda: monotonic() + (self.slept if threading.get_ident() == worker else 0.0)
+        )
+        monkeypatch.setattr(time, "sleep", skip)
+
+
+@pytest.fixture
+def fast_clock(airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch) -> FastClock:
+    """Wait for days in a test."""
+    airflow_mps.backend.settings.rates["DescribeTaskDetail"] = 0  # it gets the looks of days within seconds
+    return FastClock(monkeypatch)
 
 
 def part(**fields: Any) -> dict[str, Any]:

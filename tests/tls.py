@@ -87,9 +87,9 @@ class TunnelProxy:
                 host, port = lines[0].split()[1].rsplit(":", 1)
                 with socket.create_connection((host, int(port)), timeout=5) as server:
                     self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                    there = threading.Thread(target=_pass_on, args=(self.connection, server), daemon=True)
+                    there = threading.Thread(target=pass_on, args=(self.connection, server), daemon=True)
                     there.start()
-                    _pass_on(server, self.connection)
+                    pass_on(server, self.connection)
 
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -112,7 +112,8 @@ class TunnelProxy:
         self._thread.join(5)
 
 
-def _pass_on(source: socket.socket, target: socket.socket) -> None:
+def pass_on(source: socket.socket, target: socket.socket) -> None:
+    """Copy bytes from one connection to the other until one of them ends."""
     try:
         while data := source.recv(65_536):
             target.sendall(data)

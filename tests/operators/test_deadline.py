@@ -17,8 +17,11 @@ from airflow_provider_mps.operators.mps import (
     MpsBatchProcessMediaOperator,
     MpsProcessMediaOperator,
 )
-from tests.harness import Crash, new_context, retry
-from tests.operators.submitting import STORES, WAYS, jobs, new_operator, submit
+from airflow_provider_mps.operators.submit import DEFAULT_TIMEOUT
+from tests.harness import Crash, FastClock, new_context, retry
+from tests.operators.submitting import STORES, WAYS, asked, jobs, new_operator, submit
+
+_HOUR = 3600.0
 
 
 @pytest.mark.fault("F21")
@@ -46,9 +49,9 @@ def test_f21_a_running_job_goes_on_after_the_deadline(airflow_mps: LocalMps, def
 @pytest.mark.fault("F27")
 @WAYS
 def test_f27_success_at_the_deadline_wins(airflow_mps: LocalMps, deferrable: bool) -> None:
-    """F27: a job that is done at the last look is a success, however late."""
-    airflow_mps.backend.settings.state_seconds = 0.2
-    task_id = submit(MpsProcessMediaOperator, timeout=0.5, poll_interval=0.45, deferrable=deferrable)
+    """F27: nobody looks between the first look and the deadline; a job that is done at the last one is a success."""
+    airflow_mps.backend.settings.state_seconds = 0.3
+    task_id = submit(MpsProcessMediaOperator, timeout=1.0, poll_interval=10, deferrable=deferrable)
     assert jobs(airflow_mps) == [task_id]
     assert airflow_mps.backend.aborts == []
 
@@ -102,6 +105,27 @@ def test_f24_a_retry_does_not_restart_the_clock(airflow_mps: LocalMps, deferrabl
     with pytest.raises(AirflowFailException, match="has not ended within 5 seconds of its submission"):
         submit(MpsProcessMediaOperator, "talk.queued.mp4", context=retry(context), deferrable=deferrable, timeout=5)
     assert time.monotonic() - started < 4
+
+
+@pytest.mark.fault("F25")
+def test_f25_a_job_of_twelve_hours_is_waited_for(airflow_mps: LocalMps, fast_clock: FastClock) -> None:
+    """F25: hours and days are waited for, with the timeout that nobody has set, and at the interval asked for."""
+    airflow_mps.backend.settings.state_seconds = 6 * _HOUR
+    started = time.time()
+    task_id = submit(MpsProcessMediaOperator, timeout=DEFAULT_TIMEOUT, poll_interval=600)
+    assert jobs(airflow_mps) == [task_id]
+    assert 12 * _HOUR <= time.time() - started < 13 * _HOUR
+    assert 72 <= asked(airflow_mps, "DescribeTaskDetail") <= 80
+
+
+@pytest.mark.fault("F25")
+def test_f25_no_wait_is_endless(airflow_mps: LocalMps, fast_clock: FastClock) -> None:
+    """F25: after three days it ends with an error that names the job, and says what became of it."""
+    started = time.time()
+    with pytest.raises(AirflowFailException, match=r"has not ended within 259200 seconds.*was aborted") as caught:
+        submit(MpsProcessMediaOperator, "talk.queued.mp4", timeout=DEFAULT_TIMEOUT, poll_interval=1800)
+    assert jobs(airflow_mps)[0] in str(caught.value)
+    assert 72 * _HOUR <= time.time() - started < 73 * _HOUR
 
 
 @pytest.mark.fault("F25")

@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowRescheduleException
+from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSensorTimeout
 from structlog.testing import capture_logs
 
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
-from tests.harness import ALL_MODES, DONE, RUNNING, Mode, new_context, run_sensor
-from tests.operators.submitting import submit
+from tests.harness import ALL_MODES, DONE, RUNNING, FastClock, Mode, new_context, run_sensor
+from tests.operators.submitting import asked, submit
 
 _INTERVAL = 30.0
 _DAY = 86_400.0
@@ -57,6 +57,24 @@ def test_f34_pauses_grow_to_the_longest_that_is_asked_for(airflow_mps: LocalMps)
     assert first < later < latest
     assert _pause(task_id, 0, 5000.0, max_wait=timedelta(seconds=90)) == pytest.approx(90, abs=2)
     assert _pause(task_id, 0, 5000.0, timeout=5050.0) == pytest.approx(50, abs=2)
+
+
+@pytest.mark.fault("F25")
+def test_f25_a_job_of_twelve_hours_is_waited_for(airflow_mps: LocalMps, fast_clock: FastClock) -> None:
+    """F25: hours pass without an end of the wait, by the timeout that nobody has set, at the interval asked for."""
+    task_id = airflow_mps.backend.run_for(_DAY / 2)
+    assert run_sensor(Mode.POKE, mps_task_id=task_id, poke_interval=600, timeout=None) == task_id
+    assert _DAY / 2 <= fast_clock.slept < _DAY / 2 + 3600
+    assert 72 <= asked(airflow_mps, "DescribeTaskDetail") <= 80
+
+
+@pytest.mark.fault("F25", "F29")
+def test_f25_no_wait_is_endless(airflow_mps: LocalMps, fast_clock: FastClock) -> None:
+    """F25: a sensor ends at its timeout, however long that is, and says what goes on."""
+    task_id = airflow_mps.backend.script([RUNNING])
+    with pytest.raises(AirflowSensorTimeout, match=f"{task_id} has not ended within 518400 seconds"):
+        run_sensor(Mode.POKE, mps_task_id=task_id, poke_interval=3600, timeout=6 * _DAY)
+    assert 6 * _DAY <= fast_clock.slept < 6 * _DAY + 7200
 
 
 @pytest.mark.fault("F50")

@@ -170,11 +170,3 @@ def test_an_unreachable_endpoint_is_named_in_the_end(airflow_mps: LocalMps, mode
     with pytest.raises(Exception, match=r"127\.0\.0\.1") as caught:
         run_sensor(mode, mps_task_id=_BATCH, mps_conn_id="nobody_there", outage_tolerance=0.05)
     assert isinstance(caught.value.__cause__, MpsTransportError)
-
-
-@pytest.mark.fault("F62")
-def test_constructing_looks_nothing_up() -> None:
-    """A DAG file constructs sensors without a connection, a client or a network."""
-    sensor = MpsTaskSensor(task_id="wait", mps_task_id="{{ params.x }}", mps_conn_id="does_not_exist")
-    assert sensor.template_fields == ("mps_task_id", "mps_conn_id", "region", "describe_action")
-    assert all(hasattr(sensor, field) for field in sensor.template_fields)

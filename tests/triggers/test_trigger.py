@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ _UNKNOWN = "1250000000-WorkflowTask-0123456789abcdef0123456789abcdef"
 _SUBTITLES = {"SegmentSet": segments(9000, translated=True, words=False), "SubtitlePath": "/a.srt"}
 _RECOGNISED = {"Status": "SUCCESS", "ErrCode": 0, "Output": _SUBTITLES}
 _TWO_MEGABYTES = answer(SmartSubtitlesTaskResult=[{"Type": "TransTextRecognition", "TransTextTask": _RECOGNISED}])
+_EARLIEST = MpsTaskTrigger.earliest_event  # fixtures make it 0
 # Gives up on a connection that cannot be read at once.
 _IMPATIENT = {"mps_task_id": _UNKNOWN, "started": 0.0, "outage_tolerance": 0.0}
 
@@ -104,13 +106,20 @@ def test_f42_an_event_is_small_whatever_it_tells(
 
 @pytest.mark.fault("F33")
 def test_the_first_look_waits(airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also a task that ended long ago, a passed deadline and a missing connection wait for the earliest moment."""
-    monkeypatch.setattr(MpsTaskTrigger, "earliest_event", 0.3)
+    """Airflow fails a task whose trigger fires before its worker is gone: five seconds, whatever there is to say."""
+    monkeypatch.setattr(MpsTaskTrigger, "earliest_event", _EARLIEST)
     task_id = airflow_mps.backend.script([DONE])
-    for arguments in ({}, {"deadline": 1.0}, {"mps_conn_id": "empty_key"}):
+
+    async def seconds(**arguments: Any) -> float:
         started = time.monotonic()
-        first_event(_trigger(task_id, **arguments))  # type: ignore[arg-type]
-        assert time.monotonic() - started >= 0.3
+        await anext(_trigger(task_id, **arguments).run())
+        return time.monotonic() - started
+
+    async def all_of_them() -> list[float]:
+        ways: list[dict[str, Any]] = [{}, {"deadline": 1.0}, {"mps_conn_id": "empty_key"}]
+        return list(await asyncio.gather(*(seconds(**arguments) for arguments in ways)))
+
+    assert min(asyncio.run(all_of_them())) >= 5
 
 
 @pytest.mark.fault("F22")
@@ -147,14 +156,16 @@ def test_the_log_holds_changes_not_looks(airflow_mps: LocalMps, capsys: pytest.C
 @pytest.mark.fault("F14", "F68")
 @pytest.mark.parametrize("where", ["first pause", "look", "slow answer", "pause"])
 def test_cancelling_ends_it_at_once(airflow_mps: LocalMps, where: str) -> None:
-    """Wherever it waits, a cancelled trigger ends within 100 ms and closes its session."""
-    faults = {"look": Fault("hang", seconds=30), "slow answer": Fault("slow", bytes_per_second=20)}
+    """Wherever it waits, a cancelled trigger ends within 100 ms and closes its session; the best of three counts."""
+    faults = {"look": Fault("hang", times=None, seconds=30), "slow answer": Fault("slow", times=None)}
     if where in faults:
         airflow_mps.backend.faults.add(faults[where])
-    trigger = _trigger(airflow_mps.backend.script([RUNNING]), poll_interval=0.02 if where in faults else 30)
-    trigger.earliest_event = 30 if where == "first pause" else 0.0  # type: ignore[misc]
+    task_id = airflow_mps.backend.script([RUNNING])
 
     async def cancel() -> float:
+        trigger = _trigger(task_id, poll_interval=0.02 if where in faults else 30)
+        trigger.earliest_event = 30 if where == "first pause" else 0.0  # type: ignore[misc]
+
         async def drain() -> None:
             async for _ in trigger.run():
                 pass
@@ -167,7 +178,7 @@ def test_cancelling_ends_it_at_once(airflow_mps: LocalMps, where: str) -> None:
             await run
         return time.monotonic() - started
 
-    assert asyncio.run(cancel()) < 0.1
+    assert min(asyncio.run(cancel()) for _ in range(3)) < 0.1
 
 
 def test_a_cancellation_is_not_lost(airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,35 +202,43 @@ def test_a_cancellation_is_not_lost(airflow_mps: LocalMps, monkeypatch: pytest.M
 
 
 @pytest.mark.fault("F61")
-def test_the_loop_stays_free(
-    airflow_mps: LocalMps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Fifty triggers, a server that is slow and then answers half a megabyte: no callback holds the loop for 50 ms."""
-    done = answer(SmartSubtitlesTaskResult=[{"Type": "TransTextRecognition", "TransTextTask": _RECOGNISED}])
+@pytest.mark.parametrize("portal", [True, False], ids=["with greenback", "without greenback"])
+def test_the_loop_stays_free(tmp_path: Path, portal: bool) -> None:
+    """
+    F61: two hundred triggers in a new process, a server that hangs, is slow and answers 2 MB: nothing takes 50 ms.
 
-    async def fifty(task_ids: list[str]) -> None:
-        async def drain(trigger: MpsTaskTrigger) -> None:
-            async for _ in trigger.run():
-                pass
+    A machine that pauses us does so now and then; what blocks, once per process or always, does so in each process.
+    """
 
-        asyncio.get_running_loop().slow_callback_duration = 0.05
-        await asyncio.gather(*(drain(_trigger(task_id, poll_interval=1.5)) for task_id in task_ids))
-
-    def slow_callbacks(mps: LocalMpsProcess) -> list[str]:
-        task_ids = [mps.control("tasks", answers=[RUNNING, RUNNING, done])["TaskId"] for _ in range(50)]
+    def held(mps: LocalMpsProcess) -> list[str]:
+        large = [mps.control("tasks", answers=[RUNNING, _TWO_MEGABYTES])["TaskId"] for _ in range(10)]
+        small = [mps.control("tasks", answers=[RUNNING, RUNNING, DONE])["TaskId"] for _ in range(190)]
         for kind in ("hang", "slow"):
             mps.control("faults", kind=kind, times=10, seconds=0.5, bytes_per_second=200)
-        caplog.clear()
-        gc.freeze()  # or Python's full collections of all that Airflow has loaded would be counted as ours
-        asyncio.run(fifty(task_ids), debug=True)
-        return [line for record in caplog.records if "Executing" in (line := record.getMessage())]
-
-    # In a process of its own, or its work would be counted as ours.
-    with LocalMpsProcess(tmp_path / "mps.log", "--rate", "0") as mps:
         connection = {"conn_type": "tencentcloud_mps", "login": SECRET_ID, "password": SECRET_KEY, "host": mps.url}
-        monkeypatch.setenv("AIRFLOW_CONN_MPS_DEFAULT", json.dumps(connection))
-        # A machine that pauses us does so now and then; a blocking call does so every time.
-        assert any(not slow_callbacks(mps) for _ in range(3))
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "tests.triggers.loop_probe",
+                json.dumps({"task_ids": small + large, "portal": portal}),
+            ],
+            env={**os.environ, "AIRFLOW_CONN_MPS_DEFAULT": json.dumps({**connection, "extra": {"quota_share": 1}})},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        told = json.loads(done.stdout.splitlines()[-1])
+        assert told["statuses"] == ["look"]
+        return list(told["held"])
+
+    # In processes of their own, or the work of the server and of the tests would be counted as ours.
+    with LocalMpsProcess(tmp_path / "mps.log", "--rate", "0") as mps:
+        tries: list[list[str]] = []
+        while len(tries) < 3 and (not tries or tries[-1]):
+            tries.append(held(mps))
+    assert tries[-1] == [], tries
 
 
 @pytest.mark.fault("F65")
