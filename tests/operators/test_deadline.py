@@ -193,5 +193,5 @@ def test_f23_the_clock_starts_when_the_job_is_sent(airflow_mps: LocalMps, deferr
     started = time.time()
     with pytest.raises(AirflowFailException, match="has not ended"):
         submit(MpsProcessMediaOperator, "talk.queued.mp4", context=context, deferrable=deferrable, timeout=1.5)
-    assert time.time() - started < 4
-    assert 0 <= context["task_state_store"].get("mps_job")["sent_at"] - started < 0.5
+    (job,) = airflow_mps.backend.tasks.values()
+    assert started <= context["task_state_store"].get("mps_job")["sent_at"] <= job.created
