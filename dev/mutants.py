@@ -121,6 +121,13 @@ MUTANTS = (
         "tests/operators/test_kill_worker.py::test_f20_an_evicted_worker_aborts_nothing",
     ),
     Mutant(
+        "a task that is killed before it has sent its job sends it",
+        "operators/submit.py",
+        "        if self._killed:  # while there was no submission to stop",
+        "        if False:  # while there was no submission to stop",
+        "tests/operators/test_kill_worker.py::test_f17_killed_before_anything_was_sent",
+    ),
+    Mutant(
         "the deadline restarts at each resume of a sensor",
         "sensors/mps.py",
         "wait.resume(event, patience, deadline, timeout=self.timeout)",

@@ -7,8 +7,8 @@ import pytest
 from tests.campaign.campaign import Result, run
 from tests.campaign.plan import Blow, Ending, Kind, Point, draw
 
-# Of the first 3,000 seeds those whose fifty plans hold each place and each blow where it lands for certain.
-_SEEDS = (289, 572)
+# Of the first 3,000 seeds the two whose fifty plans hold each place and each blow twice where nothing is in its way.
+_SEEDS = (496, 644)
 
 
 @pytest.fixture(scope="module")
