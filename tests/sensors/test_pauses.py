@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from airflow.sdk import conf
 from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSensorTimeout
 from structlog.testing import capture_logs
 
@@ -17,6 +18,7 @@ from tests.operators.submitting import asked, submit
 
 _INTERVAL = 30.0
 _DAY = 86_400.0
+_AIRFLOWS_TIMEOUT = conf.getfloat("sensors", "default_timeout")  # where a sensor sets none; Airflow 3.2 takes no None
 
 
 def _pause(task_id: str, number: int, after: float = 0.0, **arguments: Any) -> float:
@@ -63,7 +65,7 @@ def test_f34_pauses_grow_to_the_longest_that_is_asked_for(airflow_mps: LocalMps)
 def test_f25_a_job_of_twelve_hours_is_waited_for(airflow_mps: LocalMps, fast_clock: FastClock) -> None:
     """F25: hours pass without an end of the wait, by the timeout that nobody has set, at the interval asked for."""
     task_id = airflow_mps.backend.run_for(_DAY / 2)
-    assert run_sensor(Mode.POKE, mps_task_id=task_id, poke_interval=600, timeout=None) == task_id
+    assert run_sensor(Mode.POKE, mps_task_id=task_id, poke_interval=600, timeout=_AIRFLOWS_TIMEOUT) == task_id
     assert _DAY / 2 <= fast_clock.slept < _DAY / 2 + 3600
     assert 72 <= asked(airflow_mps, "DescribeTaskDetail") <= 80
 
@@ -79,9 +81,9 @@ def test_f25_no_wait_is_endless(airflow_mps: LocalMps, fast_clock: FastClock) ->
 
 @pytest.mark.fault("F50")
 @ALL_MODES
-@pytest.mark.parametrize(("timeout", "warned"), [(4 * _DAY, 1), (3 * _DAY, 0), (None, 0)])
+@pytest.mark.parametrize(("timeout", "warned"), [(4 * _DAY, 1), (3 * _DAY, 0), (_AIRFLOWS_TIMEOUT, 0)])
 def test_f50_a_wait_longer_than_mps_answers_is_told(
-    airflow_mps: LocalMps, mode: Mode, timeout: float | None, warned: int
+    airflow_mps: LocalMps, mode: Mode, timeout: float, warned: int
 ) -> None:
     """F50: beyond three days a warning, once for a wait; none for Airflow's default, of which nobody has thought."""
     task_id = airflow_mps.backend.script([RUNNING, RUNNING, DONE])
