@@ -123,15 +123,15 @@ class Lane:
         self._tidy()
         return max(asyncio.get_running_loop().time() - self._heap[0][0], 0.0) if self._heap else 0.0
 
-    async def look(self, action: Action[TaskDetail], *, due: float, since: float) -> Sighting:
-        """Wait for the next look at a task, which may be one that others wait for as well."""
+    async def look(self, action: Action[TaskDetail], *, due: float, since: float, first: bool = False) -> Sighting:
+        """Wait for the next look at a task, which others may wait for as well. A ``first`` one is not relaxed."""
         task_id: str = action.parameters["TaskId"]
         entry = self._entries.get(task_id)
         if entry is None or due < entry.wanted:
             if entry is None:
                 entry = self._entries[task_id] = _Entry(action, due, since)
             now = asyncio.get_running_loop().time()
-            entry.wanted, entry.due = due, max(due, now + (due - now) * self._relaxed)
+            entry.wanted, entry.due = due, due if first else max(due, now + (due - now) * self._relaxed)
             self._queue(entry)
         waiter: asyncio.Future[Sighting] = asyncio.get_running_loop().create_future()
         entry.waiters[waiter] = None

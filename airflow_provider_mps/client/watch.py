@@ -63,7 +63,7 @@ class Watch:
         self._lanes: dict[str, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def look(self, action: Action[TaskDetail], *, due: float, since: float) -> Sighting:
+    async def look(self, action: Action[TaskDetail], *, due: float, since: float, first: bool = False) -> Sighting:
         """
         Look at a task once, not before ``due``, and as soon after it as the pace allows.
 
@@ -73,8 +73,9 @@ class Watch:
         :param action: what :func:`~airflow_provider_mps.client.actions.describe` gives.
         :param due: on the clock of the event loop.
         :param since: when the task was created, in Unix seconds, as far as is known.
+        :param first: nobody has looked at the task for this wait yet: it may have ended before any list that is read.
         """
-        return await self._lane(action).look(action, due=due, since=since)
+        return await self._lane(action).look(action, due=due, since=since, first=first)
 
     async def close(self) -> None:
         """End all looks and close the session."""

@@ -249,21 +249,21 @@ class MpsTaskTrigger(BaseTrigger):
 
         clock = asyncio.get_running_loop().time
         progress = Progress(self.log, self.mps_task_id)
-        since, noticed = patience.started, False
+        since, noticed, first = patience.started, False, True
         # Spread: those that start together do not stay together.
         due = clock() + self.earliest_event + random.uniform(0, self._pause(patience))
         while True:
             limit = asyncio.timeout(self._left())
             try:
                 async with limit:
-                    outcome, late = await watch.look(action, due=due, since=since)
+                    outcome, late = await watch.look(action, due=due, since=since, first=first)
             except TimeoutError:
                 if limit.expired():
                     return "timeout", "the deadline has come"
                 raise
             progress.report(outcome, late=late)
             if not isinstance(outcome, MpsError):
-                patience.faults = 0
+                patience.faults, first = 0, False
                 since = outcome.create_time.timestamp() if outcome.create_time else since
                 if outcome.is_finished and not noticed:
                     noticed = True

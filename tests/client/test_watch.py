@@ -491,6 +491,29 @@ def test_pauses_can_be_relaxed_and_are_what_they_were_again(mps: LocalMps, confi
     assert 0.2 <= restored < 0.7
 
 
+def test_a_first_look_is_not_relaxed(mps: LocalMps, config: ClientConfig) -> None:
+    """A wait that a triggerer has just taken over may have ended before any list that is read: it is not put off."""
+    ids = [mps.backend.script([_DONE]) for _ in range(2)]
+
+    async def work() -> float:
+        async with AsyncMpsClient(config) as client:
+            lane = Lane(client, Pace(100), NOBODY)
+            running = asyncio.ensure_future(lane.run())
+            lane.relax(1000.0)
+            started = time.monotonic()
+            due = asyncio.get_running_loop().time() + 0.2
+            later = asyncio.ensure_future(lane.look(describe(ids[0]), due=due, since=0.0))
+            await lane.look(describe(ids[1]), due=due, since=0.0, first=True)
+            took = time.monotonic() - started
+            assert not later.done()
+            running.cancel()
+            later.cancel()
+            await asyncio.wait([running, later])
+            return took
+
+    assert 0.2 <= _run(work) < 20
+
+
 def test_a_pause_that_was_longer_than_asked_for_is_no_delay(mps: LocalMps, config: ClientConfig) -> None:
     """When pauses are what they were again, looks that were due long ago come at once, in their order, and not late."""
     ids = [mps.backend.script([_DONE]) for _ in range(3)]
