@@ -311,7 +311,8 @@ def test_first_looks_are_spread(airflow_mps: LocalMps, monkeypatch: pytest.Monke
     monkeypatch.setattr(MpsTaskTrigger, "earliest_event", 0.2)
     dues: list[float] = []
 
-    async def look(self: Watch, action: Any, *, due: float, since: float) -> Any:
+    async def look(self: Watch, action: Any, *, due: float, since: float, first: bool) -> Any:
+        assert first
         dues.append(due - asyncio.get_running_loop().time())
         raise asyncio.CancelledError
 
