@@ -137,7 +137,9 @@ async def open_all(host: str, stack: contextlib.AsyncExitStack) -> tuple[list[st
     """Submit the jobs, and make a look of each kind."""
     config = ClientConfig(Credentials(*KEYS), endpoint=f"http://{host}", quota_share=10.0)
     client = await stack.enter_async_context(AsyncMpsClient(config, attempts=1))
-    watch = await stack.enter_async_context(watching(config, AirflowMetrics()))  # as the trigger uses it
+    watch = await stack.enter_async_context(
+        watching(config, AirflowMetrics(config.account_key))
+    )  # as the trigger uses it
     session = await stack.enter_async_context(aiohttp.ClientSession())
     profile = ClientProfile(httpProfile=HttpProfile(protocol="http", endpoint=host, keepAlive=True))
     official = await stack.enter_async_context(mps_client_async.MpsClient(Credential(*KEYS), "", profile))

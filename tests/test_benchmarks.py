@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import importlib
 import sys
 from collections.abc import Iterator
@@ -40,3 +42,16 @@ def test_every_format_of_a_large_answer_is_written(load: Any) -> None:
     large, parse = load("large"), load("parse")
     [subtitle] = parse.ours(parse.answer(words=True, segments=5))
     assert all(large.write(subtitle, format_) > 100 for format_ in SUBTITLE_FORMATS)
+
+
+def test_every_kind_of_look_says_the_same(load: Any) -> None:
+    """Ours, the client alone, bare aiohttp and the SDK ask for the same task and read the same state."""
+    look = load("look")
+
+    async def states(host: str) -> list[set[str | None]]:
+        async with contextlib.AsyncExitStack() as stack:
+            task_ids, candidates = await look.open_all(host, stack)
+            return [{await each(task_id) for each in candidates.values()} for task_id in task_ids[:2]]
+
+    with look.emulator() as host:
+        assert asyncio.run(states(host)) == [{"PROCESSING"}] * 2

@@ -74,7 +74,7 @@ class Lane:
         self._heap: list[tuple[float, int, _Entry]] = []
         self._called: deque[_Entry] = deque()
         self._turn_of_called = True
-        self._relaxed = 1.0
+        self._relaxed, self._relaxed_since = 1.0, 0.0
         self._order = itertools.count()
         self._changed = asyncio.Event()
         self._under_way: set[asyncio.Task[None]] = set()
@@ -106,8 +106,13 @@ class Lane:
         """How many times longer than asked for the pauses between looks are."""
         return self._relaxed
 
-    def relax(self, times: float) -> None:
-        """Make pauses longer from here on; back at 1, also those that have begun are as long as they were asked for."""
+    def relax(self, times: float, *, since: float = 0.0) -> None:
+        """
+        Make pauses longer from here on; back at 1, also those that have begun are as long as they were asked for.
+
+        :param times: as long as asked for.
+        :param since: not for tasks that were created before this, in Unix seconds.
+        """
         if times == 1.0 < self._relaxed:
             now = asyncio.get_running_loop().time()
             for entry in sorted(self._entries.values(), key=attrgetter("wanted")):
@@ -116,7 +121,7 @@ class Lane:
                 if entry.due != due:
                     entry.due = due
                     self._queue(entry)
-        self._relaxed = times
+        self._relaxed, self._relaxed_since = times, since
 
     def lateness(self) -> float:
         """Seconds by which the look that has waited longest is late."""
@@ -131,7 +136,8 @@ class Lane:
             if entry is None:
                 entry = self._entries[task_id] = _Entry(action, due, since)
             now = asyncio.get_running_loop().time()
-            entry.wanted, entry.due = due, due if first else max(due, now + (due - now) * self._relaxed)
+            longer = 1.0 if first or since < self._relaxed_since else self._relaxed
+            entry.wanted, entry.due = due, max(due, now + (due - now) * longer)
             self._queue(entry)
         waiter: asyncio.Future[Sighting] = asyncio.get_running_loop().create_future()
         entry.waiters[waiter] = None

@@ -106,7 +106,9 @@ class Listing:
         self._refusals = 0
         self._trust.round_over(time.monotonic(), whole=whole)
         if whole:
-            self._lane.relax(_RELAXED if self._trust.is_earned else 1.0)
+            # The list cannot name what was created before its window, if that is what it filters.
+            since = 0.0 if self._filters_the_end else self._start
+            self._lane.relax(_RELAXED if self._trust.is_earned else 1.0, since=since)
             if self._given_up and self._trust.is_earned:
                 self._given_up = False
                 log.info("DescribeTasks helps again to see which tasks have ended.")

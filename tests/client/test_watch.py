@@ -491,19 +491,20 @@ def test_pauses_can_be_relaxed_and_are_what_they_were_again(mps: LocalMps, confi
     assert 0.2 <= restored < 0.7
 
 
-def test_a_first_look_is_not_relaxed(mps: LocalMps, config: ClientConfig) -> None:
-    """A wait that a triggerer has just taken over may have ended before any list that is read: it is not put off."""
+@pytest.mark.parametrize(("since", "first"), [(150.0, True), (50.0, False)], ids=["first look", "older than the list"])
+def test_what_no_list_can_name_is_not_relaxed(mps: LocalMps, config: ClientConfig, since: float, first: bool) -> None:
+    """A wait that was just taken over may have ended before any list begins, and some hold no older task."""
     ids = [mps.backend.script([_DONE]) for _ in range(2)]
 
     async def work() -> float:
         async with AsyncMpsClient(config) as client:
             lane = Lane(client, Pace(100), NOBODY)
             running = asyncio.ensure_future(lane.run())
-            lane.relax(1000.0)
+            lane.relax(1000.0, since=100.0)
             started = time.monotonic()
             due = asyncio.get_running_loop().time() + 0.2
-            later = asyncio.ensure_future(lane.look(describe(ids[0]), due=due, since=0.0))
-            await lane.look(describe(ids[1]), due=due, since=0.0, first=True)
+            later = asyncio.ensure_future(lane.look(describe(ids[0]), due=due, since=150.0))
+            await lane.look(describe(ids[1]), due=due, since=since, first=first)
             took = time.monotonic() - started
             assert not later.done()
             running.cancel()
