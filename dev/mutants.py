@@ -101,7 +101,7 @@ MUTANTS = (
     ),
     Mutant(
         "the guard is removed: whatever cancels a trigger aborts its job",
-        "triggers/mps.py",
+        "triggers/killing.py",
         "            if ended:\n",
         "            if True:\n",
         "tests/operators/test_kill_deferred.py::test_f13_f15_the_trigger_asks_airflow_first",

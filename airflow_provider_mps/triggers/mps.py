@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import importlib
 import json
-import logging
 import random
 import time
 from collections.abc import AsyncIterator
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from airflow_provider_mps.client.watch import Watch
     from airflow_provider_mps.results.task import TaskDetail
 
-# Seconds for the question to Airflow and the Abort together. A user, or a triggerer that ends, waits for them.
-_KILL_BUDGET = 8.0
 _CONNECTION_ATTEMPTS = 4
 # Bytes of JSON; the whole event stays below 4 kB.
 _LONGEST_MESSAGE = 2000
@@ -126,62 +123,17 @@ class MpsTaskTrigger(BaseTrigger):
         if not self.cancel_on_kill or self._fired:
             return
         self._fired = True
-        work = asyncio.create_task(self._abort_if_user_ended())
+        from airflow_provider_mps.triggers.killing import abort_if_user_ended
+
+        work = asyncio.create_task(
+            abort_if_user_ended(self.task_instance, self.mps_task_id, config=self._config, log=self.log)
+        )
         while not work.done():
             # Airflow repeats its cancellation every second, until the trigger has ended: that must not stop the Abort.
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait({work})
         if not work.cancelled():
             work.result()
-
-    async def _abort_if_user_ended(self) -> None:
-        lacking = "Airflow does not say who ended the task"
-        budget = asyncio.timeout(_KILL_BUDGET)
-        try:
-            async with budget:
-                ended = await self._ended_by_user()
-                if ended:
-                    lacking = "no answer of MPS in time"
-                    await self._abort()
-            late = budget.expired()  # a question that is given up is answered with no
-        except TimeoutError:
-            late = True
-        if late:
-            self.log.warning("MPS task %s was not aborted: %s.", self.mps_task_id, lacking)
-
-    async def _ended_by_user(self) -> bool:
-        from asgiref.sync import sync_to_async
-
-        from airflow_provider_mps.user_action import ended_while_deferred
-
-        try:
-            # Not one after the other, or two hundred tasks that a user ends at once would run out of time.
-            return await sync_to_async(ended_while_deferred, thread_sensitive=False)(self.task_instance)
-        except asyncio.CancelledError:  # the triggerer gave the question up, as when it ends: doubt
-            return False
-
-    async def _abort(self) -> None:
-        from airflow_provider_mps.client.abort import abort_outcome
-        from airflow_provider_mps.client.actions import ManageTask
-        from airflow_provider_mps.client.aio import AsyncMpsClient
-        from airflow_provider_mps.client.retry import should_retry
-        from airflow_provider_mps.errors import MpsError
-
-        action = ManageTask(task_id=self.mps_task_id)
-        failure: MpsError | None = None
-        async with AsyncMpsClient(await self._config(), attempts=1) as client:
-            while True:
-                try:
-                    await client.call(action)
-                except MpsError as error:
-                    # MPS takes twenty a second, and a user may end hundreds at once. The caller bounds this in time.
-                    if should_retry(action, error):
-                        await asyncio.sleep(random.uniform(0.3, 1.5))
-                        continue
-                    failure = error
-                break
-        outcome = abort_outcome(self.mps_task_id, failure)
-        self.log.log(logging.INFO if outcome.aborted else logging.WARNING, outcome.text)
 
     async def _payload(self) -> dict[str, Any]:
         """Wait; what to tell the worker, whatever happens here."""

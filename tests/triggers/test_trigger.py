@@ -23,6 +23,7 @@ from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY, LocalMps
 from airflow_provider_mps.errors import MpsStateUnknown
 from airflow_provider_mps.hooks.mps import MpsHook
+from airflow_provider_mps.triggers import killing
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 from dev.local_airflow import LocalMpsProcess
 from tests.harness import DONE, RUNNING, Mode, answer, first_event, part, refusal, revive, run_sensor
@@ -386,13 +387,13 @@ def test_a_question_without_an_answer_is_said(
 ) -> None:
     """Nothing is aborted in doubt, and the log says that there was doubt."""
 
-    async def never(self: MpsTaskTrigger) -> bool:
+    async def never(task_instance: object) -> bool:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(60)
         return False
 
-    monkeypatch.setattr(MpsTaskTrigger, "_ended_by_user", never)
-    monkeypatch.setattr("airflow_provider_mps.triggers.mps._KILL_BUDGET", 0.1)
+    monkeypatch.setattr(killing, "_ended_by_user", never)
+    monkeypatch.setattr(killing, "_BUDGET", 0.1)
     asyncio.run(_trigger(_UNKNOWN, cancel_on_kill=True).on_kill())
     assert "was not aborted: Airflow does not say who ended the task" in capsys.readouterr().out
     assert not airflow_mps.backend.calls

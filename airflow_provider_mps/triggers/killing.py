@@ -1,0 +1,75 @@
+"""A trigger was cancelled: only when a user ended its task, and not Airflow by itself, its MPS task is aborted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_mps.client.config import ClientConfig
+
+# Seconds for the question to Airflow and the Abort together. A user, or a triggerer that ends, waits for them.
+_BUDGET = 8.0
+_Connection = Callable[[], Awaitable["ClientConfig"]]
+
+
+async def abort_if_user_ended(task_instance: Any, mps_task_id: str, *, config: _Connection, log: Any) -> None:
+    """
+    Ask Airflow what became of the task, and abort the MPS task only if a user ended it; says in the log what it did.
+
+    :param task_instance: of the trigger.
+    :param config: what the connection says, read when it is needed.
+    :param log: of the trigger.
+    """
+    lacking = "Airflow does not say who ended the task"
+    budget = asyncio.timeout(_BUDGET)
+    try:
+        async with budget:
+            ended = await _ended_by_user(task_instance)
+            if ended:
+                lacking = "no answer of MPS in time"
+                await _abort(mps_task_id, await config(), log)
+        late = budget.expired()  # a question that is given up is answered with no
+    except TimeoutError:
+        late = True
+    if late:
+        log.warning("MPS task %s was not aborted: %s.", mps_task_id, lacking)
+
+
+async def _ended_by_user(task_instance: Any) -> bool:
+    from asgiref.sync import sync_to_async
+
+    from airflow_provider_mps.user_action import ended_while_deferred
+
+    try:
+        # Not one after the other, or two hundred tasks that a user ends at once would run out of time.
+        return await sync_to_async(ended_while_deferred, thread_sensitive=False)(task_instance)
+    except asyncio.CancelledError:  # the triggerer gave the question up, as when it ends: doubt
+        return False
+
+
+async def _abort(mps_task_id: str, config: ClientConfig, log: Any) -> None:
+    from airflow_provider_mps.client.abort import abort_outcome
+    from airflow_provider_mps.client.actions import ManageTask
+    from airflow_provider_mps.client.aio import AsyncMpsClient
+    from airflow_provider_mps.client.retry import should_retry
+    from airflow_provider_mps.errors import MpsError
+
+    action = ManageTask(task_id=mps_task_id)
+    failure: MpsError | None = None
+    async with AsyncMpsClient(config, attempts=1) as client:
+        while True:
+            try:
+                await client.call(action)
+            except MpsError as error:
+                # MPS takes twenty a second, and a user may end hundreds at once. The caller bounds this in time.
+                if should_retry(action, error):
+                    await asyncio.sleep(random.uniform(0.3, 1.5))
+                    continue
+                failure = error
+            break
+    outcome = abort_outcome(mps_task_id, failure)
+    log.log(logging.INFO if outcome.aborted else logging.WARNING, outcome.text)
