@@ -30,6 +30,7 @@ _CROWD = 10.0
 # A refused look keeps its place for so many seconds before its waiters are told.
 _REFUSAL_PATIENCE = 60.0
 _STRAGGLERS = 200
+_MUCH_OLDER = 1.25
 # More request timeouts, and seconds for reading a connection, than a look can take that does not hang.
 _TIMEOUTS_IN_A_LOOK = 6
 _BEYOND_THEM = 60.0
@@ -95,11 +96,14 @@ class Lane:
         """
         When the oldest tasks that are waited for were created, in Unix seconds; None when there are none.
 
-        One in two hundred may be older: for a job that has run for days, nobody reads the lists of days.
+        One in two hundred may be much older: for a job that has run for days, nobody reads the lists of days.
         """
         stragglers = len(self._entries) // _STRAGGLERS
         oldest = heapq.nsmallest(stragglers + 1, (entry.since for entry in self._entries.values()))
-        return oldest[-1] if oldest else None
+        if not oldest:
+            return None
+        now = time.time()
+        return max(oldest[0], now - _MUCH_OLDER * (now - oldest[-1]))
 
     @property
     def relaxed(self) -> float:

@@ -515,6 +515,32 @@ def test_what_no_list_can_name_is_not_relaxed(mps: LocalMps, config: ClientConfi
     assert 0.2 <= _run(work) < 20
 
 
+@pytest.mark.parametrize(
+    ("straggler", "oldest"), [(1100.0, 1100.0), (700_000.0, 1250.0)], ids=["a little older", "of last week"]
+)
+def test_how_far_back_a_list_has_to_go(config: ClientConfig, straggler: float, oldest: float) -> None:
+    """To the oldest task; but one in two hundred may be much older than the others, and makes no list longer."""
+
+    async def work() -> float:
+        async with AsyncMpsClient(config) as client:
+            lane, now = Lane(client, Pace(100), NOBODY), time.time()
+            due = asyncio.get_running_loop().time() + 1000.0
+            ages = [straggler] + [1000.0] * 250
+            looks = [
+                asyncio.ensure_future(lane.look(describe(f"24-WorkflowTask-{number}"), due=due, since=now - age))
+                for number, age in enumerate(ages)
+            ]
+            await asyncio.sleep(0)
+            since = lane.oldest
+            assert since is not None
+            for look in looks:
+                look.cancel()
+            await asyncio.wait(looks)
+            return now - since
+
+    assert _run(work) == pytest.approx(oldest, abs=5)
+
+
 def test_a_pause_that_was_longer_than_asked_for_is_no_delay(mps: LocalMps, config: ClientConfig) -> None:
     """When pauses are what they were again, looks that were due long ago come at once, in their order, and not late."""
     ids = [mps.backend.script([_DONE]) for _ in range(3)]
