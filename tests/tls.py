@@ -26,13 +26,20 @@ class Authority(NamedTuple):
 
 
 def private_authority(folder: Path, *, host: str = "127.0.0.1") -> Authority:
-    """A new authority and a certificate of it for ``host``; the files go to ``folder``."""
+    """A new authority and a certificate of it for ``host``, as strict as Python 3.13 asks; files go to ``folder``."""
     root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     root_name, name = _name("Private authority"), _name(host)
-    authority = x509.BasicConstraints(ca=True, path_length=None)
-    root = _unsigned(root_name, root_name, root_key).add_extension(authority, critical=True)
-    leaf = _unsigned(name, root_name, key).add_extension(
-        x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), critical=False
+    root_id = x509.SubjectKeyIdentifier.from_public_key(root_key.public_key())
+    root = (
+        _unsigned(root_name, root_name, root_key)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(_USED_FOR_SIGNING, critical=True)
+        .add_extension(root_id, critical=False)
+    )
+    leaf = (
+        _unsigned(name, root_name, key)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(root_id), critical=False)
     )
     folder.mkdir(parents=True, exist_ok=True)
     ca_file, shown = folder / "authority.pem", folder / "server.pem"
@@ -44,6 +51,19 @@ def private_authority(folder: Path, *, host: str = "127.0.0.1") -> Authority:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(shown)
     return Authority(str(ca_file), context)
+
+
+_USED_FOR_SIGNING = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 def _name(common_name: str) -> x509.Name:
