@@ -27,9 +27,9 @@ test: $(VENV)/ready
 unit: $(VENV)/ready
 	$(RUN) -m pytest --numprocesses auto --dist loadfile --junitxml=build/unit.xml --ignore tests/e2e $(ARGS)
 
-# Two Airflows side by side: most of the time each waits.
+# One after the other: side by side on two processors, the failover of 200 triggers left an Airflow hanging.
 e2e: $(VENV)/ready
-	$(MAKE) --keep-going --jobs=2 e2e-main e2e-small
+	$(MAKE) --keep-going --jobs=1 e2e-main e2e-small
 
 e2e-main: $(VENV)/ready
 	$(RUN) -m pytest -v --junitxml=build/e2e-main.xml tests/e2e --ignore tests/e2e/small

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
-RETRIES = 5
+# Two jobs that fail, two workers that die, and an outage or two on a slow machine in between.
+RETRIES = 8
 TIMEOUT = 2.5
 LONG = 90.0
 

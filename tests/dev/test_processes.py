@@ -17,10 +17,14 @@ from dev.local_airflow import LocalAirflow, LocalMpsProcess
 from dev.processes import loopback_environment
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+# Whoever started the tests may ignore signals, as a shell does for what it puts into the background.
 _COMMAND = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from dev.processes import Process, workplace
+
+for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+    signal.signal(number, signal.SIG_DFL)
 
 with workplace("mps-test-") as home:
     child = Process([sys.executable, "-c", "import time; print('it said this', flush=True); time.sleep(600)"],

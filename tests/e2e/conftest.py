@@ -1,7 +1,7 @@
 """
 One real Airflow and its local MPSs for the whole suite. What takes long is started first and looked at last.
 
-``small`` has an Airflow of its own, which may be stopped; ``make test`` runs it beside the others.
+``small`` has an Airflow of its own, which may be stopped, and a process of its own in ``make test``.
 """
 
 from __future__ import annotations
