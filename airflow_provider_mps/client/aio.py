@@ -127,14 +127,9 @@ class AsyncMpsClient:
         credentials: Credentials | None,
         skew: float,
     ) -> ResultT:
-        sent, now = time.monotonic(), int(time.time())
-        response = await self._send(action.name, encode(action, self.config, int(now - skew), credentials))
-        try:
-            return read(action, response, now)
-        except MpsApiError as error:
-            if error.throttled:
-                pace_of(action, self.config).refused(sent)
-            raise
+        now = int(time.time())
+        request = encode(action, self.config, int(now - skew), credentials)
+        return read(action, await self._send(action.name, request), now)
 
     async def _current_keys(self, refused: Credentials | None = None) -> Credentials | None:
         if self.config.credentials is None:

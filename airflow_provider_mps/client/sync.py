@@ -98,16 +98,9 @@ class MpsClient:
         return self._exchange(action, self._current_keys(), self.clock_skew)
 
     def _exchange(self, action: Action[ResultT], credentials: Credentials | None, skew: float) -> ResultT:
-        pace = pace_of(action, self.config)
-        time.sleep(pace.take())
-        sent, now = time.monotonic(), int(time.time())
-        response = self._send(action.name, encode(action, self.config, int(now - skew), credentials))
-        try:
-            return decode(action, response, now)
-        except MpsApiError as error:
-            if error.throttled:
-                pace.refused(sent)
-            raise
+        now = int(time.time())
+        request = encode(action, self.config, int(now - skew), credentials)
+        return decode(action, self._send(action.name, request), now)
 
     def _current_keys(self, refused: Credentials | None = None) -> Credentials | None:
         if self.config.credentials is None:

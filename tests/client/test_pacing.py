@@ -29,6 +29,9 @@ from airflow_provider_mps.client.actions import (
 from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.credentials import Credentials
 from airflow_provider_mps.client.pacing import SLOWEST, Pace, pace_of
+from airflow_provider_mps.emulator.faults import Fault
+from airflow_provider_mps.emulator.server import LocalMps
+from tests.transports import Caller
 
 _ID = "1250000000-WorkflowTask-0123456789abcdef"
 
@@ -227,6 +230,22 @@ def test_threads_share_one_pace() -> None:
 
 
 _CONFIG = ClientConfig(Credentials("AKIDpacing", "key"), quota_share=0.25)
+
+
+@pytest.mark.fault("F53")
+def test_a_request_takes_one_turn(client: Caller, mps: LocalMps, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over either transport as many turns as requests, the one that follows a refusal included."""
+    turns: list[Pace] = []
+
+    def take(pace: Pace) -> float:
+        turns.append(pace)
+        return 0.0
+
+    monkeypatch.setattr(Pace, "take", take)
+    mps.backend.faults.add(Fault("throttle"))
+    for _ in range(2):
+        client.call(DescribeTasks(status="FINISH"))
+    assert len(turns) == len(mps.backend.calls) == 3
 
 
 @pytest.mark.fault("F53")
