@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
+
+from airflow.sdk import BaseOperator
+
+
+class MasksSecrets(BaseOperator):
+    """
+    Base of operators with a template field that may hold secrets.
+
+    :cvar masked_field: its name.
+    """
+
+    masked_field: ClassVar[str]
+
+    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
+        # Not render_template_fields, which Airflow does not call on a mapped task.
+        super()._do_render_template_fields(parent, *args, **kwargs)
+        if parent is self:
+            mask_secrets_in(getattr(self, self.masked_field))
 
 
 def mask_secrets_in(value: Any) -> None:

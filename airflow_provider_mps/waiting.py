@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 # So often in a row a triggerer may send a wait back without an answer of MPS, before no worker is started for it again.
@@ -33,8 +34,8 @@ class TaskWait:
         patience: Patience,
         *,
         hook: MpsHook,
-        describe_action: str | None = None,
-        allow_partial: bool = False,
+        describe_action: str | None,
+        allow_partial: bool,
         log: Any,
     ) -> None:
         from airflow_provider_mps.client.progress import Progress
@@ -138,6 +139,15 @@ class TaskWait:
             patience=self.patience.as_dict(),
             cancel_on_kill=cancel_on_kill,
         )
+
+    @staticmethod
+    def net(*, poll_interval: float, deadline: float) -> timedelta:
+        """
+        The timeout of the deferral: only a net, well after the deadline, which the trigger keeps itself.
+
+        A net that catches loses what the deferral was to hand on.
+        """
+        return timedelta(seconds=deadline - time.time() + 2 * poll_interval + 60)
 
     def resume(
         self, event: dict[str, Any] | None, patience: object, deadline: float | None, *, timeout: float

@@ -118,10 +118,11 @@ def _result(counts: Counter[str] | None) -> str:
 
 
 def complaints(found: Outcomes, tests: Mapping[str, set[str]]) -> Iterator[str]:
-    """What keeps these results from being a proof: tests that failed, and grave rows of which no test passed."""
+    """What keeps these results from being a proof: tests that failed or did not run, grave rows that none proves."""
     for row, fault in CATALOGUE.items():
         counts = {test: found.get(row, {}).get(test, Counter[str]()) for test in sorted(tests.get(row, ()))}
         yield from (f"{row}: {test} failed" for test, count in counts.items() if count["FAILED"])
+        yield from (f"{row}: {test} has not run" for test, count in counts.items() if not count)
         if fault.is_grave and not fault.untested and not any(count["passed"] for count in counts.values()):
             yield f"{row} ({fault.priority}): no test of it has passed"
 

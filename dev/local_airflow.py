@@ -116,13 +116,13 @@ class LocalAirflow:
             process.stop()
         self._http.close()
 
-    def api(self, method: str, path: str, *, expect: int | None = None, **arguments: Any) -> Any:
+    def api(self, method: str, path: str, **arguments: Any) -> Any:
         """Call the public REST API below ``/api/v2`` and return its JSON."""
         if "Authorization" not in self._http.headers:
             token = self._http.get(f"{self.url}/auth/token", timeout=30).json()["access_token"]
             self._http.headers["Authorization"] = f"Bearer {token}"
         answer = self._http.request(method, f"{self.url}/api/v2/{path}", timeout=90, **arguments)
-        if answer.status_code >= 400 and answer.status_code != expect:
+        if answer.status_code >= 400:
             raise RuntimeError(f"{method} {path}: HTTP {answer.status_code} {answer.text[:500]}")
         return answer.json() if answer.content else None
 
@@ -130,9 +130,9 @@ class LocalAirflow:
         """Store a connection in the database, as the UI does."""
         self.api("POST", "connections", json={"connection_id": connection_id, **fields})
 
-    def wait_for_dags(self, *dag_ids: str, timeout: float = 90) -> None:
+    def wait_for_dags(self, *dag_ids: str) -> None:
         """Return when the DAG processor has read these DAGs; import errors are raised."""
-        for _ in _ticks(timeout):
+        for _ in _ticks(90):
             if errors := self.api("GET", "importErrors")["import_errors"]:
                 raise RuntimeError(errors[0]["stack_trace"])
             known = {dag["dag_id"] for dag in self.api("GET", "dags?limit=200")["dags"]}
@@ -177,9 +177,9 @@ class LocalAirflow:
         content = self._log(dag_id, run_id, task_id, try_number)
         return "\n".join(str(line.get("event", line)) if isinstance(line, dict) else str(line) for line in content)
 
-    def errors(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> list[str]:
-        """The exceptions in the log of one try, with their types; of one with a cause the cause comes first."""
-        lines = [line for line in self._log(dag_id, run_id, task_id, try_number) if isinstance(line, dict)]
+    def errors(self, dag_id: str, run_id: str, task_id: str) -> list[str]:
+        """The exceptions in the log of the first try, with their types; of one with a cause the cause comes first."""
+        lines = [line for line in self._log(dag_id, run_id, task_id, 1) if isinstance(line, dict)]
         found = [error for line in lines for error in reversed(line.get("error_detail") or [])]
         return [f"{error['exc_type']}: {error['exc_value']}" for error in found]
 
@@ -287,8 +287,8 @@ def _fernet_key() -> str:
     return Fernet.generate_key().decode()
 
 
-def _ticks(timeout: float, interval: float = 0.5) -> Iterator[None]:
+def _ticks(timeout: float) -> Iterator[None]:
     end = time.monotonic() + timeout
     while time.monotonic() < end:
         yield
-        time.sleep(interval)
+        time.sleep(0.5)

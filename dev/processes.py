@@ -79,7 +79,6 @@ class Process:
     """A child in a process group of its own, stopped by its id."""
 
     def __init__(self, command: list[str], env: Mapping[str, str], log: Path, user: str | None = None) -> None:
-        self.command = command
         self.log = log
         with log.open("ab") as output:
             self._popen = subprocess.Popen(

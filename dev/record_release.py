@@ -66,4 +66,5 @@ def _deferral(operator: Any, context: dict[str, Any]) -> dict[str, Any]:
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     text = json.dumps(record(), indent=2, ensure_ascii=False)
-    (FOLDER / f"{__version__}.json").write_text(f"{text}\n", encoding="utf-8")
+    with (FOLDER / f"{__version__}.json").open("x", encoding="utf-8") as file:  # a record is kept for ever
+        file.write(f"{text}\n")

@@ -73,7 +73,7 @@ def test_results_come_from_the_run(tmp_path: Path) -> None:
 
 
 def test_a_grave_row_needs_a_test_that_passed() -> None:
-    """Skipped or not run proves nothing, failed is named, and a row without weight may be skipped."""
+    """Skipped or not run proves nothing, failed and not run are named; a row without weight may be skipped."""
     good = {row: {f"{row}.py::test": Counter(passed=1)} for row in GRAVE}
     tests = {row: set(counts) for row, counts in good.items()} | {"F77": {"x.py::skipped"}}
     assert list(complaints({**good, "F77": {"x.py::skipped": Counter(skipped=1)}}, tests)) == []
@@ -81,8 +81,10 @@ def test_a_grave_row_needs_a_test_that_passed() -> None:
     del bad["F02"]
     assert list(complaints(bad, tests)) == [
         "F01 (P0): no test of it has passed",
+        "F02: F02.py::test has not run",
         "F02 (P0): no test of it has passed",
         "F03: F03.py::test failed",
+        "F77: x.py::skipped has not run",
     ]
 
 

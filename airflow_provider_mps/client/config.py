@@ -111,7 +111,8 @@ class ClientConfig:
         :param region: overrides the connection's.
         :raises MpsConfigError: a field is missing or makes no sense; the text says which, and never its secret.
         """
-        text = {key: str(value).strip() for key, value in extra.items() if value is not None and value != ""}
+        told = {key: extra.get(key) for key in EXTRAS}
+        text = {key: str(value).strip() for key, value in told.items() if value is not None and value != ""}
         endpoint, region = _endpoint(host, port), region or text.get("region")
         _check_endpoint(endpoint)
         return cls(

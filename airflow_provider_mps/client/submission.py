@@ -1,7 +1,7 @@
 """
 Send a job once: across lost answers, crashes and retries. Knows no Airflow; its memory is a :class:`Ledger`.
 
-MPS bills a job that is sent twice twice, and can abort only a job that still waits. For ProcessMedia, EditMedia and
+MPS bills twice for a job that is sent twice, and can abort only a job that still waits. For ProcessMedia, EditMedia and
 ProcessLiveStream it refuses a ``SessionId`` that it has seen within 3 days, but does not tell the TaskId of the first
 one, so that has to be found again. BatchProcessMedia and ProcessImage have no such key: after an ambiguous answer
 nothing is sent again.

@@ -27,7 +27,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--secret-key",
         default=os.environ.get("MPS_EMULATOR_SECRET_KEY", SECRET_KEY),
-        help="its SecretKey (default: $MPS_EMULATOR_SECRET_KEY, else the one that the README names)",
+        help=f"its SecretKey (default: $MPS_EMULATOR_SECRET_KEY, else {SECRET_KEY})",
     )
     parser.add_argument("--token", help="session token to demand")
     parser.add_argument("--state-looks", type=int, default=1, help="looks until a job leaves a state (default 1)")

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow.sdk import BaseOperator
-
-from airflow_provider_mps.rendering import mask_secrets_in
+from airflow_provider_mps.rendering import MasksSecrets
 from airflow_provider_mps.retries import only_useful_retries
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class MpsMediaMetadataOperator(BaseOperator):
+class MpsMediaMetadataOperator(MasksSecrets):
     """
     Read the metadata of one media file: container, duration, resolution, codecs. No job is started.
 
@@ -37,6 +35,7 @@ class MpsMediaMetadataOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("input_info", "mps_conn_id", "region")
     template_fields_renderers: ClassVar[dict[str, str]] = {"input_info": "json"}
+    masked_field = "input_info"
     ui_color = "#cfe8ff"
 
     def __init__(
@@ -53,12 +52,6 @@ class MpsMediaMetadataOperator(BaseOperator):
         self.mode = mode
         self.mps_conn_id = mps_conn_id
         self.region = region
-
-    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
-        # Not render_template_fields, which Airflow does not call on a mapped task.
-        super()._do_render_template_fields(parent, *args, **kwargs)
-        if parent is self:
-            mask_secrets_in(self.input_info)
 
     @only_useful_retries()
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow passes it

@@ -18,7 +18,7 @@ from airflow_provider_mps.operators.submit import (
     MpsProcessLiveStreamOperator,
     MpsProcessMediaOperator,
 )
-from airflow_provider_mps.rendering import mask_secrets_in
+from airflow_provider_mps.rendering import MasksSecrets
 from airflow_provider_mps.retries import only_useful_retries
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class MpsAbortTaskOperator(BaseOperator):
     """
     Abort an MPS task that still waits, or a live task at any time; it returns whether MPS did.
 
-    A task that runs already, or is not known, is no failure: the log says that it runs on and is billed.
+    A task that runs already, or that MPS does not know, is no failure: it returns False, and the log says which.
 
     :param mps_task_id: the TaskId. (templated)
     :param mps_conn_id: connection of type ``tencentcloud_mps``. (templated)
@@ -87,7 +87,7 @@ class MpsAbortTaskOperator(BaseOperator):
         return outcome.aborted
 
 
-class MpsActionOperator(BaseOperator):
+class MpsActionOperator(MasksSecrets):
     """
     Send any MPS action by its name; it returns the answer as a plain dict, without request echoes, keys and signed
     query strings.
@@ -107,6 +107,7 @@ class MpsActionOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("action", "parameters", "mps_conn_id", "region")
     template_fields_renderers: ClassVar[dict[str, str]] = {"parameters": "json"}
+    masked_field = "parameters"
     operator_extra_links = (MpsTaskLink(),)
     ui_color = "#cfe8ff"
 
@@ -126,12 +127,6 @@ class MpsActionOperator(BaseOperator):
         self.idempotent = idempotent
         self.mps_conn_id = mps_conn_id
         self.region = region
-
-    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
-        # Not render_template_fields, which Airflow does not call on a mapped task.
-        super()._do_render_template_fields(parent, *args, **kwargs)
-        if parent is self:
-            mask_secrets_in(self.parameters)
 
     @only_useful_retries()
     def execute(self, context: Context) -> dict[str, Any]:

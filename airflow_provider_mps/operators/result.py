@@ -58,8 +58,8 @@ class MpsTaskResultOperator(BaseOperator):
         ``s3://cos_conn@media-1250000000``: there, where the paths of MPS begin. None leaves them where they are.
         (templated)
     :param max_xcom_bytes: the largest JSON that is pushed as one XCom value. A larger result is written as
-        ``result.json`` below ``output_path``, and pushed without what ``left_out`` counts: the segments first.
-        Without an ``output_path`` the task fails and says so.
+        ``result.json`` below ``output_path``, with ``save_result``, and pushed without what ``left_out`` counts: the
+        segments first. Without both the task fails and says so.
     :param settle_grace: seconds to wait for results that a task which says FINISH still lacks.
 
     :raises MpsTaskNotFinished: the task still waits or runs.

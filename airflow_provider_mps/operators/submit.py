@@ -7,16 +7,15 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.sdk import BaseOperator, conf
+from airflow.sdk import conf
 from airflow.sdk.exceptions import AirflowException, TaskDeferralError, TaskDeferralTimeout
 
 from airflow_provider_mps.links.mps import MpsTaskLink
 from airflow_provider_mps.outcome import JobOutcome
-from airflow_provider_mps.rendering import mask_secrets_in
+from airflow_provider_mps.rendering import MasksSecrets
 from airflow_provider_mps.retries import only_useful_retries
 from airflow_provider_mps.task_state import TaskStateLedger
 
@@ -34,7 +33,7 @@ _NEVER_SENT = "0-NotSent-0"
 _STEP = 1.0
 
 
-class MpsSubmitOperator(JobOutcome, BaseOperator):
+class MpsSubmitOperator(JobOutcome, MasksSecrets):
     """
     Base of the operators that start an MPS job. It sends the job once, across lost answers, crashes and retries.
 
@@ -47,7 +46,8 @@ class MpsSubmitOperator(JobOutcome, BaseOperator):
     :param region: overrides the region of the connection. (templated)
     :param wait_for_completion: wait until the job has ended, and fail unless it succeeded.
     :param deferrable: wait in the triggerer, without holding a worker.
-    :param poll_interval: seconds between looks.
+    :param poll_interval: seconds between looks; while deferred the longest pause, since a young job is looked at more
+        often.
     :param timeout: seconds from the first submission until the wait gives up; retries do not extend it.
     :param cancel_on_kill: abort the job when a user ends the task or ``timeout`` has passed. MPS aborts only a job
         that still waits; otherwise the log says that it runs on and is billed.
@@ -71,11 +71,10 @@ class MpsSubmitOperator(JobOutcome, BaseOperator):
 
     template_fields: Sequence[str] = ("request", "mps_conn_id", "region")
     template_fields_renderers: ClassVar[dict[str, str]] = {"request": "json"}
+    masked_field = "request"
     operator_extra_links = (MpsTaskLink(),)
     ui_color = "#cfe8ff"
     action_name: ClassVar[str]
-    describe_action: ClassVar[str | None] = None
-    """What tells the state of its jobs; None where their TaskIds say so."""
 
     def __init__(
         self,
@@ -115,6 +114,14 @@ class MpsSubmitOperator(JobOutcome, BaseOperator):
         self._mps_task_id: str | None = None
         self._submission: Submission | None = None
 
+    @property
+    def describe_action(self) -> str | None:
+        """What tells the state of its jobs; None where their TaskIds say so."""
+        from airflow_provider_mps.client import actions
+
+        action: type[SubmitAction] = getattr(actions, self.action_name)
+        return action.describe_action
+
     @cached_property
     def hook(self) -> MpsHook:
         from airflow_provider_mps.hooks.mps import MpsHook
@@ -126,12 +133,6 @@ class MpsSubmitOperator(JobOutcome, BaseOperator):
         from airflow_provider_mps.cancelling import Canceller
 
         return Canceller(self.hook, self.log)
-
-    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
-        # Not render_template_fields, which Airflow does not call on a mapped task.
-        super()._do_render_template_fields(parent, *args, **kwargs)
-        if parent is self:
-            mask_secrets_in(self.request)
 
     # Send.
 
@@ -249,8 +250,7 @@ class MpsSubmitOperator(JobOutcome, BaseOperator):
             ),
             method_name="execute_complete",
             kwargs={"mps_task_id": wait.mps_task_id, "deadline": deadline, "patience": wait.patience.as_dict()},
-            # Only a net: the trigger keeps the deadline itself, and a net that catches loses these kwargs.
-            timeout=timedelta(seconds=deadline - time.time() + 2 * self.poll_interval + 60),
+            timeout=wait.net(poll_interval=self.poll_interval, deadline=deadline),
         )
 
     def execute_complete(
@@ -378,7 +378,6 @@ class MpsProcessImageOperator(MpsSubmitOperator):
     """
 
     action_name = "ProcessImage"
-    describe_action = "DescribeImageTaskDetail"
 
 
 class MpsProcessLiveStreamOperator(MpsSubmitOperator):

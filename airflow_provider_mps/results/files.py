@@ -110,7 +110,7 @@ def find_sources(value: Any, metadata: Sequence[MediaMetadata] = ()) -> tuple[So
 
     :param metadata: what the answer tells of its files. That of an edit is about its output.
     """
-    about_inputs = iter(item for item in metadata if "Output" not in item.source)
+    about_inputs = iter(item for item in metadata if not item.is_of_output)
     found: dict[tuple[Storage, str], SourceFile] = {}
     for source in _walk(value):
         told = next(about_inputs, None)

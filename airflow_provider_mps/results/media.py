@@ -78,6 +78,11 @@ class MediaMetadata(ResultModel):
         return cls.read({**data, "source": "MetaData"})
 
     @property
+    def is_of_output(self) -> bool:
+        """Whether it tells of a file that the task wrote, as that of EditMedia does, and not of an input."""
+        return "Output" in self.source
+
+    @property
     def video(self) -> VideoStream | None:
         """The first video stream, None for a file without picture."""
         return next(iter(self.video_streams), None)

@@ -155,7 +155,7 @@ def check(
     task = _as_task(result)
     if missing := {"outputs", "metadata"} & set(task.left_out):
         raise MpsConfigError(f"The result lacks {' and '.join(sorted(missing))}; read it from {task.full_result}.")
-    inputs = [item for item in task.metadata if "Output" not in item.source]
+    inputs = [item for item in task.metadata if not item.is_of_output]
     files: dict[str, list[tuple[str, Media]]] = {INPUT: [(item.source, item) for item in inputs]}
     for output in task.outputs:
         name = output.uri or output.path or output.source

@@ -40,7 +40,8 @@ class MpsTaskResult(ResultModel):
         read, and a later release's by this one. It grows when a field goes or changes its meaning; then the reader of
         the new release still takes the old values.
     :param progress: of the parts that MPS lists.
-    :param metadata: of the input files, in the order of a batch's inputs where MPS tells it.
+    :param metadata: of the input files, in the order of a batch's inputs where MPS tells it; for EditMedia of the file
+        that it wrote (``is_of_output``).
     :param texts: what MPS answers with instead of, or beside, files: of a picture, a watermark, a video understood.
     :param failures: parts that failed; empty unless partial results were asked for.
     :param full_result: the file that holds all of this as JSON, None where none was written.

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -186,8 +186,7 @@ class MpsTaskSensor(JobOutcome, BaseSensorOperator):
             trigger=wait.trigger(poll_interval=self.poke_interval, deadline=deadline),
             method_name="execute_complete",
             kwargs={"deadline": deadline, "patience": wait.patience.as_dict()},
-            # Only a net: the trigger keeps the deadline itself, and a net that catches loses these kwargs.
-            timeout=timedelta(seconds=deadline - time.time() + 2 * self.poke_interval + 60),
+            timeout=wait.net(poll_interval=self.poke_interval, deadline=deadline),
         )
 
     def execute_complete(

@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 from pydantic.alias_generators import to_pascal
 
+from airflow_provider_mps.client import actions
 from airflow_provider_mps.client.actions import (
     Action,
     BatchProcessMedia,
@@ -28,9 +29,11 @@ from airflow_provider_mps.client.actions import (
     check_mps_task_id,
     describe,
 )
+from airflow_provider_mps.emulator.backend import LocalMpsBackend
 from airflow_provider_mps.errors import MpsConfigError
 from airflow_provider_mps.results.task import SubmittedTask, TaskDetail, TaskPage
 from tests.official import api_model
+from tests.operators.submitting import KINDS
 
 TASK_ID = "1250000000-WorkflowTask-0123456789abcdeftt7"
 COS_INPUT = {"Type": "COS", "CosInputInfo": {"Bucket": "b-1", "Region": "ap-guangzhou", "Object": "/a.mp4"}}
@@ -83,6 +86,16 @@ def test_the_table_names_every_action() -> None:
 
     of_sts = {"AssumeRole", "AssumeRoleWithWebIdentity"}  # see test_sts
     assert leaves(Action) - of_sts == {row[0].__name__ for row in ACTIONS} | {"RawAction"}
+
+
+def test_every_action_is_answered_and_every_job_has_an_operator() -> None:
+    """An action that the local MPS does not know, or that starts jobs and has no operator, fails here."""
+    names = {row[0].__name__ for row in ACTIONS}
+    assert names <= set(LocalMpsBackend({}).actions)
+    assert names <= set(actions.__all__)
+    assert {name for name in names if issubclass(getattr(actions, name), SubmitAction)} == {
+        kind.action_name for kind in KINDS
+    }
 
 
 @each_action

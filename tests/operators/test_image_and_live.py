@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_provider_mps.client import actions
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsConfigError, MpsTaskFailed, MpsTaskNotFound
 from airflow_provider_mps.operators.mps import (
@@ -17,9 +16,8 @@ from airflow_provider_mps.operators.mps import (
     MpsProcessMediaOperator,
     MpsTaskResultOperator,
 )
-from airflow_provider_mps.operators.submit import MpsSubmitOperator
 from tests.harness import ALL_MODES, Crash, Mode, clear, new_context, retry, run_sensor
-from tests.operators.submitting import KINDS, WAYS, jobs, media, picture, stream, submit
+from tests.operators.submitting import WAYS, jobs, media, picture, stream, submit
 
 IMAGE_TASK = {"describe_action": "DescribeImageTaskDetail"}
 
@@ -28,12 +26,6 @@ def _result(mps_task_id: str, **arguments: Any) -> dict[str, Any]:
     operator = MpsTaskResultOperator(task_id="result", mps_task_id=mps_task_id, settle_grace=0.1, **arguments)
     value: dict[str, Any] = operator.execute(new_context())
     return value
-
-
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.action_name)
-def test_operator_and_action_agree_on_how_to_ask(kind: type[MpsSubmitOperator]) -> None:
-    """The wait asks as the operator says, the search for an earlier job as the action says: the same way."""
-    assert kind.describe_action == getattr(actions, kind.action_name).describe_action
 
 
 @WAYS
