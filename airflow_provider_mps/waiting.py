@@ -164,7 +164,7 @@ class TaskWait:
         """
         event, now = event if isinstance(event, dict) else {}, time.time()
         resumed = self.patience.resumed(patience)
-        resumed.answered = now  # as far as is known without the trigger's memory
+        resumed.failing_since = None  # as far as is known without the trigger's memory
         self.patience = resumed.resumed(event.get("patience"))
         self._trigger_error = self._why_no_trigger(event)
         if deadline is not None:

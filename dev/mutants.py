@@ -179,7 +179,7 @@ MUTANTS = (
     Mutant(
         "one bad answer ends the wait",
         "client/patience.py",
-        "            if now - self.answered < self.outage_tolerance:\n                return None\n"
+        "            if self.failing(now) < self.outage_tolerance:\n                return None\n"
         "            raise MpsStateUnknown(",
         "            raise MpsStateUnknown(",
         "tests/triggers/test_trigger.py::test_trouble_is_waited_through",

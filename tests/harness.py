@@ -19,7 +19,7 @@ import tenacity
 from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferred
 from airflow.sdk.module_loading import import_string
 
-from airflow_provider_mps.client import pacing, submission
+from airflow_provider_mps.client import lane, pacing, submission
 from airflow_provider_mps.client import retry as retry_policy
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
@@ -197,6 +197,7 @@ def airflow_mps(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalMps]:
         monkeypatch.setattr(submission, "PAUSE", 0.0)
         monkeypatch.setattr(pacing, "REST", 0.0)
         monkeypatch.setattr(pacing, "SLOWEST", 50.0)
+        monkeypatch.setattr(lane, "_REFUSAL_PATIENCE", 0.1)
         monkeypatch.setattr(MpsTaskTrigger, "earliest_event", 0.0)
         monkeypatch.setattr(MpsTaskTrigger, "shortest_interval", 0.0)
         yield mps

@@ -20,7 +20,7 @@ QUERY_WINDOW = "MPS answers for a task for 7 days after its submission (internat
 ANSWERED_FOR_SURE = 3 * 86_400.0
 """Seconds after its submission for which MPS answers for a task, whatever the account."""
 StateT = TypeVar("StateT", bound=TaskState)
-_MEMORY = ("started", "answered", "found", "unsettled_since", "calm", "faults")
+_MEMORY = ("started", "answered", "failing_since", "found", "unsettled_since", "calm", "faults")
 
 
 @dataclass(slots=True)
@@ -30,10 +30,12 @@ class Patience:
 
     :param mps_task_id: the task that is waited for.
     :param started: when the wait began.
-    :param outage_tolerance: seconds without any usable answer until the wait gives up.
+    :param outage_tolerance: seconds of looks without any usable answer until the wait gives up. It is counted from the
+        first of them, not from the last good one: looks may be hours apart.
     :param not_found_grace: seconds after ``started`` in which MPS may not know the task yet.
     :param settle_grace: seconds in which a FINISHed task may still lack results.
     :param answered: when MPS last said something that can be understood.
+    :param failing_since: when the first look failed after that.
     :param found: whether MPS has known the task before.
     :param unsettled_since: when FINISH was first seen without all results.
     :param calm: the last look was a plain "not yet"; nothing has to be remembered to judge the next one.
@@ -46,6 +48,7 @@ class Patience:
     not_found_grace: float = 90.0
     settle_grace: float = 120.0
     answered: float = 0.0
+    failing_since: float | None = None
     found: bool = False
     unsettled_since: float | None = None
     calm: bool = True
@@ -96,7 +99,7 @@ class Patience:
             return None
         if outcome.retryable:
             self.calm = False
-            if now - self.answered < self.outage_tolerance:
+            if self.failing(now) < self.outage_tolerance:
                 return None
             raise MpsStateUnknown(
                 f"is in an unknown state: no usable answer for {_minutes(now - self.answered)}. "
@@ -105,18 +108,24 @@ class Patience:
             ) from outcome
         raise outcome
 
+    def failing(self, now: float) -> float:
+        """Take note that there is no usable answer; returns for how many seconds there has been none."""
+        if self.failing_since is None:
+            self.failing_since = now
+        return now - self.failing_since
+
     def _judge_state(self, detail: StateT, now: float) -> StateT | None:
         self.found = True
         self.calm = detail.is_known and not detail.is_finished
         if not detail.is_known:
-            if now - self.answered < self.outage_tolerance:
+            if self.failing(now) < self.outage_tolerance:
                 return None
             raise MpsTaskUnsettled(
-                f"has had the undocumented status {detail.status!r:.40} for {_minutes(now - self.answered)}",
+                f"has had the undocumented status {detail.status!r:.40} for {_minutes(self.failing(now))}",
                 mps_task_id=self.mps_task_id,
                 findings=(),
             )
-        self.answered = now
+        self.answered, self.failing_since = now, None
         if not detail.is_finished:
             self.unsettled_since = None
             return None
@@ -127,7 +136,7 @@ class Patience:
         return detail
 
     def _judge_not_found(self, error: MpsApiError, now: float) -> None:
-        self.answered = now
+        self.answered, self.failing_since = now, None
         self.calm = True
         if self.found:
             what = "is no longer known to MPS, although it was before. Its result can no longer be asked for"

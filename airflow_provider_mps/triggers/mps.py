@@ -172,7 +172,7 @@ class MpsTaskTrigger(BaseTrigger):
 
         # Nobody asked while the task was handed over: an outage is counted from here.
         return Patience.of(
-            {"started": time.time(), **(self.patience or {}), "mps_task_id": self.mps_task_id, "answered": time.time()}
+            {"started": time.time(), **(self.patience or {}), "mps_task_id": self.mps_task_id, "failing_since": None}
         )
 
     async def _wait(self, patience: Patience) -> tuple[str, str]:
@@ -244,7 +244,7 @@ class MpsTaskTrigger(BaseTrigger):
                 raise
             except Exception as error:
                 # Airflow says "isn't defined" also when it could not look; only the worker's own look is certain.
-                if time.time() - patience.answered >= patience.outage_tolerance:
+                if patience.failing(time.time()) >= patience.outage_tolerance:
                     raise MpsConfigError(f"its connection cannot be read: {type(error).__name__}: {error}") from error
                 self.log.warning("MPS task %s: the triggerer cannot read its connection: %s", self.mps_task_id, error)
             await asyncio.sleep(self._pause(patience))

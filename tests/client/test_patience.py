@@ -74,6 +74,8 @@ def _watch(looks: Looks, **graces: float) -> TaskDetail | None:
         [(0, _refused("InternalError")), (10, _refused("RequestLimitExceeded"))],
         [(0, _refused("ServiceUnavailable"))],
         [(0, STRANGE), (3599, STRANGE)],
+        [(0, RUNNING), (7200, _broken())],
+        [(0, RUNNING), (7200, STRANGE), (10_000, RUNNING), (20_000, _broken()), (23_599, _broken())],
     ],
     ids=[
         "waiting",
@@ -90,6 +92,8 @@ def _watch(looks: Looks, **graces: float) -> TaskDetail | None:
         "throttled",
         "service away",
         "unknown status within the tolerance",
+        "one failure after a pause longer than the tolerance",
+        "failures that begin after long pauses",
     ],
 )
 def test_the_wait_goes_on(looks: Looks) -> None:
@@ -136,7 +140,7 @@ PERMANENT = _refused("AuthFailure.SecretIdNotFound")
     ("looks", "error", "text"),
     [
         ([(0, _broken()), (3600, _broken())], MpsStateUnknown, "no usable answer for 60 minutes"),
-        ([(0, RUNNING), (10, _broken()), (3600, _broken())], MpsStateUnknown, "It may still run, or be done"),
+        ([(0, RUNNING), (10, _broken()), (3610, _broken())], MpsStateUnknown, "It may still run, or be done"),
         ([(0, _refused("InternalError")), (3600, _refused("InternalError"))], MpsStateUnknown, "InternalError"),
         ([(90, NOT_FOUND)], MpsTaskNotFound, "has expired, is wrong, belongs to another account"),
         ([(0, NOT_FOUND), (90, NOT_FOUND)], MpsTaskNotFound, "ResourceNotFound"),
@@ -170,7 +174,7 @@ def test_a_permanent_error_comes_out_as_it_is() -> None:
 def test_giving_up_keeps_its_cause(last: MpsError) -> None:
     """What MPS or the network said last is the cause of the error."""
     with pytest.raises(MpsError) as caught:
-        _watch([(3600, last)])
+        _watch([(0, last), (3600, last)])
     assert caught.value.__cause__ is last
 
 
@@ -184,10 +188,10 @@ def test_giving_up_keeps_its_cause(last: MpsError) -> None:
 )
 def test_a_grace_can_be_set_and_can_be_nothing(name: str, outcome: Any, error: type[MpsError]) -> None:
     """Each bound is its own; 0 seconds puts up with nothing."""
-    assert _watch([(49, outcome)], **{name: 50}) is None
-    for seconds, grace in ((50, 50), (0, 0)):
+    assert _watch([(0, outcome), (49, outcome)], **{name: 50}) is None
+    for looks, grace in (([(0, outcome), (50, outcome)], 50), ([(0, outcome)], 0)):
         with pytest.raises(error):
-            _watch([(seconds, outcome)], **{name: grace})
+            _watch(looks, **{name: grace})
 
 
 def test_no_settle_grace_ends_at_once() -> None:
