@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from airflow_provider_mps.client.abort import AbortOutcome
     from airflow_provider_mps.client.sync import MpsClient
     from airflow_provider_mps.hooks.mps import MpsHook
 
@@ -24,15 +26,20 @@ class Canceller:
 
     def abort(self, mps_task_id: str, client: MpsClient | None = None) -> str:
         """Ask MPS to abort a task; returns what came of it, in words. Raises nothing of MPS's."""
+        return self._told(self._ask(mps_task_id, client or self.hook.get_conn()))
+
+    def _ask(self, mps_task_id: str, client: MpsClient) -> AbortOutcome:
         from airflow_provider_mps.client.abort import abort_outcome
         from airflow_provider_mps.client.actions import ManageTask
         from airflow_provider_mps.errors import MpsError
 
         try:
-            (client or self.hook.get_conn()).call(ManageTask(task_id=mps_task_id))
-            outcome = abort_outcome(mps_task_id, None)
+            client.call(ManageTask(task_id=mps_task_id))
         except MpsError as error:
-            outcome = abort_outcome(mps_task_id, error)
+            return abort_outcome(mps_task_id, error)
+        return abort_outcome(mps_task_id, None)
+
+    def _told(self, outcome: AbortOutcome) -> str:
         (self.log.info if outcome.aborted else self.log.warning)("%s", outcome.text)
         return outcome.text
 
@@ -41,13 +48,21 @@ class Canceller:
         from airflow_provider_mps.client.actions import describe
         from airflow_provider_mps.errors import MpsError
 
+        look = describe(mps_task_id, describe_action)
         try:
-            detail = self.hook.call(describe(mps_task_id, describe_action))
+            if self.hook.call(look).is_finished:
+                return
         except MpsError as error:
             self.log.warning("The task was cleared; its MPS task %s was left alone: %s", mps_task_id, error)
             return
-        if not detail.is_finished:
-            self.abort(mps_task_id)  # MPS knows best whether that is still possible: a live task may be running
+        # MPS knows best whether that is still possible: a live task may be running.
+        outcome = self._ask(mps_task_id, self.hook.get_conn())
+        if outcome.refused:
+            with suppress(MpsError):
+                if self.hook.call(look).is_finished:  # the trigger that the Clear ended has asked a moment before
+                    self.log.info("The task was cleared; its MPS task %s has ended.", mps_task_id)
+                    return
+        self._told(outcome)
 
     def abort_if_user_ended(self, ti: Any, mps_task_id: str | None, session_id: str | None) -> None:
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -95,16 +96,16 @@ class AsyncMpsClient:
         """
         return await self._once(action, decode_look)
 
+    async def ready(self) -> None:
+        """Wait until there are keys to sign with, or none to be had, which the request then tells."""
+        with contextlib.suppress(MpsCredentialsError):
+            await self._current_keys()
+
     async def _in_turn(self, action: Action[ResultT]) -> ResultT:
         pace = pace_of(action, self.config)
-        await asyncio.sleep(pace.take())
-        sent = time.monotonic()
-        try:
+        await pace.turn()
+        with pace.request():
             return await self._once(action, decode)
-        except MpsApiError as error:
-            if error.throttled:
-                pace.refused(sent)
-            raise
 
     async def _once(self, action: Action[AnswerT], read: _Reader[AnswerT, ResultT]) -> ResultT:
         """One request, and one more if it only wanted another signature: by the server's clock, or with new keys."""
@@ -118,6 +119,7 @@ class AsyncMpsClient:
             )
             if not helped:
                 raise
+        await pace_of(action, self.config).turn()
         return await self._exchange(action, read, await self._current_keys(), self.clock_skew)
 
     async def _exchange(

@@ -11,6 +11,7 @@ import asyncio
 import heapq
 import itertools
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from operator import attrgetter
@@ -36,6 +37,9 @@ _TIMEOUTS_IN_A_LOOK = 6
 _BEYOND_THEM = 60.0
 
 
+_sharing: weakref.WeakKeyDictionary[Pace, weakref.WeakSet[Lane]] = weakref.WeakKeyDictionary()
+
+
 class Sighting(NamedTuple):
     """What a look brought: a state or an error, and by how many seconds the quota had delayed it."""
 
@@ -48,9 +52,9 @@ class _Entry:
 
     __slots__ = ("action", "called", "due", "look", "refused_since", "since", "waiters", "wanted")
 
-    def __init__(self, action: Action[TaskDetail], wanted: float, since: float) -> None:
+    def __init__(self, action: Action[TaskDetail], wanted: float, due: float, since: float) -> None:
         self.action = action
-        self.wanted = self.due = wanted
+        self.wanted, self.due = wanted, due
         self.since = since
         self.called = False
         self.waiters: dict[asyncio.Future[Sighting], None] = {}  # a set that keeps their order
@@ -70,6 +74,7 @@ class Lane:
         self.on_state: Callable[[str, TaskState, bool], None] | None = None
         self._client = client
         self._pace = pace
+        _sharing.setdefault(pace, weakref.WeakSet()).add(self)
         self._observer = observer
         self._entries: dict[str, _Entry] = {}
         self._heap: list[tuple[float, int, _Entry]] = []
@@ -83,13 +88,10 @@ class Lane:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __contains__(self, task_id: str) -> bool:
-        return task_id in self._entries
-
     @property
     def crowded(self) -> bool:
-        """Looking at each task alone takes longer than anybody should have to wait."""
-        return len(self._entries) > _CROWD * self._pace.rate
+        """Looking at each task alone takes longer than anybody should have to wait, with all that share the pace."""
+        return sum(map(len, _sharing[self._pace])) > _CROWD * self._pace.rate
 
     @property
     def oldest(self) -> float | None:
@@ -135,14 +137,18 @@ class Lane:
     async def look(self, action: Action[TaskDetail], *, due: float, since: float, first: bool = False) -> Sighting:
         """Wait for the next look at a task, which others may wait for as well. A ``first`` one is not relaxed."""
         task_id: str = action.parameters["TaskId"]
+        now = asyncio.get_running_loop().time()
+        longer = 1.0 if first or since < self._relaxed_since else self._relaxed
+        relaxed = max(due, now + (due - now) * longer)
         entry = self._entries.get(task_id)
-        if entry is None or due < entry.wanted:
-            if entry is None:
-                entry = self._entries[task_id] = _Entry(action, due, since)
-            now = asyncio.get_running_loop().time()
-            longer = 1.0 if first or since < self._relaxed_since else self._relaxed
-            entry.wanted, entry.due = due, max(due, now + (due - now) * longer)
+        if entry is None:
+            entry = self._entries[task_id] = _Entry(action, due, relaxed, since)
             self._queue(entry)
+        else:
+            entry.wanted = min(entry.wanted, due)
+            if relaxed < entry.due:
+                entry.due = relaxed
+                self._queue(entry)
         waiter: asyncio.Future[Sighting] = asyncio.get_running_loop().create_future()
         entry.waiters[waiter] = None
         try:
@@ -155,10 +161,15 @@ class Lane:
                     if entry.look is not None:
                         entry.look.cancel()
 
-    def call_forward(self, task_id: str) -> None:
-        """Look at a task as soon as possible, if anybody waits for it."""
+    def can_be_called(self, task_id: str) -> bool:
+        """Whether somebody waits for a task, and no look at it is called forward or under way."""
         entry = self._entries.get(task_id)
-        if entry is not None and not entry.called:
+        return entry is not None and not entry.called and entry.look is None
+
+    def call_forward(self, task_id: str) -> None:
+        """Look at a task as soon as possible, if that can be."""
+        if self.can_be_called(task_id):
+            entry = self._entries[task_id]
             entry.called = True
             self._called.append(entry)
             self._changed.set()
@@ -180,6 +191,10 @@ class Lane:
                     await self._changed.wait()
                     if timer is not None:
                         timer.cancel()
+                    continue
+                # Not in the look: those that wait there for keys would all be sent in the moment in which they come.
+                await self._client.ready()
+                if self._pause(loop.time()) != 0:
                     continue
                 entry = self._take(loop.time())
                 self._pace.take()
@@ -234,18 +249,18 @@ class Lane:
         self._changed.set()
 
     async def _look(self, entry: _Entry) -> None:
-        loop_time, sent = asyncio.get_running_loop().time(), time.monotonic()
+        loop_time = asyncio.get_running_loop().time()
         task_id = entry.action.parameters["TaskId"]
         called = entry.called
         try:
             outcome = await self._ask(entry)
             if isinstance(outcome, MpsApiError) and outcome.throttled:
-                self._pace.refused(sent)
                 self._observer.count("looks_refused", entry.action.name)
                 if self._keeps_its_place(entry, loop_time):
                     return
             else:
-                self._observer.count("looks", entry.action.name)
+                answered = isinstance(outcome, TaskState | MpsApiError)
+                self._observer.count("looks" if answered else "looks_unanswered", entry.action.name)
             if isinstance(outcome, TaskState) and self.on_state is not None:
                 self.on_state(task_id, outcome, called)
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait for this task
@@ -259,7 +274,8 @@ class Lane:
         seconds = _TIMEOUTS_IN_A_LOOK * self._client.config.timeout + _BEYOND_THEM
         try:
             async with asyncio.timeout(seconds):
-                return await self._client.look(entry.action)
+                with self._pace.request():
+                    return await self._client.look(entry.action)
         except MpsError as error:
             return error
         except TimeoutError:

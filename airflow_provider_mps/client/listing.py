@@ -166,7 +166,7 @@ class Listing:
         now = time.monotonic()
         for item in page.tasks:
             self._trust.named(item.mps_task_id)
-            if item.mps_task_id in self._lane and self._trust.may_call(item.mps_task_id, now):
+            if self._lane.can_be_called(item.mps_task_id) and self._trust.may_call(item.mps_task_id, now):
                 self._lane.call_forward(item.mps_task_id)
         return page
 

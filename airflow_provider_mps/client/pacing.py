@@ -7,16 +7,20 @@ more again.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import math
 import os
 import threading
 import time
+import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from airflow_provider_mps.client.actions import Action
 from airflow_provider_mps.client.config import ClientConfig
+from airflow_provider_mps.errors import MpsApiError
 
 # A refusal shows the limit: halve at once, double every few seconds up to just below it, and try for more only slowly,
 # ever faster the longer nothing is refused. https://www.rfc-editor.org/rfc/rfc9438 (CUBIC) does it for networks.
@@ -24,7 +28,7 @@ _BELOW_THE_LIMIT = 0.95
 _DOUBLING = 5.0
 _GROWTH = 0.05
 _GROWTH_TIME = 60.0
-# So many requests without a refusal, and at least a second's worth, show that the rate before it was possible.
+# So many answers without a refusal, and at least a second's worth, show that the rate before it was possible.
 _FEW = 3
 SLOWEST = 0.2
 """Requests per second that are always left, or nobody would find out that the limit is gone."""
@@ -52,8 +56,9 @@ class Pace:
         self.ceiling = max(ceiling, SLOWEST)
         self._clock = clock
         self._lock = threading.Lock()
+        self._queues: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = weakref.WeakKeyDictionary()
         self._next_turn = 0.0
-        self._turns = 0
+        self._passed = 0
         self._low = self._limit = self.ceiling
         self._refused_at: float | None = None
 
@@ -72,8 +77,33 @@ class Pace:
             now = self._clock()
             turn = max(now - _CATCH_UP, self._next_turn)
             self._next_turn = turn + 1 / min(self._rate(now), _MOST * self.ceiling)
-            self._turns += 1
             return max(turn - now, 0.0)
+
+    async def turn(self) -> None:
+        """Wait for the next turn and take it, in the order of asking. Who is cancelled while waiting takes none."""
+        async with self._queues.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+            await asyncio.sleep(self.wait())
+            pause = self.take()
+        await asyncio.sleep(pause)  # another thread was faster
+
+    @contextlib.contextmanager
+    def request(self) -> Iterator[None]:
+        """Send a request in here: what is answered shows whether the rate is possible. No answer tells nothing."""
+        sent = self._clock()
+        try:
+            yield
+        except MpsApiError as error:
+            if error.throttled:
+                self.refused(sent)
+            else:
+                self.passed()
+            raise
+        self.passed()
+
+    def passed(self) -> None:
+        """MPS answered a request, and did not refuse it as one too many."""
+        with self._lock:
+            self._passed += 1
 
     def refused(self, sent: float) -> None:
         """
@@ -87,11 +117,11 @@ class Pace:
                 return
             now = self._clock()
             rate = self._rate(now)
-            if self._turns >= max(_FEW, rate):
+            if self._passed >= max(_FEW, rate):
                 self._limit = rate * _BELOW_THE_LIMIT
             # Else everything is refused at the moment, which tells nothing of the limit: it is aimed at again.
             self._low = max(rate / 2, SLOWEST)
-            self._turns = 0
+            self._passed = 0
             self._refused_at = now
             self._next_turn = max(self._next_turn, now + REST)
 

@@ -78,13 +78,8 @@ class MpsClient:
     def _in_turn(self, action: Action[ResultT]) -> ResultT:
         pace = pace_of(action, self.config)
         time.sleep(pace.take())
-        sent = time.monotonic()
-        try:
+        with pace.request():
             return self._once(action)
-        except MpsApiError as error:
-            if error.throttled:
-                pace.refused(sent)
-            raise
 
     def _once(self, action: Action[ResultT]) -> ResultT:
         """One request, and one more if it only wanted another signature: by the server's clock, or with new keys."""
@@ -95,6 +90,7 @@ class MpsClient:
         except (MpsApiError, MpsCredentialsError) as error:
             if not (self._keys_replaced(used) if error.keys_refused else self._clock_corrected(error, skew)):
                 raise
+        time.sleep(pace_of(action, self.config).take())
         return self._exchange(action, self._current_keys(), self.clock_skew)
 
     def _exchange(self, action: Action[ResultT], credentials: Credentials | None, skew: float) -> ResultT:

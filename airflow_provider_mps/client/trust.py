@@ -6,7 +6,9 @@ from __future__ import annotations
 _CALL_AGAIN = 60.0
 # A task that was found ended is missing when so many whole lists have not named it.
 _LISTS_TO_NAME_IT = 3
-_WRONG_TO_GIVE_UP = 10.0
+# So often more wrong than right gives lists up, however long that takes; what they were right before counts so much.
+_WRONG_TO_GIVE_UP = 10
+_MOST_CREDIT = 100
 _FADING = 0.9
 _FRESH = 0.5
 _MOST = 10_000
@@ -18,6 +20,7 @@ class Trust:
     def __init__(self) -> None:
         self._helped = 0.0
         self._wrong = 0.0
+        self._credit = 0
         self._called: dict[str, float] = {}
         self._unnamed: dict[str, int] = {}
 
@@ -29,7 +32,7 @@ class Trust:
     @property
     def is_lost(self) -> bool:
         """Lists are wrong more often than they help: asking for them is of no use."""
-        return self._wrong > _WRONG_TO_GIVE_UP and self._wrong > self._helped
+        return self._credit < -_WRONG_TO_GIVE_UP
 
     def named(self, task_id: str) -> None:
         """A list says that a task has ended."""
@@ -51,8 +54,9 @@ class Trust:
         """
         if called and ended:
             self._helped += 1
+            self._credit = min(self._credit + 1, _MOST_CREDIT)
         elif called:
-            self._wrong += 1
+            self._was_wrong()
         elif ended and should_be_named and len(self._unnamed) < _MOST:
             self._unnamed[task_id] = 0
 
@@ -68,4 +72,8 @@ class Trust:
                 self._unnamed[task_id] = lists + 1
             else:
                 del self._unnamed[task_id]
-                self._wrong += 1
+                self._was_wrong()
+
+    def _was_wrong(self) -> None:
+        self._wrong += 1
+        self._credit -= 1

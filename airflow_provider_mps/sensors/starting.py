@@ -38,6 +38,8 @@ def start_trigger_args(sensor: MpsTaskSensor) -> StartTriggerArgs:
             f"Task {sensor.task_id}: with start_from_trigger=True Airflow counts execution_timeout from the start of "
             "the wait. Set `timeout` to bound the wait, and execution_timeout=None."
         )
+    if not 0 < sensor.poke_interval < math.inf:
+        raise MpsConfigError(f"Task {sensor.task_id}: poke_interval is {sensor.poke_interval!r}; it must be above 0.")
     for name in _LIMITS:
         seconds = getattr(sensor, name)
         if not isinstance(seconds, (int, float)) or not 0 <= seconds < math.inf:

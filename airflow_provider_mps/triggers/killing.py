@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 # Seconds for the question to Airflow and the Abort together. A user, or a triggerer that ends, waits for them.
 _BUDGET = 8.0
+# MPS takes twenty Aborts a second, and a user may end a thousand tasks at once: the rest goes on without its trigger.
+_ABORT_WITHIN = 300.0
+_aborting: set[asyncio.Task[None]] = set()
 _Connection = Callable[[], Awaitable["ClientConfig"]]
 
 
@@ -20,23 +23,35 @@ async def abort_if_user_ended(task_instance: Any, mps_task_id: str, *, config: _
     """
     Ask Airflow what became of the task, and abort the MPS task only if a user ended it; says in the log what it did.
 
+    It returns within eight seconds. An Abort that has to wait longer, for its turn or for MPS, goes on in this event
+    loop for five minutes; Airflow writes what comes of it to the log of the triggerer.
+
     :param task_instance: of the trigger.
     :param config: what the connection says, read when it is needed.
     :param log: of the trigger.
     """
-    lacking = "Airflow does not say who ended the task"
-    budget = asyncio.timeout(_BUDGET)
+    now = asyncio.get_running_loop().time
+    until = now() + _BUDGET
     try:
-        async with budget:
+        async with asyncio.timeout_at(until) as budget:
             ended = await _ended_by_user(task_instance)
-            if ended:
-                lacking = "no answer of MPS in time"
-                await _abort(mps_task_id, await config(), log)
         late = budget.expired()  # a question that is given up is answered with no
     except TimeoutError:
         late = True
     if late:
-        log.warning("MPS task %s was not aborted: %s.", mps_task_id, lacking)
+        log.warning("MPS task %s was not aborted: Airflow does not say who ended the task.", mps_task_id)
+    elif ended:
+        abort = asyncio.create_task(_abort_in_time(mps_task_id, config, log))
+        _aborting.add(abort)
+        abort.add_done_callback(_aborting.discard)
+        await asyncio.wait({abort}, timeout=until - now())
+        if not abort.done():
+            log.warning(
+                "MPS task %s: its Abort has no answer of MPS yet, or waits for its turn. It goes on for %.0f minutes "
+                "in the triggerer, whose log tells what comes of it.",
+                mps_task_id,
+                _ABORT_WITHIN / 60,
+            )
 
 
 async def _ended_by_user(task_instance: Any) -> bool:
@@ -49,6 +64,19 @@ async def _ended_by_user(task_instance: Any) -> bool:
         return await sync_to_async(ended_while_deferred, thread_sensitive=False)(task_instance)
     except asyncio.CancelledError:  # the triggerer gave the question up, as when it ends: doubt
         return False
+
+
+async def _abort_in_time(mps_task_id: str, config: _Connection, log: Any) -> None:
+    try:
+        async with asyncio.timeout(_ABORT_WITHIN):
+            await _abort(mps_task_id, await config(), log)
+    except TimeoutError:
+        log.warning("MPS task %s was not aborted: no answer of MPS in time.", mps_task_id)
+    except asyncio.CancelledError:
+        log.warning("MPS task %s was not aborted: the triggerer ends.", mps_task_id)
+        raise
+    except Exception as error:  # noqa: BLE001 - nobody may be left to be told by an exception
+        log.warning("MPS task %s was not aborted: %s: %s", mps_task_id, type(error).__name__, error)
 
 
 async def _abort(mps_task_id: str, config: ClientConfig, log: Any) -> None:

@@ -1,8 +1,9 @@
-"""What the watch tells about itself, as Airflow metrics: ``mps.<name>`` with the tags ``action`` and ``account``."""
+"""What the watch tells about itself, as Airflow metrics: ``mps.<name>``, with tags for action, account and host."""
 
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -20,7 +21,8 @@ class AirflowMetrics:
     """
 
     def __init__(self, account: str) -> None:
-        self._account = account
+        # The host as well: two triggerers of one account each have waits of their own.
+        self._tags = {"account": account, "host": socket.gethostname()}
 
     def count(self, name: str, action: str) -> None:
         self._send(Stats.incr, name, action)
@@ -33,6 +35,6 @@ class AirflowMetrics:
 
     def _send(self, send: Callable[..., Any], name: str, action: str, *value: object) -> None:
         try:
-            send(f"mps.{name}", *value, tags={"action": action, "account": self._account})
+            send(f"mps.{name}", *value, tags={"action": action, **self._tags})
         except Exception:  # no wait may fail for want of a metric
             log.debug("The metric mps.%s was not sent.", name, exc_info=True)

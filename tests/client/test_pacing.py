@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -52,6 +53,7 @@ def _sends(pace: Pace, clock: Clock, seconds: float) -> list[float]:
     while clock.now < end:
         clock.now += pace.take()
         times.append(clock.now)
+        pace.passed()
     return times
 
 
@@ -62,6 +64,7 @@ def _ask_a_server(pace: Pace, clock: Clock, allowed: float, seconds: float) -> t
         clock.now += pace.take()
         if sum(at > clock.now - 1 for at in taken[-200:]) < allowed:
             taken.append(clock.now)
+            pace.passed()
         else:
             refused.append(clock.now)
             pace.refused(clock.now)
@@ -146,6 +149,44 @@ def test_a_storm_is_over_when_it_is_over(storm: float) -> None:
     assert pace.rate > 45
 
 
+@pytest.mark.parametrize("seconds", [0.3, 1.0, 3.0])
+@pytest.mark.parametrize("ceiling", [10, 100])
+def test_refusals_that_come_slowly_tell_no_more(seconds: float, ceiling: float) -> None:
+    """While everything is refused, what was sent before its refusal came proves no rate: a minute later it is back."""
+    clock = Clock()
+    pace = _used(clock, ceiling)
+    under_way: list[float] = []
+    end = clock.now + 60
+    while clock.now < end:
+        clock.now += pace.take()
+        under_way.append(clock.now)
+        while under_way and under_way[0] + seconds <= clock.now:
+            pace.refused(under_way.pop(0))
+    _sends(pace, clock, 60)
+    assert pace.rate > 0.9 * ceiling
+
+
+def test_turns_come_in_order_and_none_is_kept_by_who_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for a turn and is cancelled takes none with him; the others go in the order in which they asked."""
+    monkeypatch.setattr(pacing, "_CATCH_UP", 0.0)
+    pace, went = Pace(50), []
+
+    async def go(number: int) -> None:
+        await pace.turn()
+        went.append(number)
+
+    async def all_go() -> float:
+        tasks = [asyncio.create_task(go(number)) for number in range(1000)]
+        await asyncio.sleep(0)
+        for task in tasks[2:-2]:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return pace.wait()
+
+    assert asyncio.run(all_go()) < 0.5
+    assert went == [0, 1, 998, 999]
+
+
 def test_what_was_under_way_counts_once() -> None:
     """Requests sent before the slowing down do not slow down further when their refusals come in."""
     clock = Clock()
@@ -209,6 +250,7 @@ def test_two_processes_share_without_knowing_of_each_other() -> None:
         clock.now = due[who]
         if sum(at > clock.now - 1 for at, _ in taken[-50:]) < 20:
             taken.append((clock.now, who))
+            paces[who].passed()
         else:
             refused += 1
             paces[who].refused(clock.now)

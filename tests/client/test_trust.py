@@ -51,6 +51,27 @@ def test_missing_what_has_ended_loses_it() -> None:
     assert trust.is_lost
 
 
+def test_missing_a_task_now_and_then_loses_it_as_well() -> None:
+    """Long jobs end one in a while: lists that never name one are given up all the same."""
+    trust = Trust()
+    for each in range(11):
+        assert not trust.is_lost
+        trust.found(str(each), ended=True, called=False, should_be_named=True)
+        _rounds(trust, 100)
+    assert trust.is_lost
+
+
+def test_lists_that_helped_for_long_are_given_up_too() -> None:
+    """However much they helped before: a hundred that they miss, and some."""
+    trust = Trust()
+    _found(trust, 5000, ended=True, called=True)
+    for each in range(111):
+        assert not trust.is_lost
+        trust.found(str(each), ended=True, called=False, should_be_named=True)
+        _rounds(trust, 3)
+    assert trust.is_lost
+
+
 def test_what_is_named_late_is_not_missing() -> None:
     """A look that was faster than the list says nothing against it."""
     trust = Trust()
