@@ -109,17 +109,19 @@ class AsyncMpsClient:
 
     async def _once(self, action: Action[AnswerT], read: _Reader[AnswerT, ResultT]) -> ResultT:
         """One request, and one more if it only wanted another signature: by the server's clock, or with new keys."""
-        used, source, skew = None, self.config.credentials, self.clock_skew
+        used, config, skew = None, self.config, self.clock_skew
         try:
             used = await self._current_keys()
             return await self._exchange(action, read, used, skew)
         except (MpsApiError, MpsCredentialsError) as error:
             helped = (
-                await self._keys_replaced(used, source) if error.keys_refused else self._clock_corrected(error, skew)
+                await self._keys_replaced(used, config.credentials)
+                if error.keys_refused
+                else self._clock_corrected(error, skew)
             )
             if not helped:
                 raise
-        await pace_of(action, self.config).turn()
+        await pace_of(action, config).turn()  # that of the keys before, at which everybody else still asks
         return await self._exchange(action, read, await self._current_keys(), self.clock_skew)
 
     async def _exchange(

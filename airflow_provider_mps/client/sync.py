@@ -83,14 +83,14 @@ class MpsClient:
 
     def _once(self, action: Action[ResultT]) -> ResultT:
         """One request, and one more if it only wanted another signature: by the server's clock, or with new keys."""
-        used, skew = None, self.clock_skew
+        used, config, skew = None, self.config, self.clock_skew
         try:
             used = self._current_keys()
             return self._exchange(action, used, skew)
         except (MpsApiError, MpsCredentialsError) as error:
             if not (self._keys_replaced(used) if error.keys_refused else self._clock_corrected(error, skew)):
                 raise
-        time.sleep(pace_of(action, self.config).take())
+        time.sleep(pace_of(action, config).take())
         return self._exchange(action, self._current_keys(), self.clock_skew)
 
     def _exchange(self, action: Action[ResultT], credentials: Credentials | None, skew: float) -> ResultT:

@@ -60,6 +60,56 @@ async def _crowd(config: ClientConfig, ids: list[str], *, every: float = 20.0) -
         return [at for at, _ in ended], watch._lanes["DescribeTaskDetail"]
 
 
+def test_a_look_under_way_uses_up_no_hint(mps: LocalMps, config: ClientConfig) -> None:
+    """It may have been sent before the end: the list that names the task then calls a look once that has come back."""
+
+    async def work() -> tuple[bool, bool, bool]:
+        async with watching(config) as watch:
+            task_id = mps.backend.script([{"TaskType": "WorkflowTask", "Status": "PROCESSING"}])
+            mps.backend.faults.add(Fault("hang", seconds=0.5))
+            now = asyncio.get_running_loop().time()
+            look = asyncio.ensure_future(watch.look(describe(task_id), due=now, since=0.0))
+            lane = watch._lanes.get("DescribeTaskDetail")
+            while lane is None:
+                await asyncio.sleep(0)
+                lane = watch._lanes.get("DescribeTaskDetail")
+            waits = lane.can_be_called(task_id)
+            await _until(lambda: lane._under_way)
+            flies = lane.can_be_called(task_id)
+            await look
+            again = asyncio.ensure_future(watch.look(describe(task_id), due=now + 60, since=0.0))
+            await asyncio.sleep(0)
+            lands = lane.can_be_called(task_id)
+            lane.call_forward(task_id)
+            await again
+            return waits, flies, lands
+
+    assert _run(work) == (True, False, True)
+
+
+def test_connections_that_share_a_pace_are_a_crowd_together(mps: LocalMps, slow: ClientConfig) -> None:
+    """Fifteen waits of each of two regions: alone neither is a crowd, but they wait for the same turns."""
+    configs = [replace(slow, region=region) for region in ("ap-guangzhou", "ap-beijing")]
+
+    async def work() -> list[bool]:
+        crowded = []
+        async with watching(configs[0]) as one, watching(configs[1]) as other:
+            due = asyncio.get_running_loop().time() + 60
+            looks = []
+            for watch in (one, other):
+                for _ in range(15):
+                    look = watch.look(describe(mps.backend.script([])), due=due, since=0.0)
+                    looks.append(asyncio.ensure_future(look))
+                await asyncio.sleep(0)
+                crowded.append(one._lanes["DescribeTaskDetail"].crowded)
+            for look in looks:
+                look.cancel()
+            await asyncio.gather(*looks, return_exceptions=True)
+        return crowded
+
+    assert _run(work) == [False, True]
+
+
 async def _until(condition: Callable[[], object], seconds: float = 20) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - the server runs in another thread

@@ -24,7 +24,7 @@ from airflow_provider_mps.client import watch as watch_module
 from airflow_provider_mps.client.actions import ProcessMedia, describe
 from airflow_provider_mps.client.aio import AsyncMpsClient
 from airflow_provider_mps.client.config import ClientConfig
-from airflow_provider_mps.client.credentials import Credentials
+from airflow_provider_mps.client.credentials import Credentials, Lease
 from airflow_provider_mps.client.lane import Lane, Sighting
 from airflow_provider_mps.client.observing import NOBODY
 from airflow_provider_mps.client.pacing import Pace, pace_of
@@ -440,6 +440,55 @@ def test_two_event_loops_have_a_watch_each(mps: LocalMps, config: ClientConfig) 
     assert len(mps.backend.calls) == 2
 
 
+@pytest.mark.fault("F52")
+def test_f52_keys_that_come_late_release_no_burst(
+    mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F52: a restart whose source of keys needs a while: no second holds more looks than the pace allows."""
+    ids = [mps.backend.script([_RUNNING]) for _ in range(100)]
+
+    class Role:
+        title, identity, of_machine = "a role", "role", False
+
+    def fetch(_: ClientConfig) -> Lease:
+        time.sleep(2)
+        return Lease(Credentials(mps.secret_id, mps.secret_key), "a role", time.time() + 7200)
+
+    monkeypatch.setattr(aio, "_fetch_keys", fetch)
+
+    async def work() -> None:
+        async with watching(replace(config, credentials=Role(), quota_share=0.2)) as watch:  # type: ignore[arg-type]
+            await asyncio.gather(*(_look(watch, task_id) for task_id in ids))
+
+    _run(work)
+    assert _most_in_a_second(mps) <= 25  # 20, and what a busy machine makes arrive unevenly
+
+
+@pytest.mark.fault("F52", "F58")
+def test_f58_rotated_keys_release_no_burst(mps: LocalMps, config: ClientConfig) -> None:
+    """F58: the connection needs a while to be read again: the looks that wait for it keep to the pace all the same."""
+    ids = [mps.backend.script([_RUNNING]) for _ in range(100)]
+
+    async def read() -> ClientConfig:
+        await asyncio.sleep(2)
+        return config
+
+    stale = replace(config, credentials=Credentials("AKIDrotated", "away"), reread=read, quota_share=0.2)
+
+    async def work() -> None:
+        async with watching(stale) as watch:
+            await asyncio.gather(*(_look(watch, task_id) for task_id in ids))
+
+    _run(work)
+    assert sum(not call.code for call in mps.backend.calls) == len(ids)
+    assert _most_in_a_second(mps) <= 25  # 20, and what a busy machine makes arrive unevenly
+
+
+def _most_in_a_second(mps: LocalMps) -> int:
+    times = [call.time for call in mps.backend.calls]
+    return max(sum(start <= at < start + 1 for at in times) for start in times)
+
+
 def test_a_refusal_slows_the_watch_also_after_a_change_of_keys(mps: LocalMps, config: ClientConfig) -> None:
     """Keys that were rotated in mid-wait do not part the looks from the pace that refusals slow down."""
     mps.backend.settings.rates["DescribeTaskDetail"] = 10
@@ -513,6 +562,31 @@ def test_what_no_list_can_name_is_not_relaxed(mps: LocalMps, config: ClientConfi
             return took
 
     assert 0.2 <= _run(work) < 20
+
+
+@pytest.mark.parametrize("first_comes", [True, False], ids=["it came first", "it came second"])
+def test_a_first_look_is_not_relaxed_by_another_wait(mps: LocalMps, config: ClientConfig, first_comes: bool) -> None:
+    """Two wait for one task, and one of them has just begun: its look comes when it is due, whoever came first."""
+    task_id = mps.backend.script([_DONE])
+
+    async def work() -> float:
+        async with AsyncMpsClient(config) as client:
+            lane = Lane(client, Pace(100), NOBODY)
+            running = asyncio.ensure_future(lane.run())
+            lane.relax(1000.0)
+            started = time.monotonic()
+            due = asyncio.get_running_loop().time() + 0.3
+            wishes = [{"due": due, "first": True}, {"due": due - 0.1, "first": False}]
+            looks = []
+            for wish in wishes if first_comes else reversed(wishes):
+                looks.append(asyncio.ensure_future(lane.look(describe(task_id), since=0.0, **wish)))  # type: ignore[arg-type]
+                await asyncio.sleep(0)
+            await asyncio.gather(*looks)
+            running.cancel()
+            await asyncio.wait([running])
+            return time.monotonic() - started
+
+    assert 0.3 <= _run(work) < 5
 
 
 @pytest.mark.parametrize(

@@ -143,9 +143,10 @@ def test_f54_an_interval_that_is_none(airflow_mps: LocalMps, seconds: Any) -> No
         ({"execution_timeout": timedelta(hours=1)}, "execution_timeout"),
         ({"outage_tolerance": -1}, "outage_tolerance"),
         ({"settle_grace": "120"}, "settle_grace"),
+        ({"poke_interval": 0}, "poke_interval"),
     ],
 )
 def test_what_would_end_the_wait_early_is_refused(arguments: dict[str, Any], text: str) -> None:
-    """Airflow would count execution_timeout from the start of the wait; the triggerer cannot use what is no number."""
+    """Airflow would count execution_timeout from the start of the wait; what no worker sees first is checked here."""
     with pytest.raises(MpsConfigError, match=text):
         _sensor("1-WorkflowTask-2", **arguments)
