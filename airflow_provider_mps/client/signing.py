@@ -45,7 +45,7 @@ def authorization(
             method=method, query=query, headers=headers, signed_headers=names, payload=payload
         ),
     )
-    value = hmac.new(signing_key(secret_key, scope), text.encode(), hashlib.sha256).hexdigest()
+    value = hmac.digest(signing_key(secret_key, scope), text.encode(), "sha256").hex()
     return f"{ALGORITHM} Credential={secret_id}/{scope}, SignedHeaders={';'.join(names)}, Signature={value}"
 
 
@@ -71,5 +71,5 @@ def signing_key(secret_key: str, scope: str) -> bytes:
     """Derive the key of one day and service; ``scope`` is ``<date>/<service>/tc3_request``."""
     key = f"TC3{secret_key}".encode()
     for part in scope.split("/"):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+        key = hmac.digest(key, part.encode(), "sha256")
     return key

@@ -25,7 +25,10 @@ def parse_time(value: Any) -> pendulum.DateTime | None:
         return None
     try:
         time = datetime.fromisoformat(value)
-        return pendulum.instance(time.astimezone(UTC) if time.tzinfo else time, UTC)
+        time = time.astimezone(UTC) if time.tzinfo else time
+        # Not pendulum.instance, which takes five times as long: each look reads two or three of them.
+        day, clock = (time.year, time.month, time.day), (time.hour, time.minute, time.second, time.microsecond)
+        return pendulum.DateTime(*day, *clock, tzinfo=pendulum.UTC)
     except (ValueError, OverflowError):
         return None
 
