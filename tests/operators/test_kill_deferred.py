@@ -32,11 +32,15 @@ def _deferred_trigger(mps: LocalMps, name: str = "talk.queued.mp4", **arguments:
     return trigger
 
 
-@pytest.mark.fault("F13", "F15")
-@pytest.mark.parametrize(
+# Mark failed, mark success, Clear before and after the scheduler saw it; a failover, and a missed heartbeat.
+_STATES = pytest.mark.parametrize(
     ("state", "aborts"),
     [("failed", 1), ("success", 1), ("None", 1), ("scheduled", 1), ("deferred", 0), ("up_for_retry", 0)],
 )
+
+
+@pytest.mark.fault("F13", "F15")
+@_STATES
 def test_f13_f15_the_trigger_asks_airflow_first(
     airflow_mps: LocalMps, airflow_says: Says, state: str, aborts: int
 ) -> None:
@@ -146,9 +150,8 @@ async def _cancelled(trigger: MpsTaskTrigger) -> None:
         await run
 
 
-@pytest.mark.fault("F77")
-@pytest.mark.fault("F15")
-@pytest.mark.parametrize(("state", "aborts"), [("failed", 1), ("deferred", 0)])
+@pytest.mark.fault("F15", "F77")
+@_STATES
 def test_f15_before_airflow_33_a_cancelled_trigger_asks_itself(
     airflow_mps: LocalMps, airflow_says: Says, monkeypatch: pytest.MonkeyPatch, state: str, aborts: int
 ) -> None:
@@ -159,6 +162,39 @@ def test_f15_before_airflow_33_a_cancelled_trigger_asks_itself(
 
     asyncio.run(_cancelled(trigger))
     assert len(airflow_mps.backend.aborts) == aborts
+
+
+@pytest.mark.fault("F16")
+@pytest.mark.parametrize("state", ["failed", "success", "scheduled"])
+@pytest.mark.parametrize("on_kill", [True, False], ids=["on_kill", "before Airflow 3.3"])
+def test_f16_a_job_that_runs_already_is_told_of(
+    airflow_mps: LocalMps,
+    airflow_says: Says,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    state: str,
+    on_kill: bool,
+) -> None:
+    """F16: a user ends a deferred task, and MPS refuses: one attempt, a warning that the job runs on and is billed."""
+    airflow_says(state)
+    trigger = _deferred_trigger(airflow_mps, "talk.stuck.mp4", poll_interval=60)
+    (task,) = airflow_mps.backend.tasks.values()
+    task.looks = 5
+    assert airflow_mps.backend.status(task) == "PROCESSING"
+
+    async def twice() -> None:
+        await trigger.on_kill()
+        await trigger.on_kill()
+
+    if on_kill:
+        asyncio.run(twice())
+    else:
+        monkeypatch.delattr(BaseTrigger, "on_kill", raising=False)
+        asyncio.run(_cancelled(trigger))
+    refusals = [call.code for call in airflow_mps.backend.calls if call.action == "ManageTask"]
+    assert refusals == ["InvalidParameterValue.NotProcessingTask"]
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if "was not aborted" in line]
+    assert all(text in told for text in ("warning", task.task_id, "runs on and is billed"))
 
 
 @pytest.mark.fault("F18")
