@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
-from airflow_provider_mps.errors import MpsConfigError
+from airflow_provider_mps.errors import MpsConfigError, MpsSessionClash
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
 from airflow_provider_mps.operators.submit import MpsSubmitOperator
 from tests.harness import Crash, clear, new_context, retry
@@ -46,12 +48,34 @@ def test_f09_what_is_no_json_is_never_sent(airflow_mps: LocalMps, kind: Kind, de
     assert not airflow_mps.backend.calls
 
 
-@pytest.mark.fault("F54")
+_NO_SECONDS = {
+    "timedelta": timedelta(seconds=5),
+    "lambda": lambda: 5,
+    "NaN": float("nan"),
+    "infinity": float("inf"),
+    "text": "5",
+    "None": None,
+    "negative": -1,
+}
+
+
+@pytest.mark.fault("F09", "F54")
+@pytest.mark.parametrize("value", _NO_SECONDS.values(), ids=_NO_SECONDS)
 @pytest.mark.parametrize(
-    "arguments",
-    [{"poll_interval": 0}, {"poll_interval": timedelta(1)}, {"timeout": -1}, {"timeout": float("nan")}, {"region": 5}],
-    ids=repr,
+    "name", ["poll_interval", "timeout", "outage_tolerance", "not_found_grace", "settle_grace"], ids=str
 )
+@WAYS
+def test_f09_what_is_no_number_of_seconds_is_never_sent(
+    airflow_mps: LocalMps, deferrable: bool, name: str, value: Any
+) -> None:
+    """F09, F54: a wait that could not be counted or stored is refused by the name of its argument, before any call."""
+    with pytest.raises(MpsConfigError, match=name):
+        submit(MpsProcessMediaOperator, deferrable=deferrable, **{name: value})
+    assert not airflow_mps.backend.calls
+
+
+@pytest.mark.fault("F54")
+@pytest.mark.parametrize("arguments", [{"poll_interval": 0}, {"timeout": 0}, {"region": 5}], ids=repr)
 def test_bad_arguments_are_never_sent(airflow_mps: LocalMps, arguments: dict[str, Any]) -> None:
     """Arguments that would fail after the job was sent fail before it."""
     with pytest.raises(MpsConfigError):
@@ -69,16 +93,63 @@ def test_bad_requests_are_never_sent(airflow_mps: LocalMps, request_: Any) -> No
     assert not airflow_mps.backend.calls
 
 
+_SECOND = pytest.mark.parametrize("second", [{"run_id": "tuesday"}, {"map_index": 1}], ids=["next run", "next index"])
+
+
+def _contexts(store: bool, second: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of a mapped task in one run, and of another index or run."""
+    first, other = (new_context(store=store, **{"map_index": 0, **names}) for names in ({}, second))
+    return first, (other if "run_id" in second else {**other, "dag_run": first["dag_run"]})
+
+
 @pytest.mark.fault("F12")
+@pytest.mark.parametrize(
+    "fault",
+    [None, Fault("reset"), Fault("status", when="after")],
+    ids=["answered", "request lost", "answer lost"],
+)
+@_SECOND
 @STORES
+@WAYS
 @WITH_SESSION
-def test_f12_a_session_id_of_another_run(airflow_mps: LocalMps, kind: Kind, store: bool) -> None:
-    """F12: one SessionId in two runs is an error that names the first TaskId; the other run's job is not adopted."""
+def test_f12_a_session_id_of_another_task(
+    airflow_mps: LocalMps, kind: Kind, deferrable: bool, store: bool, second: dict[str, Any], fault: Fault | None
+) -> None:
+    """F12: one SessionId in two runs or indexes is an error that names the first TaskId; that job is not adopted."""
     request = KINDS[kind](SessionId="nightly")
-    first = submit(kind, request=request, context=new_context(store=store, run_id="monday"))
-    with pytest.raises(AirflowFailException, match=f"(?s)nightly.*{first}"):
-        submit(kind, request=request, context=new_context(store=store, run_id="tuesday"))
+    monday, other = _contexts(store, second)
+    first = submit(kind, request=request, context=monday, deferrable=deferrable)
+    if fault:
+        airflow_mps.backend.faults.add(replace(fault, action=kind.action_name))
+    for context in (other, retry(other)):
+        with pytest.raises(AirflowFailException, match=f"(?s)nightly.*{first}") as caught:
+            submit(kind, request=request, context=context, deferrable=deferrable)
+        assert isinstance(caught.value, MpsSessionClash)
+        assert "mps_task_id" not in other["ti"].xcoms
     assert jobs(airflow_mps) == [first]
+
+
+@pytest.mark.fault("F12")
+@pytest.mark.parametrize("resubmit", [False, True], ids=["as ever", "resubmit_if_unknown"])
+@pytest.mark.parametrize("forgotten", [False, True], ids=["a day old", "forgotten"])
+@STORES
+@WAYS
+def test_f12_a_session_id_whose_job_is_not_found(
+    airflow_mps: LocalMps, deferrable: bool, store: bool, forgotten: bool, resubmit: bool
+) -> None:
+    """F12: where the other run's job cannot be found, the error names the SessionId; no job is sent, none adopted."""
+    request = process(SessionId="nightly")
+    monday, tuesday = _contexts(store, {"run_id": "tuesday"})
+    first = submit(MpsProcessMediaOperator, request=request, context=monday, deferrable=deferrable)
+    if forgotten:
+        airflow_mps.backend.tasks.clear()
+    else:
+        airflow_mps.backend.tasks[first].created -= 86_400
+    arguments = {"deferrable": deferrable, "resubmit_if_unknown": resubmit}
+    with pytest.raises(AirflowFailException, match="SessionId nightly"):
+        submit(MpsProcessMediaOperator, request=request, context=tuesday, **arguments)
+    assert "mps_task_id" not in tuesday["ti"].xcoms
+    assert jobs(airflow_mps) == ([] if forgotten else [first])
 
 
 @STORES
