@@ -34,8 +34,8 @@ from airflow_provider_mps.errors import MpsConfigError
 from airflow_provider_mps.results.task import SubmittedTask, TaskDetail, TaskPage
 from tests.official import api_model
 from tests.operators.submitting import KINDS
+from tests.task_ids import NO_TASK_IDS, TASK_ID
 
-TASK_ID = "1250000000-WorkflowTask-0123456789abcdeftt7"
 COS_INPUT = {"Type": "COS", "CosInputInfo": {"Bucket": "b-1", "Region": "ap-guangzhou", "Object": "/a.mp4"}}
 # Every action that has a class: the least it takes, requests per second as documented, and whether it may be repeated.
 ACTIONS: list[tuple[type[Action[Any]], dict[str, Any], int, bool]] = [
@@ -294,36 +294,8 @@ def test_describe_takes_no_other_action() -> None:
         describe(TASK_ID, "ManageTask")
 
 
-BAD_TASK_IDS = [
-    None,
-    "",
-    " ",
-    "None",
-    "none",
-    "null",
-    "NaN",
-    "undefined",
-    f" {TASK_ID} ",
-    f"{TASK_ID}\n",
-    5,
-    5.0,
-    True,
-    b"1250000000-WorkflowTask-1",
-    "{{ ti.xcom_pull('submit') }}",
-    "{{ task_instance }}",
-    [TASK_ID],
-    [],
-    {"TaskId": TASK_ID},
-    f"['{TASK_ID}']",
-    "x" * 257,
-    "x" * 300,
-    "1250000000/WorkflowTask",
-    "任务",
-]
-
-
 @pytest.mark.fault("F71")
-@pytest.mark.parametrize("value", BAD_TASK_IDS, ids=lambda value: f"{value!r:.30}")
+@pytest.mark.parametrize("value", NO_TASK_IDS, ids=lambda value: f"{value!r:.30}")
 def test_what_is_no_task_id_is_refused(value: Any) -> None:
     """None, blanks, unrendered templates and whatever else an upstream task may return never reach MPS."""
     with pytest.raises(MpsConfigError, match="which is no MPS TaskId") as caught:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsConfigError, MpsResultTooLarge, MpsTaskFailed, MpsTaskUnsettled
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.links.mps import MpsTaskLink
-from airflow_provider_mps.operators.mps import MpsTaskResultOperator
+from airflow_provider_mps.operators import mps as operators
+from airflow_provider_mps.operators.mps import MpsAbortTaskOperator, MpsTaskResultOperator
 from airflow_provider_mps.results.result import MpsTaskResult
 from tests.harness import FAILED, answer, as_json, new_context, part
+from tests.task_ids import NO_TASK_IDS
 
 _SUBTITLES = {"RawParameter": {"VideoSrcLanguage": "zh", "TranslateSwitch": "ON", "TranslateDstLanguage": "en"}}
 _SECRET = "canary-5cfa3e"
@@ -142,12 +145,21 @@ def test_nothing_secret_is_pushed(airflow_mps: LocalMps, tmp_path: Path) -> None
     assert _SECRET not in str(caught.value) + repr(caught.value.failures)
 
 
+_TAKE_AN_ID = [
+    kind
+    for kind in (getattr(operators, name) for name in operators.__all__)
+    if "mps_task_id" in inspect.signature(kind.__init__).parameters
+]
+
+
 @pytest.mark.fault("F71")
-@pytest.mark.parametrize("value", [None, "", "None", 5], ids=repr)
-def test_no_id_is_refused_before_any_request(airflow_mps: LocalMps, value: Any) -> None:
-    """What is no TaskId gives one clear error and no request."""
+@pytest.mark.parametrize("kind", _TAKE_AN_ID, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("value", NO_TASK_IDS, ids=lambda value: f"{value!r:.30}")
+def test_no_id_is_refused_before_any_request(airflow_mps: LocalMps, kind: Any, value: Any) -> None:
+    """What is no TaskId gives one clear error and no request, whichever operator it was given to."""
+    assert {MpsTaskResultOperator, MpsAbortTaskOperator} <= set(_TAKE_AN_ID)
     with pytest.raises(MpsConfigError, match="no MPS TaskId"):
-        _run(value)
+        kind(task_id="a_task", mps_task_id=value).execute(new_context())
     assert not airflow_mps.backend.calls
 
 

@@ -12,6 +12,7 @@ from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsConfigError, MpsTransportError
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
 from tests.harness import ALL_MODES, DONE, RUNNING, Mode, first_event, new_context, revive, run_sensor
+from tests.task_ids import NO_TASK_IDS
 
 _BATCH = "1250000000-BatchTask-0123456789abcdef0123456789abcdeft20"
 
@@ -107,22 +108,9 @@ def test_the_task_id_picks_the_action(airflow_mps: LocalMps) -> None:
     assert asked == ["DescribeBatchTaskDetail", "DescribeBatchTaskDetail", "DescribeTaskDetail"]
 
 
-_NO_IDS: list[Any] = [
-    None,
-    "",
-    "None",
-    "null",
-    " 24-WorkflowTask-1",
-    "24 WorkflowTask",
-    5,
-    ["24-WorkflowTask-1"],
-    "{{ x }}",
-]
-
-
 @pytest.mark.fault("F71")
 @ALL_MODES
-@pytest.mark.parametrize("value", _NO_IDS, ids=repr)
+@pytest.mark.parametrize("value", NO_TASK_IDS, ids=lambda value: f"{value!r:.30}")
 def test_no_id_is_refused_before_any_request(airflow_mps: LocalMps, mode: Mode, value: Any) -> None:
     """What is no TaskId gives one clear error and no request."""
     with pytest.raises(MpsConfigError, match="no MPS TaskId"):
