@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout, Tas
 from airflow.sdk.execution_time.timeout import timeout
 
 from airflow_provider_mps.emulator.server import LocalMps
+from airflow_provider_mps.links.mps import MpsTaskLink
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
 from airflow_provider_mps.operators.submit import MpsSubmitOperator
 from airflow_provider_mps.waiting import TaskWait
@@ -103,6 +104,34 @@ def test_f10_the_retry_after_a_push_that_failed(
         with pytest.raises(AirflowFailException, match="not known whether MPS accepted"):
             submit(kind, context=retry(context), deferrable=deferrable)
     assert jobs(airflow_mps) == first
+
+
+@pytest.mark.fault("F10")
+@pytest.mark.parametrize("error", [RuntimeError, Crash], ids=["refused", "the process dies"])
+@WAYS
+@ALL_KINDS
+def test_f10_a_link_that_cannot_be_stored(
+    airflow_mps: LocalMps, kind: Kind, deferrable: bool, error: type[BaseException]
+) -> None:
+    """F10: the id is stored and pushed before the link: without a link the task goes on, and so does a retry."""
+    context = new_context(store=True)
+    pushed, sound = [], context["ti"].xcom_push
+
+    def push(key: str, value: Any) -> None:
+        if key == MpsTaskLink().xcom_key:
+            pushed.append(context["ti"].xcoms["mps_task_id"])
+            raise error("no link today")
+        sound(key, value)
+
+    context["ti"].xcom_push = push
+    if error is Crash:
+        with pytest.raises(Crash):
+            submit(kind, context=context, deferrable=deferrable)
+        assert [context["task_state_store"].get("mps_job")["mps_task_id"]] == jobs(airflow_mps)
+        del retry(context)["ti"].xcom_push
+    ended = submit(kind, context=context, deferrable=deferrable)
+    assert jobs(airflow_mps) == pushed == [ended]
+    assert asked(airflow_mps, kind.action_name) == 1
 
 
 @pytest.mark.fault("F07")
