@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferralError, TaskDeferred
@@ -18,7 +19,7 @@ from airflow_provider_mps.operators.mps import (
     MpsProcessMediaOperator,
 )
 from airflow_provider_mps.operators.submit import DEFAULT_TIMEOUT
-from tests.harness import Crash, FastClock, new_context, retry
+from tests.harness import RUNNING, Crash, FastClock, new_context, refusal, retry
 from tests.operators.submitting import STORES, WAYS, asked, jobs, new_operator, submit
 
 _HOUR = 3600.0
@@ -150,6 +151,29 @@ def test_f26_credentials_that_break_in_mid_wait(airflow_mps: LocalMps, deferrabl
     assert jobs(airflow_mps)[0] in str(caught.value)
     airflow_mps.backend.faults.clear()
     assert [submit(MpsProcessMediaOperator, context=retry(context), deferrable=deferrable)] == jobs(airflow_mps)
+
+
+@pytest.mark.fault("F48")
+@pytest.mark.parametrize("code", ["UnauthorizedOperation", "InvalidParameter", "FailedOperation.UserArrears"])
+@pytest.mark.parametrize("looks", [0, 1], ids=["at the first look", "in mid-wait"])
+@WAYS
+def test_f48_a_refusal_for_good_ends_the_wait(airflow_mps: LocalMps, deferrable: bool, looks: int, code: str) -> None:
+    """F48: it is asked for twice at most, by the triggerer and by the worker, and one job is left alone."""
+    context = new_context(store=True)
+    pushed = context["ti"].xcom_push
+
+    def push(key: str, value: Any) -> None:
+        if key == "mps_task_id":
+            airflow_mps.backend.tasks[value].answers = [*[RUNNING] * looks, refusal(code)]
+        pushed(key, value)
+
+    context["ti"].xcom_push = push
+    with pytest.raises(MpsApiError, match=code) as caught:
+        submit(MpsProcessMediaOperator, context=context, deferrable=deferrable)
+    (task_id,) = jobs(airflow_mps)
+    assert task_id in str(caught.value)
+    assert asked(airflow_mps, "DescribeTaskDetail") <= looks + 2
+    assert airflow_mps.backend.aborts == []
 
 
 @pytest.mark.fault("F47")

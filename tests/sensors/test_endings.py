@@ -92,6 +92,18 @@ def test_a_retry_looks_afresh(airflow_mps: LocalMps, mode: Mode) -> None:
     assert run_sensor(mode, mps_task_id=task_id, context=context) == task_id
 
 
+@pytest.mark.fault("F48")
+@ALL_MODES
+@pytest.mark.parametrize("code", ["UnauthorizedOperation", "InvalidParameter", "FailedOperation.UserArrears"])
+@pytest.mark.parametrize("looks", [0, 1], ids=["at the first look", "in mid-wait"])
+def test_f48_a_refusal_for_good_ends_the_wait(airflow_mps: LocalMps, mode: Mode, looks: int, code: str) -> None:
+    """F48: it is asked for twice at most, by the triggerer and by the worker."""
+    task_id = airflow_mps.backend.script([*[RUNNING] * looks, refusal(code)])
+    with pytest.raises(MpsApiError, match=code):
+        run_sensor(mode, mps_task_id=task_id)
+    assert len(airflow_mps.backend.calls) <= looks + 2
+
+
 @pytest.mark.fault("F46")
 @pytest.mark.parametrize("mode", [Mode.POKE, Mode.RESCHEDULE, Mode.DEFERRABLE])
 def test_an_outage_is_sat_out(airflow_mps: LocalMps, mode: Mode) -> None:
