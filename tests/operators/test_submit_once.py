@@ -162,23 +162,37 @@ def test_f07_clear_submits_anew(airflow_mps: LocalMps, kind: Kind, deferrable: b
 
 
 @pytest.mark.fault("F08")
+@pytest.mark.parametrize(
+    "code",
+    [
+        "ResourceNotFound",
+        "ResourceNotFound.TaskNotFound",
+        "InvalidParameterValue",
+        "InvalidParameterValue.TaskId",
+        "FailedOperation.TaskNotFound",
+    ],
+)
+@pytest.mark.parametrize("age", [1000, 8 * 86_400], ids=["minutes ago", "longer ago than MPS answers for"])
 @WAYS
-def test_f08_a_job_that_mps_forgot(airflow_mps: LocalMps, deferrable: bool) -> None:
-    """F08: a stored id that MPS no longer knows is not resubmitted in silence; only on request."""
+def test_f08_a_job_that_mps_forgot(airflow_mps: LocalMps, deferrable: bool, age: float, code: str) -> None:
+    """F08: a stored id that MPS no longer knows, however it says so, is not resubmitted in silence; only on request."""
     context = new_context(store=True)
+    context["dag_run"].start_date -= timedelta(seconds=age)
     context["ti"].crash_on_push = True
     with pytest.raises(Crash):
         submit(MpsProcessMediaOperator, context=context, deferrable=deferrable)
-    first = jobs(airflow_mps)[0]
-    airflow_mps.backend.tasks.clear()
+    (first,) = jobs(airflow_mps)
+    airflow_mps.backend.tasks[first].created -= age
+    airflow_mps.backend.tasks[first].answers = [refusal(code)]
     store = context["task_state_store"]
-    store.set("mps_job", {**store.get("mps_job"), "sent_at": store.get("mps_job")["sent_at"] - 1000})
-    arguments = {"deferrable": deferrable, "timeout": 5000}
+    store.set("mps_job", {**store.get("mps_job"), "sent_at": store.get("mps_job")["sent_at"] - age})
+    arguments = {"deferrable": deferrable, "timeout": 9 * 86_400}
     with pytest.raises(MpsTaskNotFound, match=f"(?s){first}.*resubmit_if_unknown"):
         submit(MpsProcessMediaOperator, context=retry(context), **arguments)
-    assert jobs(airflow_mps) == []
+    assert jobs(airflow_mps) == [first]
     again = submit(MpsProcessMediaOperator, context=retry(context), resubmit_if_unknown=True, **arguments)
-    assert jobs(airflow_mps) == [again]
+    assert jobs(airflow_mps) == [first, again]
+    assert airflow_mps.backend.aborts == []
 
 
 @pytest.mark.fault("F10")
@@ -282,6 +296,35 @@ def test_the_search_passes_over_what_describe_does_not_know(airflow_mps: LocalMp
     task_id = submit(MpsProcessMediaOperator)
     assert jobs(airflow_mps)[-1] == task_id
     assert len(jobs(airflow_mps)) == 4
+
+
+@pytest.mark.fault("F07")
+@pytest.mark.parametrize("known", [True, False], ids=["MPS remembers", "MPS has forgotten all"])
+@STORES
+@WAYS
+@ALL_KINDS
+def test_f07_clear_after_the_window_submits_anew(
+    airflow_mps: LocalMps, kind: Kind, deferrable: bool, store: bool, known: bool
+) -> None:
+    """F07: a task of four days ago that a user clears is sent anew, whatever MPS remembers of the job before."""
+    context = new_context(store=store)
+    context["dag_run"].start_date -= timedelta(days=4)
+    first = submit(kind, context=context, deferrable=deferrable)
+    before = airflow_mps.backend.tasks[first]
+    before.created -= 4 * 86_400
+    if store:
+        stored = context["task_state_store"].get("mps_job")
+        context["task_state_store"].set("mps_job", {**stored, "sent_at": stored["sent_at"] - 4 * 86_400})
+    airflow_mps.backend.settings.session_seconds = 0
+    if not known:
+        del airflow_mps.backend.tasks[first]
+    second = submit(kind, context=clear(context), deferrable=deferrable)
+    assert second != first
+    assert jobs(airflow_mps) == ([first, second] if known else [second])
+    if kind not in NO_SESSION:
+        (task,) = (task for task in airflow_mps.backend.tasks.values() if task is not before)
+        assert task.request["SessionId"] != before.request["SessionId"]
+    assert asked(airflow_mps, "ManageTask") == 0
 
 
 @pytest.mark.fault("F07")
