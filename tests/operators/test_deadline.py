@@ -19,7 +19,7 @@ from airflow_provider_mps.operators.mps import (
     MpsProcessMediaOperator,
 )
 from airflow_provider_mps.operators.submit import DEFAULT_TIMEOUT
-from tests.harness import RUNNING, Crash, FastClock, new_context, refusal, retry
+from tests.harness import RUNNING, Crash, FastClock, as_json, first_event, new_context, refusal, retry
 from tests.operators.submitting import STORES, WAYS, asked, jobs, new_operator, submit
 
 _HOUR = 3600.0
@@ -209,13 +209,36 @@ def test_a_batch_job_is_aborted_like_any_other(airflow_mps: LocalMps) -> None:
 
 
 @pytest.mark.fault("F23")
+@STORES
 @WAYS
-def test_f23_the_clock_starts_when_the_job_is_sent(airflow_mps: LocalMps, deferrable: bool) -> None:
-    """F23: the deadline counts from the first sending, so a slow submission does not add to it, in either mode."""
-    airflow_mps.backend.faults.add(Fault("slow", action="ProcessMedia", when="after", bytes_per_second=200))
-    context = new_context(store=True)
+def test_f23_a_slow_submission_gets_no_more_time(
+    airflow_mps: LocalMps, fast_clock: FastClock, monkeypatch: pytest.MonkeyPatch, deferrable: bool, store: bool
+) -> None:
+    """F23: thirty of the sixty seconds go by in the submission: the wait still ends sixty seconds after its start."""
+    genuine = airflow_mps.backend.answer
+
+    def slow(action: str, *arguments: Any) -> dict[str, Any]:
+        if action == "ProcessMedia":
+            fast_clock.slept += 30
+        return genuine(action, *arguments)
+
+    monkeypatch.setattr(airflow_mps.backend, "answer", slow)
+    context = new_context(store=store)
+    new = new_operator(MpsProcessMediaOperator, "talk.queued.mp4", deferrable=deferrable, timeout=60, poll_interval=10)
     started = time.time()
-    with pytest.raises(AirflowFailException, match="has not ended"):
-        submit(MpsProcessMediaOperator, "talk.queued.mp4", context=context, deferrable=deferrable, timeout=1.5)
-    (job,) = airflow_mps.backend.tasks.values()
-    assert started <= context["task_state_store"].get("mps_job")["sent_at"] <= job.created
+    if deferrable:
+        with pytest.raises(TaskDeferred) as caught:
+            new().execute(context)
+        assert caught.value.trigger.deadline == caught.value.kwargs["deadline"] < started + 70
+        fast_clock.slept += max(caught.value.kwargs["deadline"] - time.time(), 0)
+        resume = as_json({**caught.value.kwargs, "event": first_event(caught.value.trigger)})
+        with pytest.raises(AirflowFailException, match="has not ended within 60 seconds"):
+            new().resume_execution(caught.value.method_name, resume, context)
+    else:
+        with pytest.raises(AirflowFailException, match="has not ended within 60 seconds"):
+            new().execute(context)
+    assert 60 <= time.time() - started < 70
+    assert airflow_mps.backend.aborts == jobs(airflow_mps)
+    if store:
+        (job,) = airflow_mps.backend.tasks.values()
+        assert started <= context["task_state_store"].get("mps_job")["sent_at"] <= job.created - 30
