@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -175,6 +176,29 @@ def test_mapped_tasks_have_a_job_each(airflow_mps: LocalMps, store: bool) -> Non
     returned = [submit(MpsProcessMediaOperator, context=context, wait_for_completion=False) for context in contexts]
     assert jobs(airflow_mps) == returned
     assert len({task.request["SessionId"] for task in airflow_mps.backend.tasks.values()}) == 100
+
+
+@pytest.mark.fault("F73")
+@STORES
+@WAYS
+def test_f73_each_index_has_the_job_of_its_input(airflow_mps: LocalMps, deferrable: bool, store: bool) -> None:
+    """F73: forty mapped tasks over as many inputs, in any order, half of them taken up by a retry: none is mixed up."""
+    run = new_context()["dag_run"]
+    contexts = {index: {**new_context(store=store, map_index=index), "dag_run": run} for index in range(40)}
+    order = random.Random(73).sample(sorted(contexts), 40)
+    for index in order[::2]:
+        contexts[index]["ti"].crash_on_push = True
+        with pytest.raises(Crash):
+            submit(MpsProcessMediaOperator, f"talk-{index}.mp4", context=contexts[index], deferrable=deferrable)
+        retry(contexts[index])
+    for index in reversed(order):
+        context = contexts[index]
+        returned = submit(MpsProcessMediaOperator, f"talk-{index}.mp4", context=context, deferrable=deferrable)
+        assert context["ti"].xcoms["mps_task_id"] == returned
+    assert len(jobs(airflow_mps)) == 40
+    for index, context in contexts.items():
+        job = airflow_mps.backend.tasks[context["ti"].xcoms["mps_task_id"]]
+        assert job.request["InputInfo"]["CosInputInfo"]["Object"] == f"/talk-{index}.mp4"
 
 
 @STORES
