@@ -56,33 +56,6 @@ def test_nothing_secret_is_deferred(airflow_mps: LocalMps) -> None:
     assert airflow_mps.secret_id not in stored
 
 
-@pytest.mark.fault("F39")
-@pytest.mark.parametrize(
-    "event",
-    [
-        None,
-        {},
-        {"status": "?"},
-        {"status": "success", "failed": []},
-        {"status": "look", "patience": "x"},
-        {"status": 5},
-    ],
-    ids=repr,
-)
-@pytest.mark.parametrize("ended", [True, False], ids=["done", "running"])
-def test_a_strange_event_costs_one_look(airflow_mps: LocalMps, event: Any, ended: bool) -> None:
-    """A lost, empty or foreign event is never a verdict: the sensor looks, and defers again if there is need."""
-    task_id = airflow_mps.backend.script([DONE if ended else RUNNING])
-    sensor = MpsTaskSensor(task_id="wait", mps_task_id=task_id, deferrable=True)
-    resume = {"event": event, "deadline": time.time() + 60}
-    if ended:
-        assert sensor.resume_execution("execute_complete", resume, new_context()) == task_id
-    else:
-        with pytest.raises(TaskDeferred):
-            sensor.resume_execution("execute_complete", resume, new_context())
-    assert len(airflow_mps.backend.calls) == 1
-
-
 def test_a_triggerer_that_cannot_ask_says_so(airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that only the worker has ends the wait with the triggerer's words, not in a loop of deferrals."""
     deferred = _deferral(airflow_mps.backend.script([RUNNING]))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import contextlib
 import inspect
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from airflow.sdk.serde import deserialize, serialize
 
 import airflow_provider_mps
 from airflow_provider_mps.emulator.server import LocalMps
+from airflow_provider_mps.errors import MpsTaskFailed
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
@@ -96,3 +99,47 @@ def test_an_event_taken_twice_ends_alike(airflow_mps: LocalMps, way: str) -> Non
     ends = [new().resume_execution(caught.value.method_name, resume, context) for _ in range(2)]
     assert ends == list(airflow_mps.backend.tasks) * 2
     assert airflow_mps.backend.aborts == []
+
+
+_ID = "1250000000-WorkflowTask-0123456789abcdef0123456789abcdeftt7"
+_STRANGE: list[Any] = [
+    None,
+    {},
+    "look",
+    5,
+    ["look"],
+    {"status": "?"},
+    {"status": "success", "failed": []},
+    {"status": "FINISH", "message": "FINISH (1/1 parts done)"},
+    {"status": 5, "deadline": "tomorrow", "clock": "noon"},
+    {"status": ["look"], "deadline": float("inf"), "clock": -1.0},
+    {"status": "look", "patience": "x"},
+    {"status": "refused", "patience": {"mps_task_id": "another", "faults": 9}},
+    {"status": "look", "patience": {"mps_task_id": _ID, "a_field_of_a_newer_release": 1}},
+    {"status": "look", "patience": {"mps_task_id": _ID, "started": "yesterday", "answered": None, "faults": "many"}},
+    {"status": "look", "patience": {"mps_task_id": _ID, "unsettled_since": "yesterday"}},
+]
+
+
+@pytest.mark.fault("F39")
+@pytest.mark.parametrize("event", _STRANGE, ids=lambda event: f"{event!r:.60}")
+@pytest.mark.parametrize(
+    ("state", "end"),
+    [(DONE, None), (RUNNING, TaskDeferred), (FAILED, MpsTaskFailed)],
+    ids=["done", "running", "failed"],
+)
+@pytest.mark.parametrize("way", ["sensor", "operator", "operator whose arguments are lost"])
+def test_f39_a_strange_event_costs_one_look(
+    airflow_mps: LocalMps, way: str, state: dict[str, Any], end: type[BaseException] | None, event: Any
+) -> None:
+    """F39: a lost, empty or foreign event is no verdict: one look, and what that says; what still runs is deferred."""
+    airflow_mps.backend.script([state], _ID)
+    context = new_context(xcoms={"mps_task_id": _ID})
+    resume: dict[str, Any] = {"event": event, "deadline": time.time() + 60}
+    task: Any = MpsTaskSensor(task_id="a_task", mps_task_id=_ID, deferrable=True)
+    if way != "sensor":
+        task = new_operator(MpsProcessMediaOperator, deferrable=True)()
+        resume = {**resume, "mps_task_id": _ID} if way == "operator" else {"event": event}
+    with contextlib.nullcontext() if end is None else pytest.raises(end):
+        assert task.resume_execution("execute_complete", resume, context) == _ID
+    assert [call.action for call in airflow_mps.backend.calls] == ["DescribeTaskDetail"]
