@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import TaskDeferred
 from airflow.sdk.module_loading import import_string
 
 import airflow_provider_mps
@@ -21,7 +22,7 @@ from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
 from dev.record_release import FOLDER, REQUEST, record
-from tests.harness import DONE, RUNNING, first_event, new_context, retry, run_operator
+from tests.harness import DONE, RUNNING, as_json, first_event, new_context, retry, run_operator
 from tests.operators.submitting import jobs, new_operator
 
 RELEASES = sorted(FOLDER.glob("*.json"))
@@ -41,7 +42,7 @@ def _job(recorded: dict[str, Any]) -> str:
 def _new(recorded: dict[str, Any], half: str) -> Any:
     if half == "operator":
         return new_operator(MpsProcessMediaOperator, deferrable=True)()
-    return MpsTaskSensor(task_id="a_task", mps_task_id=_job(recorded), deferrable=True)
+    return MpsTaskSensor(task_id="a_task", mps_task_id=_job(recorded), deferrable=True, poke_interval=0.02)
 
 
 def test_this_release_is_recorded() -> None:
@@ -62,6 +63,60 @@ def test_a_trigger_of_an_earlier_release_runs(airflow_mps: LocalMps, path: Path,
         trigger = import_string(stored["path"])(**arguments)
         assert first_event(trigger)["status"] == status
         assert set(stored["arguments"]) <= set(trigger.serialize()[1])
+
+
+@pytest.mark.fault("F67")
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        (dict.fromkeys(("region", "describe_action", "deadline", "timeout_margin", "patience")), "look"),
+        ({"cancel_on_kill": None}, "look"),
+        ({"timeout_margin": "5"}, "look"),
+        ({"poll_interval": None}, "fault"),
+        ({"poll_interval": "30"}, "fault"),
+        ({"deadline": "1893456000"}, "fault"),
+        ({"patience": {"outage_tolerance": None}}, "error"),
+    ],
+    ids=str,
+)
+@_EACH
+@_HALVES
+def test_f67_a_trigger_with_odd_arguments_loses_no_wait(
+    airflow_mps: LocalMps, path: Path, half: str, changed: dict[str, Any], status: str
+) -> None:
+    """F67: None and text where numbers belong: it loads and sends its event; the worker looks, and the wait goes on."""
+    recorded = _read(path)
+    stored = recorded[half]["trigger"]
+    steps = [DONE] if status == "error" else [RUNNING, RUNNING, DONE]
+    airflow_mps.backend.script(steps, _job(recorded))
+    event = first_event(
+        import_string(stored["path"])(**{**stored["arguments"], "poll_interval": 0.02, "deadline": None, **changed})
+    )
+    assert event["status"] == status
+    resume = {**recorded[half]["kwargs"], "deadline": time.time() + 60}
+    context = new_context()
+    try:
+        ended = _new(recorded, half).resume_execution("execute_complete", {**resume, "event": event}, context)
+    except TaskDeferred as deferred:
+        resume = as_json({**deferred.kwargs, "event": first_event(deferred.trigger)})
+        ended = _new(recorded, half).resume_execution("execute_complete", resume, context)
+    assert ended == _job(recorded)
+
+
+@pytest.mark.fault("F67")
+@_EACH
+@_HALVES
+def test_f67_a_trigger_that_lacks_arguments_runs(airflow_mps: LocalMps, path: Path, half: str) -> None:
+    """F67: each argument that came later has a default, so that a release which did not know it can be followed."""
+    recorded = _read(path)
+    stored = recorded[half]["trigger"]
+    airflow_mps.backend.script([DONE], _job(recorded))
+    for name in set(stored["arguments"]) - {"mps_task_id"}:
+        arguments = {**stored["arguments"], "deadline": None, "poll_interval": 0.02}
+        del arguments[name]
+        trigger = import_string(stored["path"])(**arguments)
+        trigger.poll_interval = 0.02
+        assert first_event(trigger)["status"] == "look"
 
 
 @pytest.mark.fault("F67")
