@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import selectors
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,16 +17,19 @@ from typing import Any
 
 import pytest
 import tenacity
+from airflow.sdk import timezone
 from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferred
 from airflow.sdk.module_loading import import_string
 
-from airflow_provider_mps.client import lane, pacing, submission
+from airflow_provider_mps.client import lane, pacing, submission, watch
 from airflow_provider_mps.client import retry as retry_policy
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
+from airflow_provider_mps.triggers import connecting
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 
 _MOST_STARTS = 200
+_LONGEST_PAUSE = 3600.0
 
 
 class Mode(StrEnum):
@@ -146,7 +150,7 @@ def run_sensor(mode: Mode, *, context: dict[str, Any] | None = None, **arguments
             return new().resume_execution(*resume, context)
         except AirflowRescheduleException:
             ti = context["ti"]
-            ti.first_reschedule = ti.first_reschedule or datetime.now(UTC)
+            ti.first_reschedule = ti.first_reschedule or datetime.fromtimestamp(time.time(), UTC)
             time.sleep(new().poke_interval)
         except TaskDeferred as deferred:
             resume = (deferred.method_name, as_json({**deferred.kwargs, "event": first_event(deferred.trigger)}))
@@ -163,7 +167,7 @@ def revive(trigger: Any) -> Any:
     return import_string(path)(**as_json(arguments))
 
 
-def first_event(trigger: Any, timeout: float = 30) -> dict[str, Any]:
+def first_event(trigger: Any, *, timeout: float = 30) -> dict[str, Any]:
     """Run a revived trigger to its event; it must send one, and then end."""
 
     async def run() -> list[Any]:
@@ -204,15 +208,20 @@ def airflow_mps(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalMps]:
 
 
 class FastClock:
-    """The clock of a worker whose pauses take no time: hours and days pass in seconds. Other threads sleep as ever."""
+    """
+    The clock of a worker and of its triggers, whose pauses take no time: hours and days pass in seconds.
+
+    Other threads sleep as ever, the local MPS among them; what time it is, it reads from here.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.slept = 0.0
+        self._planned: list[tuple[float, Callable[[], object]]] = []
         worker, now, monotonic, sleep = threading.get_ident(), time.time, time.monotonic, time.sleep
 
         def skip(seconds: float) -> None:
             if threading.get_ident() == worker:
-                self.slept += seconds
+                self.skip(seconds)
             else:
                 sleep(seconds)
 
@@ -221,12 +230,45 @@ class FastClock:
             time, "monotonic", lambda: monotonic() + (self.slept if threading.get_ident() == worker else 0.0)
         )
         monkeypatch.setattr(time, "sleep", skip)
+        monkeypatch.setattr(timezone, "utcnow", lambda: datetime.fromtimestamp(time.time(), UTC))
+        monkeypatch.setattr(selectors, "DefaultSelector", lambda: _FastSelector(self))
+
+    def skip(self, seconds: float) -> None:
+        """Let time pass."""
+        self.slept += seconds
+        while self._planned and self._planned[0][0] <= self.slept:
+            self._planned.pop(0)[1]()
+
+    def plan(self, *steps: tuple[float, Callable[[], object]]) -> None:
+        """What is to happen so many seconds from now, in this order, each as soon as a pause is over."""
+        self._planned += [(self.slept + seconds, step) for seconds, step in steps]
+
+
+class _FastSelector(selectors.SelectSelector):
+    """What an event loop of triggers sleeps in. While one of them waits for an answer, the time is the real one."""
+
+    def __init__(self, clock: FastClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def select(self, timeout: float | None = None) -> Any:
+        # A watch does something every few seconds; where the next thing is hours away, a thread is waited for.
+        if timeout is None or not 0 < timeout < _LONGEST_PAUSE or self._awaits_an_answer():
+            return super().select(timeout)
+        self._clock.skip(timeout)
+        return super().select(0)
+
+    def _awaits_an_answer(self) -> bool:
+        loop = asyncio.get_running_loop()
+        lanes = [lane for each in watch._watches.get(loop, {}).values() for lane in each._lanes.values()]
+        return bool(connecting._asked.get(loop)) or any(lane._under_way for lane in lanes)
 
 
 @pytest.fixture
 def fast_clock(airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch) -> FastClock:
     """Wait for days in a test."""
     airflow_mps.backend.settings.rates["DescribeTaskDetail"] = 0  # it gets the looks of days within seconds
+    monkeypatch.setitem(first_event.__kwdefaults__, "timeout", 30 * 86_400.0)
     return FastClock(monkeypatch)
 
 
