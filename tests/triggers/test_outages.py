@@ -21,6 +21,7 @@ from airflow_provider_mps.errors import MpsTransportError
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 from tests.harness import DONE, RUNNING, first_event, new_context
+from tests.outages import NameServer
 from tests.tls import pass_on, private_authority
 
 _STRIKES = 6
@@ -84,23 +85,6 @@ class Door:
                     pass_on(server, client)
 
 
-class NameServer:
-    """Of this process: it may be away."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.away, genuine = True, socket.getaddrinfo
-
-        def getaddrinfo(*arguments: Any, **named: Any) -> Any:
-            if self.away and arguments[0] == "localhost":
-                raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
-            return genuine(*arguments, **named)
-
-        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-
-    def heal(self) -> None:
-        self.away = False
-
-
 @pytest.fixture
 def way(
     airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest
@@ -109,7 +93,9 @@ def way(
     fields = {"conn_type": "tencentcloud_mps", "login": airflow_mps.secret_id, "password": airflow_mps.secret_key}
     extra: dict[str, Any] = {"timeout": 1 if request.param == "silent" else 10}
     if request.param == "name server":
-        heal, close = NameServer(monkeypatch).heal, None
+        names = NameServer(monkeypatch)
+        names.fail()
+        heal, close = names.heal, None
         fields["host"] = airflow_mps.host.replace("127.0.0.1", "localhost")
     else:
         authority = private_authority(tmp_path / "tls")
