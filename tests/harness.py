@@ -30,6 +30,7 @@ from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 
 _MOST_STARTS = 200
 _LONGEST_PAUSE = 3600.0
+_EVENT_WITHIN = 30.0
 
 
 class Mode(StrEnum):
@@ -167,13 +168,13 @@ def revive(trigger: Any) -> Any:
     return import_string(path)(**as_json(arguments))
 
 
-def first_event(trigger: Any, *, timeout: float = 30) -> dict[str, Any]:
+def first_event(trigger: Any) -> dict[str, Any]:
     """Run a revived trigger to its event; it must send one, and then end."""
 
     async def run() -> list[Any]:
         return [event.payload async for event in revive(trigger).run()]
 
-    payloads = asyncio.run(asyncio.wait_for(run(), timeout))
+    payloads = asyncio.run(asyncio.wait_for(run(), _EVENT_WITHIN))
     assert len(payloads) == 1
     payload: dict[str, Any] = as_json(payloads[0])
     return payload
@@ -244,7 +245,7 @@ class FastClock:
         self._planned += [(self.slept + seconds, step) for seconds, step in steps]
 
 
-class _FastSelector(selectors.SelectSelector):
+class _FastSelector(selectors.DefaultSelector):
     """What an event loop of triggers sleeps in. While one of them waits for an answer, the time is the real one."""
 
     def __init__(self, clock: FastClock) -> None:
@@ -268,7 +269,7 @@ class _FastSelector(selectors.SelectSelector):
 def fast_clock(airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch) -> FastClock:
     """Wait for days in a test."""
     airflow_mps.backend.settings.rates["DescribeTaskDetail"] = 0  # it gets the looks of days within seconds
-    monkeypatch.setitem(first_event.__kwdefaults__, "timeout", 30 * 86_400.0)
+    monkeypatch.setattr("tests.harness._EVENT_WITHIN", 30 * 86_400.0)
     return FastClock(monkeypatch)
 
 
