@@ -190,7 +190,7 @@ MUTANTS = (
         "        wait = self._new_wait()\n        if deadline is None:",
         "        if event and event.get('status') == 'success':\n            return self.mps_task_id\n"
         "        wait = self._new_wait()\n        if deadline is None:",
-        "tests/sensors/test_sensor.py::test_a_strange_event_costs_one_look",
+        "tests/triggers/test_events.py::test_f39_a_strange_event_costs_one_look",
     ),
 )
 
