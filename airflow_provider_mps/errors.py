@@ -340,14 +340,19 @@ class MpsSubmitUnknown(MpsError):
 
 
 class MpsSessionClash(MpsError):
-    """The SessionId in the request belongs to a job that is not known to be this task's; it is not adopted."""
+    """
+    The SessionId in the request belongs to a job that is not known to be this task's; it is not adopted.
+
+    :param mps_task_id: of that job; None where it was not found.
+    """
 
     permanent = True
 
-    def __init__(self, *, session_id: str, mps_task_id: str) -> None:
+    def __init__(self, *, session_id: str, mps_task_id: str | None) -> None:
+        owner = f"MPS task {mps_task_id}, which cannot be told to be this task's" if mps_task_id else "an earlier job"
         super().__init__(
-            f"SessionId {session_id} already belongs to MPS task {mps_task_id}, which cannot be told to be this "
-            "task's. MPS takes a SessionId once in 3 days: leave it out of the request, and each run gets its own."
+            f"SessionId {session_id} already belongs to {owner}. MPS takes a SessionId once in 3 days: leave it out of "
+            "the request, and each run gets its own."
         )
         self.session_id = session_id
         self.mps_task_id = mps_task_id

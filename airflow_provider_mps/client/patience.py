@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from types import NoneType
 from typing import Any, TypeVar
 
 from airflow_provider_mps.errors import (
@@ -20,7 +21,15 @@ QUERY_WINDOW = "MPS answers for a task for 7 days after its submission (internat
 ANSWERED_FOR_SURE = 3 * 86_400.0
 """Seconds after its submission for which MPS answers for a task, whatever the account."""
 StateT = TypeVar("StateT", bound=TaskState)
-_MEMORY = ("started", "answered", "failing_since", "found", "unsettled_since", "calm", "faults")
+_MEMORY: dict[str, tuple[type, ...]] = {
+    "started": (float, int),
+    "answered": (float, int),
+    "failing_since": (float, int, NoneType),
+    "found": (bool,),
+    "unsettled_since": (float, int, NoneType),
+    "calm": (bool,),
+    "faults": (int,),
+}
 
 
 @dataclass(slots=True)
@@ -68,8 +77,8 @@ class Patience:
 
         :raises MpsConfigError: a value makes no sense.
         """
-        known = {each.name for each in fields(cls)}
-        return cls(**{name: value for name, value in stored.items() if name in known})
+        known = {each.name for each in fields(cls)} - set(_MEMORY)
+        return cls(**{name: value for name, value in stored.items() if name in known}, **_memory_in(stored))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON, for :meth:`resumed`."""
@@ -79,8 +88,7 @@ class Patience:
         """This patience with the memory of ``stored``, whatever that is: another release's, another task's, none."""
         if not isinstance(stored, Mapping) or stored.get("mps_task_id") != self.mps_task_id:
             return self
-        memory = {name: stored[name] for name in _MEMORY if name in stored}
-        return replace(self, **memory)
+        return replace(self, **_memory_in(stored))
 
     def judge(self, outcome: StateT | MpsError, now: float) -> StateT | None:
         """
@@ -149,6 +157,11 @@ class Patience:
                 "a task of ProcessImage (which needs describe_action='DescribeImageTaskDetail')"
             )
         raise MpsTaskNotFound(f"{what}. {QUERY_WINDOW}. {error}", mps_task_id=self.mps_task_id) from error
+
+
+def _memory_in(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """What is remembered, without what cannot be: whatever stands in its place, only that is forgotten."""
+    return {name: stored[name] for name, kinds in _MEMORY.items() if name in stored and type(stored[name]) in kinds}
 
 
 def _minutes(seconds: float) -> str:

@@ -270,7 +270,8 @@ class Submission:
                     answer = sender.call(action)
                 except (MpsApiError, MpsTransportError, MpsCredentialsError) as error:
                     if session and isinstance(error, MpsApiError) and error.duplicate:
-                        return self._recover(job, session, str(error), ours=ambiguous)
+                        first = fresh and not attempt and not self.tried_before
+                        return self._recover(job, session, str(error), ours=ambiguous, foreign=first)
                     if error.retryable and error.may_have_run and not session:
                         self._unknown(job, str(error))
                         return None
@@ -300,17 +301,23 @@ class Submission:
         while not self._stopped and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, 1.0))
 
-    def _recover(self, job: Job, session: str | None, why: str, *, ours: bool) -> Job | None:
+    def _recover(self, job: Job, session: str | None, why: str, *, ours: bool, foreign: bool = False) -> Job | None:
         """
         Find the job that an earlier call may have started.
 
         :param ours: this very call sent it, so that its fate is this try's fate.
+        :param foreign: this task has sent nothing yet, so that a SessionId of the user's own is another one's.
         """
         detail = self._find(session, job) if session else None
+        if self.own_session and foreign:
+            raise MpsSessionClash(session_id=self.own_session, mps_task_id=detail.mps_task_id if detail else None)
         if detail is None:
             self._unknown(job, f"{why}; no task with SessionId {session} was found" if session else why)
             return None
         if self.own_session and detail.session_context != self.identity.marker:
+            if detail.session_context and detail.session_context == getattr(self.action, "session_context", None):
+                both = f"{detail.mps_task_id} carries SessionId and SessionContext, which are your own"
+                self._unknown(job, f"{why}; {both}, so that another run may have sent it")
             raise MpsSessionClash(session_id=self.own_session, mps_task_id=detail.mps_task_id)
         created = detail.create_time.timestamp() if detail.create_time else job.sent_at
         found = replace(
@@ -337,7 +344,8 @@ class Submission:
 
     def _unknown(self, job: Job, why: str) -> None:
         """Leave this generation behind if that was asked for; else a person has to look."""
-        if not self._may_resubmit(f"may have taken {self.action.name} already: {why}"):
+        # A SessionId of the user's own would only be refused once more.
+        if self.own_session or not self._may_resubmit(f"may have taken {self.action.name} already: {why}"):
             raise MpsSubmitUnknown(
                 action=self.action.name,
                 why=why,

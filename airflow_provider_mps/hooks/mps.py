@@ -71,7 +71,7 @@ class MpsHook(BaseHook):
         """What the connection says, for the event loop; raises as :meth:`aget_conn` does."""
         from airflow.sdk import log
 
-        connection = await self.aget_connection(self.mps_conn_id)
+        connection = await self.aget_connection(self._checked_id())
         # Airflow 3.3 has it; the plain one of older versions can wait for itself in an event loop.
         if connection.login and (amask_secret := getattr(log, "amask_secret", None)):
             await amask_secret(connection.login)
@@ -113,10 +113,18 @@ class MpsHook(BaseHook):
                 told += f", but {clock_in_words(client.clock_skew)}. Set it right: every process has to find out anew"
             return True, f"{told} (RequestId {page.request_id}).{_elsewhere(config)}"
 
+    def _checked_id(self) -> str:
+        """The name of the connection; a template may have brought anything."""
+        from airflow_provider_mps.errors import MpsConfigError
+
+        if not isinstance(self.mps_conn_id, str) or not self.mps_conn_id:
+            raise MpsConfigError(f"mps_conn_id is {self.mps_conn_id!r:.60}, which names no connection.")
+        return self.mps_conn_id
+
     def _read(self) -> ClientConfig:
         from airflow.sdk.log import mask_secret
 
-        connection = self.get_connection(self.mps_conn_id)
+        connection = self.get_connection(self._checked_id())
         if connection.login:
             mask_secret(connection.login)  # Airflow masks the password and the token by itself
         return self._config(connection, reread=self._read)

@@ -150,9 +150,9 @@ class MpsTaskTrigger(BaseTrigger):
             self.log.exception("MPS task %s: the triggerer cannot look at it.", self.mps_task_id)
             status, message = "fault", repr(error)
         mps_task_id = _shortened(str(self.mps_task_id), _LONGEST_ID)  # a template may have brought anything
-        memory = {**(patience.as_dict() if patience else self.patience or {}), "mps_task_id": mps_task_id}
+        memory = {**(patience.as_dict() if patience else self._memory), "mps_task_id": mps_task_id}
         if status in {"refused", "fault"}:
-            memory["faults"] = memory.get("faults", 0) + 1
+            memory["faults"] = (patience.faults if patience else 0) + 1
         return {
             "status": status,
             "mps_task_id": mps_task_id,
@@ -170,10 +170,14 @@ class MpsTaskTrigger(BaseTrigger):
     def _resumed_patience(self) -> Patience:
         from airflow_provider_mps.client.patience import Patience
 
+        stored = {**self._memory, "mps_task_id": self.mps_task_id}
         # Nobody asked while the task was handed over: an outage is counted from here.
-        return Patience.of(
-            {"started": time.time(), **(self.patience or {}), "mps_task_id": self.mps_task_id, "failing_since": None}
-        )
+        return Patience.of({**stored, "started": time.time()}).resumed({**stored, "failing_since": None})
+
+    @property
+    def _memory(self) -> dict[str, Any]:
+        """What was stored of the wait; nothing, where something else stands there."""
+        return self.patience if isinstance(self.patience, dict) else {}
 
     async def _wait(self, patience: Patience) -> tuple[str, str]:
         from airflow_provider_mps.client.actions import describe

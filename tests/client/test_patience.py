@@ -233,7 +233,17 @@ def test_a_wait_resumes_with_its_own_bounds() -> None:
 
 @pytest.mark.parametrize(
     "stored",
-    [None, {}, "text", [], {"started": 1.0}, {"mps_task_id": "another", "started": 1.0}, {"mps_task_id": None}],
+    [
+        None,
+        {},
+        "text",
+        [],
+        {"started": 1.0},
+        {"mps_task_id": "another", "started": 1.0},
+        {"mps_task_id": None},
+        {"mps_task_id": TASK_ID, "started": "1", "answered": None, "failing_since": "x", "unsettled_since": []},
+        {"mps_task_id": TASK_ID, "found": 1, "calm": "no", "faults": 1.5},
+    ],
 )
 def test_a_foreign_memory_is_no_memory(stored: Any) -> None:
     """Another task's, another release's or a broken one leaves the wait as if it began now."""

@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
-from airflow_provider_mps.errors import MpsConfigError, MpsSessionClash
+from airflow_provider_mps.errors import MpsConfigError, MpsSessionClash, MpsSubmitUnknown
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
 from airflow_provider_mps.operators.submit import MpsSubmitOperator
 from tests.harness import Crash, clear, new_context, retry
@@ -138,7 +138,7 @@ def test_f12_a_session_id_of_another_task(
 def test_f12_a_session_id_whose_job_is_not_found(
     airflow_mps: LocalMps, deferrable: bool, store: bool, forgotten: bool, resubmit: bool
 ) -> None:
-    """F12: where the other run's job cannot be found, the error names the SessionId; no job is sent, none adopted."""
+    """F12: it is a clash also where the other run's job is too old to be found; no job is sent, none adopted."""
     request = process(SessionId="nightly")
     monday, tuesday = _contexts(store, {"run_id": "tuesday"})
     first = submit(MpsProcessMediaOperator, request=request, context=monday, deferrable=deferrable)
@@ -147,10 +147,27 @@ def test_f12_a_session_id_whose_job_is_not_found(
     else:
         airflow_mps.backend.tasks[first].created -= 86_400
     arguments = {"deferrable": deferrable, "resubmit_if_unknown": resubmit}
-    with pytest.raises(AirflowFailException, match="SessionId nightly"):
+    with pytest.raises(AirflowFailException, match="SessionId nightly already belongs to an earlier job") as caught:
         submit(MpsProcessMediaOperator, request=request, context=tuesday, **arguments)
+    assert isinstance(caught.value, MpsSessionClash)
     assert "mps_task_id" not in tuesday["ti"].xcoms
     assert jobs(airflow_mps) == ([] if forgotten else [first])
+
+
+@pytest.mark.fault("F01", "F12")
+@STORES
+@WITH_SESSION
+def test_a_job_that_only_the_users_own_marks_name_is_left_to_a_person(
+    airflow_mps: LocalMps, kind: Kind, store: bool
+) -> None:
+    """SessionId and SessionContext both the user's own, and a lost answer: this run's job, or another's? One job."""
+    request = KINDS[kind](SessionId="nightly", SessionContext="my own words")
+    airflow_mps.backend.faults.add(Fault("reset", when="after", action=kind.action_name))
+    with pytest.raises(AirflowFailException, match="your own, so that another run may have sent it") as caught:
+        submit(kind, request=request, context=new_context(store=store), resubmit_if_unknown=True)
+    assert isinstance(caught.value, MpsSubmitUnknown)
+    [job] = jobs(airflow_mps)
+    assert job in str(caught.value)
 
 
 @STORES
