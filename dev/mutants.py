@@ -102,9 +102,30 @@ MUTANTS = (
     Mutant(
         "the guard is removed: whatever cancels a trigger aborts its job",
         "triggers/killing.py",
-        "            if ended:\n",
-        "            if True:\n",
+        "    elif ended:\n",
+        "    elif True:\n",
         "tests/operators/test_kill_deferred.py::test_f13_f15_the_trigger_asks_airflow_first",
+    ),
+    Mutant(
+        "an Abort that waits for its turn ends with its trigger",
+        "triggers/killing.py",
+        "        if not abort.done():\n",
+        "        if not abort.done():\n            abort.cancel()\n",
+        "tests/operators/test_kill_deferred.py::test_f15_many_ended_at_once_are_all_aborted",
+    ),
+    Mutant(
+        "an outage is counted from the last good look",
+        "client/patience.py",
+        "            self.failing_since = now\n",
+        "            self.failing_since = self.answered\n",
+        "tests/client/test_patience.py::test_the_wait_goes_on",
+    ),
+    Mutant(
+        "a request takes two turns of the pace",
+        "client/sync.py",
+        "        with pace.request():\n",
+        "        pace.take()\n        with pace.request():\n",
+        "tests/client/test_pacing.py::test_a_request_takes_one_turn",
     ),
     Mutant(
         "a repeated cancellation stops the Abort",

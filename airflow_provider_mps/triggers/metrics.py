@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import socket
+import platform
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -22,7 +22,7 @@ class AirflowMetrics:
 
     def __init__(self, account: str) -> None:
         # The host as well: two triggerers of one account each have waits of their own.
-        self._tags = {"account": account, "host": socket.gethostname()}
+        self._tags = {"account": account, "host": platform.node()}
 
     def count(self, name: str, action: str) -> None:
         self._send(Stats.incr, name, action)
