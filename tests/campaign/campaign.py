@@ -130,7 +130,7 @@ def _judged(life: Life, ended: Ended | Exception, jobs: Jobs, mps: LocalMps, res
     timed_out = isinstance(_cause(ended.error), (MpsTaskTimeout, AirflowSensorTimeout))
     if aborted and not (life.aborts_allowed or timed_out):
         yield f"abort of {aborted} without a user's action or a deadline"
-    if left := [task_id for task_id in mine if jobs.waits_in_vain(task_id)]:
+    if left := [task_id for task_id in mine if jobs.waits_in_vain(task_id) and task_id not in life.left_alone]:
         yield from _left_waiting(plan, ended, left)
     texts = "".join(ended.seen)
     for secret in (CANARY, mps.secret_key):

@@ -85,6 +85,7 @@ class Life:
     Runs one plan to its end. Every start is a new operator; what crosses from one to the next crosses as JSON.
 
     :param mps_task_id: of the job that a sensor waits for.
+    :ivar left_alone: jobs that nobody can be expected to abort.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Life:
         self.landed: Counter[str] = Counter()
         self.places: Counter[str] = Counter()
         self.aborts_allowed = False
+        self.left_alone: set[str] = set()
         self._random = Random(plan.number)
         self._strikes = list(plan.strikes)
         self._trigger_blows = list(plan.trigger_blows)
@@ -246,6 +248,10 @@ class Life:
         if blow in USER_BLOWS:
             self._user_acts(blow, deferred=True)
             self.triggerer.stop(deferral, by_user=True)
+            if blow is Blow.CLEAR and self.plan.late and not self.plan.store:
+                # As docs/guarantees.md says of Airflow 3.2: its answer came when the task was deferred again, so that
+                # nothing told a Clear from a failover, and the next try has no memory of the job.
+                self.left_alone.update(self.jobs.of_plan[self.plan.name])
             raise UserActed(blow)
         if blow is Blow.RESTART:
             self.triggerer.stop(deferral, by_user=False)
