@@ -127,8 +127,8 @@ def _judged(life: Life, ended: Ended | Exception, jobs: Jobs, mps: LocalMps, res
         yield f"lost task: {type(ended).__name__}: {ended}"
         return
     aborted = [task_id for task_id in mine if jobs[task_id].aborted]
-    timed_out = isinstance(_cause(ended.error), (MpsTaskTimeout, AirflowSensorTimeout))
-    if aborted and not (life.aborts_allowed or timed_out):
+    yield from (f"foreign error of a try: {error}" for error in life.foreign)
+    if aborted and not (life.aborts_allowed or _timed_out(ended)):
         yield f"abort of {aborted} without a user's action or a deadline"
     if left := [task_id for task_id in mine if jobs.waits_in_vain(task_id) and task_id not in life.left_alone]:
         yield from _left_waiting(plan, ended, left)
@@ -136,15 +136,26 @@ def _judged(life: Life, ended: Ended | Exception, jobs: Jobs, mps: LocalMps, res
     for secret in (CANARY, mps.secret_key):
         if secret in texts:
             yield f"the secret {secret} is in an XCom, an event, trigger arguments, the state store or an error"
-    if plan.ending is not Ending.ENDS and not ended.user_acted and mine and plan.kind is not Kind.SENSOR:
-        late = ended.at - jobs[mine[0]].created - plan.timeout
-        result.late = max(result.late, late)
-        if late > POLL + LAST_LOOK + _SLOW_MACHINE:
-            yield f"the wait ended {late:.1f} s after its deadline"
+    yield from _off_its_deadline(plan, ended, jobs, result)
     what, finding = _verdict(plan, ended, jobs)
     result.endings[what] += 1
     if finding:
         yield finding
+
+
+def _off_its_deadline(plan: Plan, ended: Ended, jobs: Jobs, result: Result) -> Iterator[str]:
+    """No wait is given up before its deadline, and none goes on for long after it."""
+    # A job that was found again is as old as MPS says, which is in whole seconds.
+    first = ended.began if plan.kind is Kind.SENSOR else int(ended.began)
+    if _timed_out(ended) and (early := first + plan.timeout - ended.at) > 0:
+        yield f"a deadline {early:.1f} s before its time"
+    sent = [jobs[task_id].created for task_id in jobs.of_plan[plan.name] if jobs[task_id].created >= first]
+    if plan.ending is Ending.ENDS or ended.state in set(USER_BLOWS) or not (sent or plan.kind is Kind.SENSOR):
+        return
+    late = ended.at - plan.timeout - (ended.began if plan.kind is Kind.SENSOR else sent[-1])
+    result.late = max(result.late, late)
+    if late > POLL + LAST_LOOK + _SLOW_MACHINE:
+        yield f"the wait ended {late:.1f} s after its deadline"
 
 
 def _left_waiting(plan: Plan, ended: Ended, left: list[str]) -> Iterator[str]:
@@ -166,7 +177,7 @@ def _verdict(plan: Plan, ended: Ended, jobs: Jobs) -> tuple[str, str | None]:
     if isinstance(error, MpsTaskFailed):
         good = error.mps_task_id in jobs and jobs.has_failed(jobs[error.mps_task_id])
         return "job failed", None if good else f"wrong verdict: {error}"
-    if isinstance(error, (MpsTaskTimeout, AirflowSensorTimeout)):
+    if _timed_out(ended):
         good = plan.ending is not Ending.ENDS
         return "deadline", None if good else f"lost task: {error}"
     if isinstance(error, MpsSubmitUnknown):
@@ -176,6 +187,10 @@ def _verdict(plan: Plan, ended: Ended, jobs: Jobs) -> tuple[str, str | None]:
     if isinstance(error, MpsTaskUnsettled) and any(task.aborted for task in mine):
         return "job aborted", None
     return "lost", f"lost task: {type(ended.error).__name__}: {ended.error}"
+
+
+def _timed_out(ended: Ended) -> bool:
+    return isinstance(_cause(ended.error), (MpsTaskTimeout, AirflowSensorTimeout))
 
 
 def _cause(error: BaseException | None) -> BaseException | None:

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from airflow.sdk.exceptions import (
+    AirflowException,
     AirflowFailException,
     AirflowRescheduleException,
     AirflowSensorTimeout,
@@ -16,6 +17,7 @@ from airflow.sdk.exceptions import (
     TaskDeferred,
 )
 
+from airflow_provider_mps.errors import MpsError
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
 from tests.campaign.plan import RETRIES, USER_BLOWS, Blow, Kind, Plan, Point, Strike
 from tests.campaign.world import AirflowStates, Deferral, Jobs, Triggerer
@@ -43,6 +45,8 @@ class Ended:
     How a task ended.
 
     :param state: ``success``, ``failed``, or what a user made of it.
+    :param began: when the time of its deadline began to run, at the earliest.
+    :param tries_left: how often Airflow would have tried it again.
     :param seen: everything that left the process and that a person or a table may hold.
     """
 
@@ -50,7 +54,8 @@ class Ended:
     value: Any
     error: BaseException | None
     at: float
-    tries: int
+    began: float
+    tries_left: int
     user_acted: tuple[Blow, ...]
     seen: list[str] = field(default_factory=list)
 
@@ -86,6 +91,7 @@ class Life:
 
     :param mps_task_id: of the job that a sensor waits for.
     :ivar left_alone: jobs that nobody can be expected to abort.
+    :ivar foreign: errors of tries that no operator may end in; a later try may have hidden them.
     """
 
     def __init__(
@@ -100,11 +106,13 @@ class Life:
         self.places: Counter[str] = Counter()
         self.aborts_allowed = False
         self.left_alone: set[str] = set()
+        self.foreign: list[str] = []
         self._random = Random(plan.number)
         self._strikes = list(plan.strikes)
         self._trigger_blows = list(plan.trigger_blows)
         self._now: Strike | None = None
         self._passed = 0
+        self._began: float | None = None
         self._user_acted: list[Blow] = []
         self._seen: list[str] = []
         ti = _TaskInstance(self, run_id=plan.name, max_tries=RETRIES)
@@ -119,6 +127,8 @@ class Life:
         while True:
             self._now, self._passed = (self._strikes.pop(0) if self._strikes else None), 0
             self.airflow.of_run[self.plan.name] = "running"
+            if self._began is None or self.plan.kind is Kind.SENSOR:  # a job's deadline outlives the tries
+                self._began = time.time()
             try:
                 return self._end("success", value=self._try())
             except UserActed as acted:
@@ -126,6 +136,7 @@ class Life:
                 if acted.blow is not Blow.CLEAR:
                     return self._end(acted.blow.value)
                 clear(self.context, RETRIES)
+                self._began = None
                 continue
             except Crash as crash:
                 error: BaseException = crash
@@ -133,6 +144,8 @@ class Life:
                 return self._end("failed", error=final)
             except Exception as failed:  # noqa: BLE001 - whatever an operator raises is a failed try to Airflow
                 self._seen.append(f"{type(failed).__name__}: {failed}")
+                if not isinstance(failed, (MpsError, AirflowException)):
+                    self.foreign.append(repr(failed))
                 error = failed
             if ti.try_number > ti.max_tries:
                 return self._end("failed", error=error)
@@ -142,7 +155,8 @@ class Life:
     def _end(self, state: str, *, value: Any = None, error: BaseException | None = None) -> Ended:
         ti, store = self.context["ti"], self.context.get("task_state_store")
         self._seen += [str(error), str(ti.xcoms), str(store.__dict__.get("_values") if store else "")]
-        return Ended(state, value, error, time.time(), ti.try_number, tuple(self._user_acted), self._seen)
+        now, left = time.time(), max(ti.max_tries + 1 - ti.try_number, 0)
+        return Ended(state, value, error, now, self._began or now, left, tuple(self._user_acted), self._seen)
 
     # One try.
 
@@ -159,7 +173,9 @@ class Life:
                 resume = self._deferred(deferred)
             except AirflowRescheduleException:
                 ti = self.context["ti"]
-                ti.first_reschedule = ti.first_reschedule or ti.start_date.now(ti.start_date.tzinfo)
+                if ti.first_reschedule is None:
+                    ti.first_reschedule = ti.start_date.now(ti.start_date.tzinfo)
+                    self._began = ti.first_reschedule.timestamp()  # where Airflow counts from, once it has rescheduled
                 time.sleep(POLL)
 
     def _new(self) -> Any:
