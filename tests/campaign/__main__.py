@@ -45,7 +45,13 @@ def table(result: Result) -> str:
     """A result as text: what was injected, how the tasks ended, what was found."""
     count = {word: sum(word in finding for finding in result.findings) for word in _PROMISES}
     rows = [f"\n{result.tasks} tasks, {result.jobs} jobs, {result.calls} calls, {result.refused} refused for the rate"]
-    counters = {"Network": result.faults, "Blows": result.blows, "Places": result.places, "Ends": result.endings}
+    counters = {
+        "Network": result.faults,
+        "Blows": result.blows,
+        "Places": result.places,
+        "Jobs": result.outcomes,
+        "Ends": result.endings,
+    }
     for title, counter in counters.items():
         rows += [f"\n{title}", *(f"  {count:>6}  {name}" for name, count in sorted(counter.items()))]
     rows += ["\nPromises", *(f"  {count[word]:>6}  {text}" for word, text in _PROMISES.items())]

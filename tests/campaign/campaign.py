@@ -23,10 +23,9 @@ from airflow_provider_mps.emulator.server import SECRET_KEY, LocalMps
 from airflow_provider_mps.emulator.state import Settings, Task
 from airflow_provider_mps.errors import MpsSubmitUnknown, MpsTaskFailed, MpsTaskTimeout, MpsTaskUnsettled
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
-from tests.campaign.life import CANARY, POLL, Ended, Life
-from tests.campaign.plan import USER_BLOWS, Ending, Kind, Plan, draw
+from tests.campaign.life import CANARY, POLL, Ended, Life, request_of
+from tests.campaign.plan import ENDLESS, NO_SESSION, UNSETTLED, USER_BLOWS, Kind, Plan, draw
 from tests.campaign.world import AirflowStates, Jobs, Triggerer, Weather
-from tests.operators.submitting import process
 
 AT_ONCE = 12
 _WORLD = 50  # tasks that share one MPS: looking for a lost job looks at all of them
@@ -43,6 +42,7 @@ class Result:
 
     :param findings: broken promises, each with the plan that it happened to.
     :param blows: what struck, and ``places`` where workers were struck; what was drawn and never landed is in neither.
+    :param outcomes: how the jobs were to end at MPS; ``endings`` how the tasks did in Airflow.
     :param late: seconds between a deadline and the end of its wait, at most.
     """
 
@@ -52,6 +52,7 @@ class Result:
     calls: int = 0
     refused: int = 0
     late: float = 0.0
+    outcomes: Counter[str] = field(default_factory=Counter)
     endings: Counter[str] = field(default_factory=Counter)
     blows: Counter[str] = field(default_factory=Counter)
     places: Counter[str] = field(default_factory=Counter)
@@ -62,7 +63,7 @@ class Result:
         """Take another one in."""
         for name in ("tasks", "jobs", "aborts", "calls", "refused", "findings"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in ("endings", "blows", "places", "faults"):
+        for name in ("outcomes", "endings", "blows", "places", "faults"):
             getattr(self, name).update(getattr(other, name))
         self.late = max(self.late, other.late)
 
@@ -97,6 +98,7 @@ def _world(seed: int, plans: list[Plan]) -> Result:
             ends = list(workers.map(_run, lives))
         result = Result(len(plans), len(jobs), len(mps.backend.aborts), len(mps.backend.calls), faults=weather.struck)
         result.refused = sum(call.code == "RequestLimitExceeded" for call in mps.backend.calls)
+        result.outcomes.update(job.outcome for job in jobs.values())
         result.findings += jobs.findings
         for life, ended in zip(lives, ends, strict=True):
             result.blows.update(life.landed)
@@ -116,7 +118,7 @@ def _job_of_a_sensor(plan: Plan, jobs: Jobs) -> str | None:
     if plan.kind is not Kind.SENSOR:
         return None
     task_id = f"1250000000-WorkflowTask-{uuid.uuid4().hex}tt7"
-    jobs[task_id] = Task(task_id, "DescribeTaskDetail", jobs.now(), request=process(f"{plan.name}.mp4"))
+    jobs[task_id] = Task(task_id, "DescribeTaskDetail", jobs.now(), request=request_of(plan))
     return task_id
 
 
@@ -145,14 +147,18 @@ def _judged(life: Life, ended: Ended | Exception, jobs: Jobs, mps: LocalMps, res
 
 def _off_its_deadline(plan: Plan, ended: Ended, jobs: Jobs, result: Result) -> Iterator[str]:
     """No wait is given up before its deadline, and none goes on for long after it."""
-    # A job that was found again is as old as MPS says, which is in whole seconds.
-    first = ended.began if plan.kind is Kind.SENSOR else int(ended.began)
+    if plan.kind is Kind.SENSOR:
+        first = last = ended.began
+    else:
+        # From the first submission, which may be long before MPS takes it; a job that was found again is as old as
+        # MPS says, in whole seconds.
+        first = int(ended.began)
+        last = max((job.created for job in jobs.since_clear(plan)), default=ended.at)
     if _timed_out(ended) and (early := first + plan.timeout - ended.at) > 0:
         yield f"a deadline {early:.1f} s before its time"
-    sent = [jobs[task_id].created for task_id in jobs.of_plan[plan.name] if jobs[task_id].created >= first]
-    if plan.ending is Ending.ENDS or ended.state in set(USER_BLOWS) or not (sent or plan.kind is Kind.SENSOR):
+    if plan.ending not in ENDLESS or ended.state in set(USER_BLOWS):
         return
-    late = ended.at - plan.timeout - (ended.began if plan.kind is Kind.SENSOR else sent[-1])
+    late = ended.at - last - plan.timeout
     result.late = max(result.late, late)
     if late > POLL + LAST_LOOK + _SLOW_MACHINE:
         yield f"the wait ended {late:.1f} s after its deadline"
@@ -175,15 +181,20 @@ def _verdict(plan: Plan, ended: Ended, jobs: Jobs) -> tuple[str, str | None]:
         good = mine and ended.value == mine[-1].task_id and jobs.has_succeeded(mine[-1])
         return "success", None if good else f"wrong verdict: success with {ended.value}"
     if isinstance(error, MpsTaskFailed):
-        good = error.mps_task_id in jobs and jobs.has_failed(jobs[error.mps_task_id])
-        return "job failed", None if good else f"wrong verdict: {error}"
+        if error.mps_task_id not in jobs or not jobs.has_failed(jobs[error.mps_task_id]):
+            return "job failed", f"wrong verdict: {error}"
+        # A sensor would only see the same again; an operator has a new job in each try.
+        good = plan.kind is Kind.SENSOR or not ended.tries_left
+        return "job failed", None if good else f"lost task: with tries left: {error}"
     if _timed_out(ended):
-        good = plan.ending is not Ending.ENDS
+        good = plan.ending in ENDLESS
         return "deadline", None if good else f"lost task: {error}"
     if isinstance(error, MpsSubmitUnknown):
         # Only a submission without SessionId may be left to a person.
-        good = plan.kind is Kind.BATCH
+        good = plan.kind in NO_SESSION
         return "left to a person", None if good else f"lost task: {error}"
+    if isinstance(error, MpsTaskUnsettled) and plan.ending in UNSETTLED:
+        return "job without results", f"lost task: with tries left: {error}" if ended.tries_left else None
     if isinstance(error, MpsTaskUnsettled) and any(task.aborted for task in mine):
         return "job aborted", None
     return "lost", f"lost task: {type(ended.error).__name__}: {ended.error}"

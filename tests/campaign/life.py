@@ -22,13 +22,30 @@ from airflow_provider_mps.sensors.mps import MpsTaskSensor
 from tests.campaign.plan import RETRIES, USER_BLOWS, Blow, Kind, Plan, Point, Strike
 from tests.campaign.world import AirflowStates, Deferral, Jobs, Triggerer
 from tests.harness import Crash, DagRun, StateStore, TaskInstance, as_json, clear, retry
-from tests.operators.submitting import KINDS
+from tests.operators.submitting import KINDS, batch, edit, media, orchestrated_stream, picture, process
 
 CANARY = "canary-notify-5cfa3e"
 POLL = 0.05
 RETRY_DELAY = 0.6  # as in Airflow, where it is minutes, longer than a bad spell of the network
 _STRANGE = (None, {}, {"status": "done"}, {"status": "look"}, {"mps_task_id": 7, "patience": "lost"})
 _OPERATORS = {kind.action_name: kind for kind in KINDS}
+_NOTIFY = {"TaskNotifyConfig": {"NotifyType": "URL", "NotifyKey": CANARY}}
+_TRANSCODE_TWICE = {"TranscodeTaskSet": [{"Definition": 100010}, {"Definition": 100030}]}
+_TRANSLATE = {"RawParameter": {"TranslateSwitch": "ON"}}
+
+
+def request_of(plan: Plan) -> dict[str, Any]:
+    """With a secret where one has a place, and several parts where there can be, so that one fails among others."""
+    name = f"{plan.name}.mp4"
+    process_request = process(name, MediaProcessTask=_TRANSCODE_TWICE, SmartSubtitlesTask=_TRANSLATE, **_NOTIFY)
+    return {
+        Kind.PROCESS: process_request,
+        Kind.SENSOR: process_request,
+        Kind.EDIT: edit(name, **_NOTIFY),
+        Kind.BATCH: batch(name, InputInfo=[media(name), media(name)], SmartSubtitlesTask=_TRANSLATE, **_NOTIFY),
+        Kind.IMAGE: picture(name),
+        Kind.LIVE: orchestrated_stream(name, **_NOTIFY),
+    }[plan.kind]
 
 
 class UserActed(BaseException):
@@ -136,6 +153,7 @@ class Life:
                 if acted.blow is not Blow.CLEAR:
                     return self._end(acted.blow.value)
                 clear(self.context, RETRIES)
+                self.jobs.clears[self.plan.name] += 1
                 self._began = None
                 continue
             except Crash as crash:
@@ -180,16 +198,15 @@ class Life:
 
     def _new(self) -> Any:
         plan, deferrable = self.plan, self.plan.mode == "deferrable"
-        common: dict[str, Any] = {"task_id": "a_task", "retries": RETRIES, "timeout": plan.timeout, "settle_grace": 3}
+        common: dict[str, Any] = {"task_id": "a_task", "retries": RETRIES, "timeout": plan.timeout}
         common |= {"deferrable": deferrable, "not_found_grace": 3, "outage_tolerance": 60}
+        common["settle_grace"] = plan.settle_grace
         operator: Any
         if plan.kind is Kind.SENSOR:
             mode = "reschedule" if plan.mode == "reschedule" else "poke"
             operator = MpsTaskSensor(mps_task_id=str(self.mps_task_id), mode=mode, poke_interval=POLL, **common)
         else:
-            kind = _OPERATORS[plan.kind.value]
-            request = KINDS[kind](f"{plan.name}.mp4", TaskNotifyConfig={"NotifyType": "URL", "NotifyKey": CANARY})
-            operator = kind(request=request, poll_interval=POLL, **common)
+            operator = _OPERATORS[plan.kind.value](request=request_of(plan), poll_interval=POLL, **common)
         self._strike_at_looks(operator)
         return operator
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
+from airflow_provider_mps.emulator.outcomes import Outcome
+
 # Two jobs that fail, two workers that die, and an outage or two on a slow machine in between.
 RETRIES = 8
 TIMEOUT = 2.5
@@ -19,15 +21,17 @@ class Kind(StrEnum):
     PROCESS = "ProcessMedia"
     EDIT = "EditMedia"
     BATCH = "BatchProcessMedia"
+    IMAGE = "ProcessImage"
+    LIVE = "ProcessLiveStream"
     SENSOR = "sensor"
 
 
-class Ending(StrEnum):
-    """What becomes of the job."""
-
-    ENDS = "ends"
-    QUEUED = "queued for ever"
-    STUCK = "runs for ever"
+NO_SESSION = (Kind.BATCH, Kind.IMAGE)
+ENDLESS = (Outcome.QUEUED, Outcome.STUCK)
+UNSETTLED = (Outcome.EMPTY_RESULT, Outcome.UNSETTLED)
+SUCCESSFUL = (Outcome.SUCCESS, Outcome.LATE_RESULT)
+FAILED = (Outcome.ALL_FAIL, Outcome.SOURCE_ERROR, Outcome.PARTIAL_FAILURE, Outcome.LANGUAGE_ERROR)
+_ENDINGS = (*[Outcome.SUCCESS] * 7, Outcome.LATE_RESULT, *UNSETTLED, Outcome.QUEUED, *ENDLESS)
 
 
 class Point(StrEnum):
@@ -80,7 +84,8 @@ class Plan:
     One task and its fate.
 
     :param store: whether Airflow has a task state store (3.3) or not (3.2).
-    :param fails: so many of its jobs fail before one succeeds.
+    :param ending: what becomes of its job.
+    :param fails: how the jobs fail that it has before.
     :param strikes: on its workers, one in a try.
     :param trigger_blows: on its triggers, one in a deferral.
     :param late: Airflow answers on_kill as if nothing had happened (the cleared task is deferred again already).
@@ -90,8 +95,8 @@ class Plan:
     kind: Kind
     mode: str
     store: bool
-    ending: Ending
-    fails: int
+    ending: Outcome
+    fails: tuple[Outcome, ...]
     strikes: tuple[Strike, ...]
     trigger_blows: tuple[Blow, ...]
     late: bool
@@ -104,7 +109,12 @@ class Plan:
     @property
     def timeout(self) -> float:
         """Seconds: short where only a deadline can end the wait."""
-        return LONG if self.ending is Ending.ENDS else TIMEOUT
+        return TIMEOUT if self.ending in ENDLESS else LONG
+
+    @property
+    def settle_grace(self) -> float:
+        """Seconds: short where nothing can come any more."""
+        return 0.5 if self.ending in UNSETTLED else 3.0
 
     @property
     def blows(self) -> tuple[Blow, ...]:
@@ -114,7 +124,8 @@ class Plan:
     def __str__(self) -> str:
         store = "with" if self.store else "without"
         strikes = [f"{strike.blow} {strike.point} (+{strike.skip})" for strike in self.strikes]
-        what = f"{self.name}: {self.kind} {self.mode}, {store} state store, job {self.ending}, {self.fails} fail first"
+        fails = "".join(f"{outcome}, then " for outcome in self.fails)
+        what = f"{self.name}: {self.kind} {self.mode}, {store} state store, jobs: {fails}{self.ending}"
         return f"{what}; {'; '.join([*strikes, *self.trigger_blows]) or 'left in peace'}{'; late' * self.late}"
 
 
@@ -126,12 +137,12 @@ def draw(seed: int, count: int) -> Iterator[Plan]:
 
 
 def _draw(random: Random, number: int) -> Plan:
-    kind = random.choice([Kind.PROCESS] * 4 + [Kind.EDIT, Kind.BATCH, Kind.SENSOR, Kind.SENSOR])
+    kind = random.choice([Kind.PROCESS] * 3 + [Kind.SENSOR] * 2 + [Kind.EDIT, Kind.BATCH, Kind.IMAGE, Kind.LIVE])
     modes = ["poke", "reschedule", "deferrable"] if kind is Kind.SENSOR else ["sync", "deferrable", "deferrable"]
     strikes = [_strike(random, random.choice(WORKER_BLOWS)) for _ in range(random.choice([0, 0, 1, 1, 2]))]
     mode = random.choice(modes)
     triggers = [random.choice(TRIGGER_BLOWS) for _ in range(random.choice([0, 0, 1, 2]))] if "def" in mode else []
-    ending = random.choice([Ending.ENDS] * 6 + [Ending.QUEUED, Ending.QUEUED, Ending.STUCK])
+    ending, fails = _outcomes(random, kind)
     if random.random() < 0.2 and kind is not Kind.SENSOR:
         blow = random.choice(USER_BLOWS)
         if mode == "deferrable" and random.random() < 0.7:
@@ -144,11 +155,22 @@ def _draw(random: Random, number: int) -> Plan:
         mode,
         store=random.random() < 0.7,
         ending=ending,
-        fails=random.choice([0, 0, 0, 1, 2]) if ending is Ending.ENDS else 0,
+        fails=fails,
         strikes=tuple(strikes),
         trigger_blows=tuple(triggers),
         late=random.random() < 0.3,
     )
+
+
+def _outcomes(random: Random, kind: Kind) -> tuple[Outcome, tuple[Outcome, ...]]:
+    ending = random.choice(_ENDINGS)
+    if ending is Outcome.EMPTY_RESULT and kind in {Kind.IMAGE, Kind.LIVE}:
+        ending = Outcome.UNSETTLED  # without any result is how a picture described and a stream unrecorded succeed
+    if ending not in SUCCESSFUL:
+        return ending, ()
+    has_languages = kind in {Kind.PROCESS, Kind.BATCH, Kind.SENSOR}
+    failed = FAILED if has_languages else tuple(each for each in FAILED if each is not Outcome.LANGUAGE_ERROR)
+    return ending, tuple(random.choice(failed) for _ in range(random.choice([0, 0, 1, 2])))
 
 
 def _strike(random: Random, blow: Blow) -> Strike:

@@ -19,7 +19,7 @@ from airflow_provider_mps.emulator.backend import LocalMpsBackend
 from airflow_provider_mps.emulator.bodies import Outcome
 from airflow_provider_mps.emulator.faults import Fault, FaultScript
 from airflow_provider_mps.emulator.state import Task
-from tests.campaign.plan import LONG, Ending, Plan
+from tests.campaign.plan import ENDLESS, FAILED, LONG, SUCCESSFUL, Plan
 from tests.harness import as_json, revive
 
 _FAULTS = (
@@ -82,6 +82,8 @@ class Jobs(dict[str, Task]):
         self._backend = backend
         self._plans = plans
         self.of_plan: dict[str, list[str]] = {name: [] for name in plans}
+        self.clears: Counter[str] = Counter()
+        self._epochs: dict[str, int] = {}
         self.findings: list[str] = []
 
     def __setitem__(self, task_id: str, task: Task) -> None:
@@ -89,18 +91,18 @@ class Jobs(dict[str, Task]):
         found = _NAME.search(text)
         if found:
             plan, earlier = self._plans[found[0]], self.of_plan[found[0]]
-            marker = task.request.get("SessionContext")
-            for other in (self[name] for name in earlier):
-                if other.request.get("SessionContext") == marker and not self.has_failed(other):
+            for other in self.since_clear(plan):
+                if not self.has_failed(other):
                     self.findings.append(f"duplicate job {task_id}: {other.task_id} of the same epoch has not failed")
-            outcome = {Ending.QUEUED: Outcome.QUEUED, Ending.STUCK: Outcome.STUCK}.get(plan.ending, Outcome.SUCCESS)
-            if len(earlier) < plan.fails:
-                outcome = Outcome.ALL_FAIL if plan.number % 2 else Outcome.SOURCE_ERROR
-            elif outcome is Outcome.SUCCESS and plan.number % 5 == 0:
-                outcome = Outcome.LATE_RESULT
+            outcome = (*plan.fails, plan.ending)[min(len(earlier), len(plan.fails))]
             task.request = json.loads(text.replace(found[0], f"{found[0]}.{outcome}"))
+            self._epochs[task_id] = self.clears[plan.name]
             earlier.append(task_id)
         super().__setitem__(task_id, task)
+
+    def since_clear(self, plan: Plan) -> list[Task]:
+        """The jobs of a plan since a user last cleared it, by what was done here and not by a mark on them."""
+        return [self[each] for each in self.of_plan[plan.name] if self._epochs[each] == self.clears[plan.name]]
 
     def now(self) -> float:
         """The time at MPS."""
@@ -108,17 +110,18 @@ class Jobs(dict[str, Task]):
 
     def has_failed(self, task: Task) -> bool:
         """Certainly, and by now."""
-        return task.outcome in {Outcome.ALL_FAIL, Outcome.SOURCE_ERROR} and self._backend.status(task) == "FINISH"
+        return task.outcome in FAILED and self._backend.status(task) == "FINISH"
 
     def has_succeeded(self, task: Task) -> bool:
         """Certainly, and by now. A late result counts once it shows."""
-        good = task.outcome is Outcome.SUCCESS or task.outcome is Outcome.LATE_RESULT
-        return good and not task.aborted and self._backend.status(task) == "FINISH"
+        return task.outcome in SUCCESSFUL and not task.aborted and self._backend.status(task) == "FINISH"
 
     def waits_in_vain(self, task_id: str) -> bool:
-        """It waits, nobody has aborted it, and nothing else will end it."""
+        """Nobody has aborted it, which can be done, and nothing else will end it: it waits, or it is a stream."""
         task = self[task_id]
-        return task.outcome is Outcome.QUEUED and not task.aborted
+        can_be_aborted = task.describe != "DescribeImageTaskDetail"
+        endless = task.outcome in ENDLESS if task.is_live else task.outcome is Outcome.QUEUED
+        return can_be_aborted and endless and not task.aborted
 
 
 class AirflowStates:
