@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_provider_mps.errors import (
@@ -14,6 +15,7 @@ from airflow_provider_mps.errors import (
     MpsTaskFailed,
     MpsTaskNotFinished,
     MpsTaskNotFound,
+    MpsTaskTimeout,
     MpsTaskUnsettled,
     MpsTransportError,
 )
@@ -42,6 +44,11 @@ class Case:
     task_id: str | None = None
     fault: str | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def submitter(self) -> Ending:
+        """How a submit operator ends: like the sensor, whose deadline alone is Airflow's."""
+        return MpsTaskTimeout if self.sensor is AirflowSensorTimeout else self.sensor
 
 
 def _success(name: str, last: dict[str, Any], **more: Any) -> Case:
@@ -198,3 +205,5 @@ CASES: tuple[Case, ...] = (
     _trouble("throttled for good", refusal("RequestLimitExceeded")),
     *(_trouble(f"{kind} for good", fault=kind) for kind in ("reset", "status", "html", "cut", "broken")),
 )
+
+EVERY_CASE = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
