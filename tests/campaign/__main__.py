@@ -16,7 +16,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="the first seed (default %(default)s)")
     parser.add_argument("--seeds", type=int, default=20, help="how many seeds (default %(default)s)")
     parser.add_argument("--tasks", type=int, default=25, help="tasks for each seed (default %(default)s)")
-    parser.add_argument("--only", type=int, help="the number of one task, to look at a finding; its log is printed")
+    parser.add_argument("--only", type=int, help="the number of one task, to run alone; its log is printed")
     arguments = parser.parse_args()
     total = Result()
     started = time.monotonic()
@@ -63,7 +63,7 @@ _PROMISES = {
     "duplicate job": "duplicate jobs",
     "wrong verdict": "wrong verdicts",
     "lost task": "lost tasks",
-    "foreign error": "tries that ended in an error which is neither the provider's nor Airflow's",
+    "foreign error": "errors of a try, a trigger or a thread that are neither the provider's nor Airflow's",
     "without a user": "aborts without a user's action or a deadline",
     "before its time": "waits that were given up before their deadline",
     "after its deadline": "waits that went on past their deadline, a poll, a last look and 5 s for a busy machine",

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -87,8 +88,8 @@ def run(seed: int, tasks: int, log: Path, only: int | None = None) -> Result:
 
 
 def _world(seed: int, plans: list[Plan]) -> Result:
-    airflow, settings = AirflowStates(), Settings(state_seconds=0.15, segment_count=1)
-    with LocalMps(settings) as mps, _patched(mps, airflow), Triggerer() as triggers:
+    airflow, settings, in_threads = AirflowStates(), Settings(state_seconds=0.15, segment_count=1), list[str]()
+    with LocalMps(settings) as mps, _patched(mps, airflow, in_threads), Triggerer() as triggers:
         # A second here stands for minutes there, so ten times the looks are asked in it.
         settings.rates = dict.fromkeys(mps.backend.actions, 1000.0)
         weather = mps.backend.faults = Weather(seed)
@@ -99,7 +100,7 @@ def _world(seed: int, plans: list[Plan]) -> Result:
         result = Result(len(plans), len(jobs), len(mps.backend.aborts), len(mps.backend.calls), faults=weather.struck)
         result.refused = sum(call.code == "RequestLimitExceeded" for call in mps.backend.calls)
         result.outcomes.update(job.outcome for job in jobs.values())
-        result.findings += jobs.findings
+        result.findings += [*jobs.findings, *(f"foreign error: in a thread: {error}" for error in in_threads)]
         for life, ended in zip(lives, ends, strict=True):
             result.blows.update(life.landed)
             result.places.update(life.places)
@@ -129,7 +130,7 @@ def _judged(life: Life, ended: Ended | Exception, jobs: Jobs, mps: LocalMps, res
         yield f"lost task: {type(ended).__name__}: {ended}"
         return
     aborted = [task_id for task_id in mine if jobs[task_id].aborted]
-    yield from (f"foreign error of a try: {error}" for error in life.foreign)
+    yield from (f"foreign error: {error}" for error in life.foreign)
     if aborted and not (life.aborts_allowed or _timed_out(ended)):
         yield f"abort of {aborted} without a user's action or a deadline"
     if left := [task_id for task_id in mine if jobs.waits_in_vain(task_id) and task_id not in life.left_alone]:
@@ -225,14 +226,19 @@ def _logging_to(log: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _patched(mps: LocalMps, airflow: AirflowStates) -> Iterator[None]:
+def _patched(mps: LocalMps, airflow: AirflowStates, in_threads: list[str]) -> Iterator[None]:
     """A connection to this MPS, an Airflow to ask, and pauses as short as everything else is here."""
+
+    def note(unhandled: threading.ExceptHookArgs) -> None:
+        in_threads.append(repr(unhandled.exc_value))
+
     connection = {"conn_type": "tencentcloud_mps", "login": mps.secret_id, "password": mps.secret_key}
     connection |= {"host": mps.host, "extra": {"region": "ap-guangzhou", "timeout": _REQUEST_TIMEOUT}}
     with contextlib.ExitStack() as patches:
         patches.enter_context(mock.patch.dict(os.environ, AIRFLOW_CONN_MPS_DEFAULT=json.dumps(connection)))
         for target, name, value in (
             (RuntimeTaskInstance, "get_task_states", staticmethod(airflow.answer)),
+            (threading, "excepthook", note),
             (retry, "PAUSES", tenacity.wait_random(0.0, 0.2)),
             (submission, "PAUSE", 0.1),
             (pacing, "REST", 0.1),

@@ -108,7 +108,7 @@ class Life:
 
     :param mps_task_id: of the job that a sensor waits for.
     :ivar left_alone: jobs that nobody can be expected to abort.
-    :ivar foreign: errors of tries that no operator may end in; a later try may have hidden them.
+    :ivar foreign: errors of tries and triggers that are nobody's plan; what came later may have hidden them.
     """
 
     def __init__(
@@ -274,6 +274,8 @@ class Life:
         if events is None or len(events) != 1:
             raise AssertionError(f"The trigger sent {events} instead of one event.")
         self._seen.append(str(events))
+        if events[0]["status"] == "fault" and not events[0]["message"].startswith("Mps"):
+            self.foreign.append(f"in the triggerer: {events[0]['message']}")
         event = self._random.choice(_STRANGE) if blow is Blow.STRANGE_EVENT else events[0]
         return deferred.method_name, as_json({**deferred.kwargs, "event": event})
 

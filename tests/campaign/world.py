@@ -44,7 +44,11 @@ _NAME = re.compile(r"plan-\d{5}")
 
 
 class Weather(FaultScript):
-    """Strikes calls at random, now and then all of them for half a second. Counts what it did."""
+    """
+    Strikes calls at random, now and then all of them for half a second. Counts what it did.
+
+    A seed does not repeat it: calls of many threads draw from it in the order in which they arrive.
+    """
 
     def __init__(self, seed: int, share: float = 0.06) -> None:
         super().__init__()
