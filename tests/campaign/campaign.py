@@ -22,7 +22,7 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow_provider_mps.client import pacing, retry, submission
 from airflow_provider_mps.emulator.server import SECRET_KEY, LocalMps
 from airflow_provider_mps.emulator.state import Settings, Task
-from airflow_provider_mps.errors import MpsSubmitUnknown, MpsTaskFailed, MpsTaskTimeout, MpsTaskUnsettled
+from airflow_provider_mps.errors import MpsError, MpsSubmitUnknown, MpsTaskFailed, MpsTaskTimeout, MpsTaskUnsettled
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 from tests.campaign.life import CANARY, POLL, Ended, Life, request_of
 from tests.campaign.plan import ENDLESS, NO_SESSION, UNSETTLED, USER_BLOWS, Kind, Plan, draw
@@ -169,13 +169,13 @@ def _left_waiting(plan: Plan, ended: Ended, left: list[str]) -> Iterator[str]:
     """A job that waits for ever is aborted at its deadline, or when a user ends the task."""
     if plan.kind is Kind.SENSOR:
         return  # it did not start the job
-    if ended.user_acted or isinstance(_cause(ended.error), MpsTaskTimeout):
+    if ended.user_acted or isinstance(ended.error, MpsTaskTimeout):
         yield f"{left} still wait after {' and '.join(ended.user_acted) or 'the deadline'}"
 
 
 def _verdict(plan: Plan, ended: Ended, jobs: Jobs) -> tuple[str, str | None]:
     """How the task ended, in words, and what is wrong with that."""
-    mine, error = [jobs[task_id] for task_id in jobs.of_plan[plan.name]], _cause(ended.error)
+    mine, error = [jobs[task_id] for task_id in jobs.of_plan[plan.name]], ended.error
     if ended.state in set(USER_BLOWS):
         return ended.state, None
     if ended.state == "success":
@@ -194,7 +194,8 @@ def _verdict(plan: Plan, ended: Ended, jobs: Jobs) -> tuple[str, str | None]:
         # Only a submission without SessionId may be left to a person.
         good = plan.kind in NO_SESSION
         return "left to a person", None if good else f"lost task: {error}"
-    if isinstance(error, MpsTaskUnsettled) and plan.ending in UNSETTLED:
+    network = isinstance(error, MpsError) and error.retryable
+    if plan.ending in UNSETTLED and (isinstance(error, MpsTaskUnsettled) or network):  # it may be in the way, at last
         return "job without results", f"lost task: with tries left: {error}" if ended.tries_left else None
     if isinstance(error, MpsTaskUnsettled) and any(task.aborted for task in mine):
         return "job aborted", None
@@ -202,12 +203,7 @@ def _verdict(plan: Plan, ended: Ended, jobs: Jobs) -> tuple[str, str | None]:
 
 
 def _timed_out(ended: Ended) -> bool:
-    return isinstance(_cause(ended.error), (MpsTaskTimeout, AirflowSensorTimeout))
-
-
-def _cause(error: BaseException | None) -> BaseException | None:
-    """Airflow's exceptions, where they only carry ours."""
-    return error.__cause__ if error is not None and error.__cause__ is not None else error
+    return isinstance(ended.error, (MpsTaskTimeout, AirflowSensorTimeout))
 
 
 @contextlib.contextmanager

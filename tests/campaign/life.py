@@ -197,10 +197,10 @@ class Life:
                 time.sleep(POLL)
 
     def _new(self) -> Any:
-        plan, deferrable = self.plan, self.plan.mode == "deferrable"
-        common: dict[str, Any] = {"task_id": "a_task", "retries": RETRIES, "timeout": plan.timeout}
-        common |= {"deferrable": deferrable, "not_found_grace": 3, "outage_tolerance": 60}
-        common["settle_grace"] = plan.settle_grace
+        plan = self.plan
+        common: dict[str, Any] = {"task_id": "a_task", "retries": RETRIES, "deferrable": plan.mode == "deferrable"}
+        common |= {"timeout": plan.timeout, "settle_grace": plan.settle_grace}
+        common |= {"not_found_grace": 3, "outage_tolerance": 60}
         operator: Any
         if plan.kind is Kind.SENSOR:
             mode = "reschedule" if plan.mode == "reschedule" else "poke"
