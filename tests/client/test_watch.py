@@ -832,6 +832,30 @@ def test_what_an_observer_is_told(mps: LocalMps, config: ClientConfig, monkeypat
     assert numbers.gauged["oldest_due_look"] == [pytest.approx(0, abs=1), 0]
 
 
+@pytest.mark.parametrize(
+    ("fault", "counted"),
+    [
+        (Fault("error", code="InternalError"), "looks"),
+        (Fault("reset"), "looks_unanswered"),
+        (Fault("html"), "looks_unanswered"),
+    ],
+    ids=["an error is an answer", "reset", "not of MPS"],
+)
+def test_a_look_without_an_answer_is_counted_apart(
+    mps: LocalMps, config: ClientConfig, fault: Fault, counted: str
+) -> None:
+    """Who watches the metrics sees an outage of MPS, or of the way there."""
+    numbers = _Numbers()
+    mps.backend.faults.add(replace(fault, times=1))
+
+    async def work() -> None:
+        async with watching(config, numbers) as watch:
+            await _look(watch, mps.backend.script([_DONE]))
+
+    _run(work)
+    assert numbers.counted == [f"{counted} DescribeTaskDetail"]
+
+
 def test_gauges_are_of_all_connections_of_an_account(
     mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
