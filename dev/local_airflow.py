@@ -109,12 +109,12 @@ class LocalAirflow:
         self.processes.pop(name).stop(patience)
 
     def stop(self) -> None:
-        """Stop every process that was started here."""
-        for process in self.processes.values():
-            process.signal(signal.SIGTERM)
-        for process in self.processes.values():
-            process.stop()
-        self._http.close()
+        """Stop every process that was started here, also when one of them cannot be stopped."""
+        with contextlib.ExitStack() as rest:
+            rest.callback(self._http.close)
+            for process in self.processes.values():
+                rest.callback(process.stop)
+                process.signal(signal.SIGTERM)
 
     def api(self, method: str, path: str, **arguments: Any) -> Any:
         """Call the public REST API below ``/api/v2`` and return its JSON."""

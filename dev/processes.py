@@ -10,9 +10,12 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
+
+import psutil
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TAIL = 15
@@ -76,7 +79,7 @@ def tails(folder: Path) -> str:
 
 
 class Process:
-    """A child in a process group of its own, stopped by its id."""
+    """A child in a session of its own, stopped by its id with whatever it has started there."""
 
     def __init__(self, command: list[str], env: Mapping[str, str], log: Path, user: str | None = None) -> None:
         self.log = log
@@ -113,4 +116,24 @@ class Process:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(patience)
         self.signal(signal.SIGKILL)
+        self._kill_session()
         self._popen.wait(10)
+
+    def _kill_session(self) -> None:
+        """Airflow 3.3 gives each task a process group of its own, in the same session: the group does not reach it."""
+        end = time.monotonic() + 5
+        while (left := members(self.pid)) and time.monotonic() < end:  # one may have been born meanwhile
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.02)
+
+
+def members(session: int) -> list[int]:
+    """The processes of a session that have not ended."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(OSError, psutil.Error):  # it has ended since, or nobody may look at it
+            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+    return found

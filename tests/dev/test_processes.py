@@ -9,12 +9,13 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from dev.local_airflow import LocalAirflow, LocalMpsProcess
-from dev.processes import loopback_environment
+from dev.processes import Process, loopback_environment, members
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Whoever started the tests may ignore signals, as a shell does for what it puts into the background.
@@ -94,6 +95,58 @@ def test_a_success_leaves_nothing() -> None:
     process.communicate(timeout=30)
     assert process.returncode == 0
     assert not folder.exists()
+
+
+# As Airflow 3.3 starts a task: in a process group of its own, and in the session of its parent.
+_PARENT = """
+import signal, subprocess, sys, time
+child = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); "
+process = subprocess.Popen([sys.executable, "-c", child + "time.sleep(600)"], process_group=0)
+print(process.pid, flush=True)
+{then}
+"""
+
+
+@pytest.mark.parametrize("then", ["time.sleep(600)", "sys.exit()"], ids=["parent lives", "parent has ended"])
+def test_a_grandchild_with_a_group_of_its_own_ends_too(tmp_path: Path, then: str) -> None:
+    """Although it ignores SIGTERM, and although its parent may have left it behind."""
+    process = Process([sys.executable, "-c", _PARENT.format(then=then)], os.environ, tmp_path / "parent.log")
+    end = time.monotonic() + 30
+    while len(lines := process.log.read_text().split()) < 2:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    (grandchild,) = (int(line) for line in lines if line.isdigit())
+    assert os.getpgid(grandchild) != process.pid
+    assert grandchild in members(process.pid)
+    process.stop()
+    assert members(process.pid) == []
+    assert not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == psutil.STATUS_ZOMBIE
+
+
+def test_one_that_cannot_be_stopped_leaves_no_other(tmp_path: Path) -> None:
+    """The error is told after the rest of an Airflow has been stopped."""
+    stopped: list[str] = []
+
+    class Component:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def signal(self, number: int) -> None:
+            stopped.append(f"SIGTERM {self.name}")
+
+        def stop(self) -> None:
+            stopped.append(self.name)
+            if self.name == "scheduler":
+                raise subprocess.TimeoutExpired("airflow", 10)
+
+    airflow = LocalAirflow(tmp_path, tmp_path)
+    names = ("api-server", "scheduler", "triggerer")
+    components: Any = {name: Component(name) for name in names}
+    airflow.processes = components
+    with pytest.raises(subprocess.TimeoutExpired):
+        airflow.stop()
+    assert stopped[:3] == [f"SIGTERM {name}" for name in names]
+    assert set(stopped[3:]) == set(names)
 
 
 @pytest.mark.parametrize(
