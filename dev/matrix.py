@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,7 @@ AIRFLOWS: dict[str, dict[str, str]] = {
 PYTHONS = ("3.11", "3.12", "3.13")
 # Every Airflow on the oldest Python, and the one that is developed with on all.
 PAIRS = [(airflow, PYTHONS[0]) for airflow in AIRFLOWS] + [("3.3.2", python) for python in PYTHONS[1:]]
+_E2E = (("tests/e2e", "--ignore", "tests/e2e/small"), ("tests/e2e/small",))
 _IMPORT = (
     "import airflow, airflow_provider_mps.operators.mps, airflow_provider_mps.sensors.mps, sys;"
     "from airflow.version import version; print(f'Airflow {version}, Python {sys.version.split()[0]}')"
@@ -87,14 +89,21 @@ def environment(airflow: str, python: str) -> Path:
     return interpreter
 
 
-def passes(airflow: str, python: str, tests: Sequence[str]) -> bool:
-    """Whether it can be installed and imported, and the tests pass."""
+def passes(airflow: str, python: str, tests: Sequence[str], *, e2e: bool = False) -> bool:
+    """
+    Whether it can be installed and imported, and the tests pass.
+
+    :param e2e: those with real processes as well, with fewer tasks.
+    """
     try:
         interpreter = str(environment(airflow, python))
         subprocess.run([interpreter, "-c", _IMPORT], check=True)
         parallel = ["--numprocesses", "auto", "--dist", "loadfile"]
         command = [interpreter, "-m", "pytest", "-q", *parallel, "--ignore", "tests/e2e", *tests]
         subprocess.run(command, cwd=ROOT, check=True)
+        for part in _E2E if e2e else ():  # one after the other, as in the Makefile
+            few = {"MPS_TEST_MANY": "20", **os.environ}
+            subprocess.run([interpreter, "-m", "pytest", "-v", *part], cwd=ROOT, env=few, check=True)
     except subprocess.CalledProcessError as error:
         print(error, file=sys.stderr)
         return False
@@ -105,6 +114,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m dev.matrix", description=__doc__)
     parser.add_argument("--only", default="", help="environments with this text in their name")
     parser.add_argument("tests", nargs="*", default=["tests"], help="what pytest is given (default: all unit tests)")
+    parser.add_argument("--e2e", action="store_true", help="also the tests with real Airflow processes: minutes each")
     arguments = parser.parse_args()
     results = []
     for airflow, python in PAIRS:
@@ -115,7 +125,7 @@ def main() -> int:
             print(f"{name}: left out, this machine has no Python {python}", flush=True)
             continue
         started = time.monotonic()
-        results.append(passes(airflow, python, arguments.tests))
+        results.append(passes(airflow, python, arguments.tests, e2e=arguments.e2e))
         print(f"{name}: {'passed' if results[-1] else 'FAILED'}, {time.monotonic() - started:.0f} s", flush=True)
     if not results:
         print(f"Nothing was run of: {'; '.join(f'Airflow {airflow}, Python {python}' for airflow, python in PAIRS)}")

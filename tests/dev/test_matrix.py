@@ -82,3 +82,13 @@ def test_the_newest_python_is_taken(tmp_path: Path) -> None:
     (tmp_path / "3.11.11").mkdir()
     assert matrix.newest(tmp_path.iterdir()) == tmp_path / "3.11.10"
     assert matrix.newest([]) is None
+
+
+@pytest.mark.parametrize("e2e", [False, True])
+def test_real_processes_are_asked_for(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, e2e: bool) -> None:
+    """Without the option no environment starts an Airflow; with it each runs both parts, after its unit tests."""
+    monkeypatch.setattr(sys, "argv", ["matrix", "--only", "3.2.2", *["--e2e"] * e2e])
+    assert matrix.main() == 0
+    parts = [command[4:] for command in commands if "pytest" in command and "--numprocesses" not in command]
+    assert parts == ([["tests/e2e", "--ignore", "tests/e2e/small"], ["tests/e2e/small"]] if e2e else [])
+    assert ("--numprocesses" in commands[-1]) is not e2e
