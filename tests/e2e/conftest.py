@@ -76,6 +76,20 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMpsProcess]:
         yield mps
 
 
+@pytest.fixture(scope="session")
+def clearing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMpsProcess]:
+    """As ``mps``, for the jobs of tasks that are cleared, so that what is asked about them is counted apart."""
+    with LocalMpsProcess(tmp_path_factory.mktemp("clearing") / "mps.log", "--state-seconds", "5") as mps:
+        yield mps
+
+
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMpsProcess]:
+    """As ``held``, for few jobs, which are let go before the many."""
+    with LocalMpsProcess(tmp_path_factory.mktemp("kept") / "mps.log", "--state-seconds", "1e9") as mps:
+        yield mps
+
+
 @contextlib.contextmanager
 def new_airflow(home: Path, *folders: Path, database: str | None, config: Mapping[str, str]) -> Iterator[LocalAirflow]:
     """Four processes with the DAGs of these folders, and what those DAGs ask for."""
@@ -97,20 +111,27 @@ def with_token(mps: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def airflow(
-    mps: LocalMpsProcess, held: LocalMpsProcess, postgres: str | None, tmp_path_factory: pytest.TempPathFactory
+    mps: LocalMpsProcess,
+    held: LocalMpsProcess,
+    clearing: LocalMpsProcess,
+    kept: LocalMpsProcess,
+    postgres: str | None,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[LocalAirflow]:
     """The Airflow of most tests, with the example DAGs; everything is logged."""
     home = tmp_path_factory.mktemp("airflow")
     lineage = {"type": "file", "log_file_path": str(home / "lineage.jsonl"), "append": True}
     config = {
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
-        "AIRFLOW__CORE__PARALLELISM": "8",
+        "AIRFLOW__CORE__PARALLELISM": "12",  # several wait on their workers for long
         "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(lineage),
         "AIRFLOW__OPENLINEAGE__SELECTIVE_ENABLE": "True",  # it costs a process for each event
     }
     with new_airflow(home, ROOT / "example_dags", ROOT / "tests/e2e/dags", database=postgres, config=config) as airflow:
         airflow.add_connection("mps_default", **connection_to(mps))
         airflow.add_connection("mps_held", **with_token(held))
+        airflow.add_connection("mps_clearing", **connection_to(clearing))
+        airflow.add_connection("mps_kept", **connection_to(kept))
         yield airflow
 
 

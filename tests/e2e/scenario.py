@@ -70,6 +70,14 @@ class Run:
         )
         return int(rows[0][0])
 
+    def pid(self) -> int | None:
+        """The process in which the task runs, while it does; its parent supervises it."""
+        rows = self.airflow.rows(
+            "select pid from task_instance where task_id = 'job' and state = 'running' "
+            f"and dag_id = '{self.dag_id}' and run_id = '{self.run_id}'"
+        )
+        return rows[0][0] if rows else None
+
     def wait_for(self, state: str, timeout: float = 120) -> None:
         """Until the task is in this state."""
         until(lambda: self.states[state], timeout, f"{self.dag_id} {self.run_id} {state}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 
+import psutil
 import pytest
 
 from dev.local_airflow import LocalAirflow, LocalMpsProcess
@@ -11,23 +13,55 @@ from tests.e2e.scenario import FAILS, PLAIN, QUEUED, Run, until
 
 pytestmark = pytest.mark.e2e
 _RUNS = {
-    "marked_1": ("e2e_deferred", QUEUED),
-    "marked_2": ("e2e_deferred", QUEUED),
-    "clear": ("e2e_deferred", QUEUED),
-    "mark_running": ("e2e_sync", QUEUED),
-    "dies": ("e2e_dies", PLAIN),
-    "late": ("e2e_deadline", QUEUED),
-    "run_late": ("e2e_run_timeout", QUEUED),
-    "twice": ("e2e_two_tries", FAILS),
-    "mapped": ("e2e_mapped", PLAIN),
+    "marked_1": ("e2e_deferred", QUEUED, {}),
+    "marked_2": ("e2e_deferred", QUEUED, {}),
+    "mark_running": ("e2e_sync", QUEUED, {}),
+    "dies": ("e2e_dies", PLAIN, {}),
+    "late": ("e2e_deadline", QUEUED, {}),
+    "net": ("e2e_net", QUEUED, {}),
+    "run_late": ("e2e_run_timeout", QUEUED, {}),
+    "twice": ("e2e_two_tries", FAILS, {}),
+    "mapped": ("e2e_mapped", PLAIN, {}),
+    "clear": ("e2e_deferred", QUEUED, {"conn": "mps_clearing"}),
+    "clear_running": ("e2e_sync", QUEUED, {"conn": "mps_clearing"}),
+    "clear_ended": ("e2e_deferred", PLAIN, {"conn": "mps_clearing"}),
+    "worker_killed": ("e2e_killed", PLAIN, {"conn": "mps_kept"}),
+    "supervisor_killed": ("e2e_killed", PLAIN, {"conn": "mps_kept"}),
+    "evicted": ("e2e_killed", PLAIN, {"conn": "mps_kept"}),
 }
+_KILLED = {
+    "worker_killed": ("worker", signal.SIGKILL),
+    "supervisor_killed": ("supervisor", signal.SIGKILL),
+    "evicted": ("supervisor", signal.SIGTERM),
+}
+_CLEARS = 3  # of tasks whose jobs are at ``clearing``
 
 
 @pytest.fixture(scope="module")
-def runs(airflow: LocalAirflow, mps: LocalMpsProcess, many: Run) -> Callable[[str], Run]:
+def runs(
+    airflow: LocalAirflow, mps: LocalMpsProcess, clearing: LocalMpsProcess, kept: LocalMpsProcess, many: Run
+) -> Callable[[str], Run]:
     """Every run of this module, started, beside many others; they are looked at one after the other."""
-    airflow.wait_for_dags(*{dag_id for dag_id, _ in _RUNS.values()})
-    return {name: Run(airflow, mps, dag_id, name).start(ending) for name, (dag_id, ending) in _RUNS.items()}.__getitem__
+    airflow.wait_for_dags(*{dag_id for dag_id, _, _ in _RUNS.values()})
+    where = {"mps_clearing": clearing, "mps_kept": kept}
+    return {
+        name: Run(airflow, where.get(conf.get("conn", ""), mps), dag_id, name).start(ending, **conf)
+        for name, (dag_id, ending, conf) in _RUNS.items()
+    }.__getitem__
+
+
+@pytest.mark.fault("F04", "F20")
+@pytest.mark.parametrize("name", _KILLED)
+def test_a_killed_wait_aborts_nothing(runs: Callable[[str], Run], name: str) -> None:
+    """F04, F20: worker or supervisor is killed in mid-poll, or told to end as by an eviction: the job waits on."""
+    run, (whom, number) = runs(name), _KILLED[name]
+    worker = psutil.Process(until(run.pid, what="a worker"))
+    until(lambda: run.jobs and run.jobs[0]["looks"] > 1, what="the second look")
+    process = worker if whom == "worker" else worker.parent()
+    process.send_signal(number)
+    gone = process if number == signal.SIGKILL else worker
+    until(lambda: not gone.is_running() or gone.status() == psutil.STATUS_ZOMBIE, what="its end")
+    assert run.counts == (1, 0)  # and at the end of this module, when the next try has taken it up
 
 
 @pytest.mark.fault("F15")
@@ -52,6 +86,23 @@ def test_f15_cleared_while_deferred(runs: Callable[[str], Run]) -> None:
     run.in_a_triggerer()
     run.mark("failed")
     until(lambda: run.counts == (2, 2), what="the second abort")
+
+
+@pytest.mark.fault("F07")
+def test_f07_cleared_while_running_and_afterwards(runs: Callable[[str], Run]) -> None:
+    """F07: Clear pays for a new job, also after a success; the old one is aborted if it still waits."""
+    running, ended = runs("clear_running"), runs("clear_ended")
+    until(lambda: running.counts == (1, 0), what="the job")
+    ended.wait_for("success")
+    running.clear()
+    ended.clear()
+    until(lambda: running.counts == (2, 1), what="abort and new job")
+    assert ended.end() == {"job": "success"}
+    assert ended.counts == (2, 0)
+    assert len({job["TaskId"] for job in ended.jobs}) == 2
+    running.wait_for("running")
+    running.mark("failed")
+    until(lambda: running.counts == (2, 2), what="the second abort")
 
 
 @pytest.mark.fault("F15", "F19")
@@ -101,6 +152,16 @@ def test_f21_deadline_while_deferred(runs: Callable[[str], Run]) -> None:
     assert f"{run.xcom(key='mps_task_id')} has not ended within 12 seconds" in run.log()
 
 
+@pytest.mark.fault("F21")
+def test_f21_timeout_of_the_deferral(runs: Callable[[str], Run]) -> None:
+    """F21: Airflow's timeout loses what the deferral hands on: the job is found, aborted once, and named."""
+    run = runs("net")
+    assert run.end() == {"job": "failed"}
+    assert run.counts == (1, 1)
+    assert run.tries() == 1
+    assert f"{run.xcom(key='mps_task_id')} has not ended within" in run.log()
+
+
 @pytest.mark.fault("F15", "F21")
 def test_the_timeout_of_the_run(runs: Callable[[str], Run]) -> None:
     """dagrun_timeout ends a deferred task as a user would: its waiting job is aborted, once."""
@@ -110,6 +171,22 @@ def test_the_timeout_of_the_run(runs: Callable[[str], Run]) -> None:
     assert run.counts == (1, 1)
 
 
+@pytest.mark.fault("F04", "F20")
+def test_the_next_try_takes_the_job_up(runs: Callable[[str], Run], kept: LocalMpsProcess) -> None:
+    """F04, F20: after a killed worker, a killed supervisor and an eviction: one job each, no abort, success."""
+    killed = [runs(name) for name in _KILLED]
+    for run in killed:
+        until(lambda run=run: run.tries() == 2 and run.pid(), what=f"the next try of {run.run_id}")
+        assert run.counts == (1, 0)
+    kept.control("settings", state_seconds=1)
+    for run in killed:
+        assert run.end() == {"job": "success"}
+        assert run.counts == (1, 0)
+        assert "reattached" in run.log(try_number=2)
+    kept.control("settings", state_seconds=1e9)
+    assert "ManageTask" not in kept.state()["calls"]
+
+
 @pytest.mark.fault("F15")
 def test_every_abort_was_asked_for_once(runs: Callable[[str], Run], mps: LocalMpsProcess) -> None:
     """After all of them: as many requests to abort as jobs that were aborted, none refused."""
@@ -117,3 +194,17 @@ def test_every_abort_was_asked_for_once(runs: Callable[[str], Run], mps: LocalMp
     aborted = sum(task["aborted"] for task in state["tasks"])
     assert aborted >= 6
     assert state["calls"]["ManageTask"] == {"accepted": aborted}
+
+
+@pytest.mark.fault("F07", "F15")
+def test_aborts_after_a_clear(runs: Callable[[str], Run], clearing: LocalMpsProcess) -> None:
+    """
+    Each aborted job was aborted by one accepted request; no Clear costs more than one refused request.
+
+    The trigger that ends and the next try cannot see each other, and both ask at once: that saves the most money.
+    """
+    state = clearing.state()
+    asked = state["calls"]["ManageTask"]
+    assert asked.pop("accepted") == state["aborts"] == sum(task["aborted"] for task in state["tasks"]) == 4
+    assert asked.pop("InvalidParameterValue.NotProcessingTask", 0) <= _CLEARS
+    assert asked == {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 from airflow.sdk import Param, dag, task
 
@@ -34,7 +34,12 @@ class DiesOnceAfterSubmitting(MpsProcessMediaOperator):
     """Its process is killed, once, after MPS took the job and before anything was stored."""
 
     def _submit(self, context: Any, action: Any) -> Any:
-        store = context["task_state_store"]
+        store = context.get("task_state_store")
+        if store is None:  # Airflow before 3.3, where nothing is stored but the XCom that comes next
+            job = super()._submit(context, action)
+            if context["ti"].try_number == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return job
         if store.get("died") is None:
             real = store.set
 
@@ -46,6 +51,13 @@ class DiesOnceAfterSubmitting(MpsProcessMediaOperator):
 
             store.set = set_or_die
         return super()._submit(context, action)
+
+
+class LosesItsTrigger(MpsProcessMediaOperator):
+    """Airflow's own timeout of the deferral, else a net far below the deadline, comes first."""
+
+    def defer(self, **arguments: Any) -> NoReturn:
+        super().defer(**{**arguments, "timeout": timedelta(seconds=10)})
 
 
 def _tell(context: Any) -> None:
@@ -62,6 +74,16 @@ def e2e_deferred() -> None:
 def e2e_sync() -> None:
     # As in production the next try comes later: one that starts while Airflow's API is away is lost at once.
     MpsProcessMediaOperator(task_id="job", poll_interval=2, timeout=600, retries=3, retry_delay=40, **_COMMON)
+
+
+@dag(schedule=None, params=_PARAMS)
+def e2e_killed() -> None:
+    MpsProcessMediaOperator(task_id="job", poll_interval=2, timeout=600, retries=2, retry_delay=1, **_COMMON)
+
+
+@dag(schedule=None, params=_PARAMS)
+def e2e_net() -> None:
+    LosesItsTrigger(task_id="job", retries=1, retry_delay=1, **_DEFERRED)
 
 
 @dag(schedule=None, params=_PARAMS)
@@ -109,6 +131,8 @@ def e2e_many() -> None:
 
 e2e_deferred()
 e2e_sync()
+e2e_killed()
+e2e_net()
 e2e_deadline()
 e2e_run_timeout()
 e2e_two_tries()
