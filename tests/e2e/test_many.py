@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 import time
+from collections import Counter
 
 import pytest
+from airflow.triggers.base import BaseTrigger
 
 from dev.local_airflow import LocalAirflow, LocalMpsProcess, free_port
 from tests.e2e.conftest import MANY
@@ -42,27 +44,39 @@ def test_f14_a_deployment_loses_no_wait(airflow: LocalAirflow, held: LocalMpsPro
 
 
 @pytest.mark.fault("F13")
-def test_f13_failover_aborts_nothing(airflow: LocalAirflow, mps: LocalMpsProcess, many: Run) -> None:
-    """F13: a frozen triggerer loses its triggers to another one; thawed, it must not abort the healthy jobs."""
+def test_f13_failover_aborts_nothing(
+    airflow: LocalAirflow, mps: LocalMpsProcess, kept: LocalMpsProcess, many: Run
+) -> None:
+    """F13: a frozen triggerer loses its triggers to another one, where jobs end; thawed, it aborts no healthy job."""
     count = _all_deferred(many)
+    kept.control("settings", state_seconds=1e9)
     run = Run(airflow, mps, "e2e_deferred", "failover").start(QUEUED)
+    ending = [Run(airflow, kept, "e2e_deferred", f"moved_{number}").start(conn="mps_kept") for number in range(2)]
     owner = run.in_a_triggerer()
+    assert [each.in_a_triggerer() for each in ending] == [owner] * len(ending)
     airflow.start("triggerer", "triggerer-2", AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT=str(free_port()))
     try:
         alive = "select count(*) from job where job_type = 'TriggererJob' and state = 'running'"
         until(lambda: airflow.rows(alive)[0][0] >= 2, what="the second triggerer")
         airflow.processes["triggerer"].signal(signal.SIGSTOP)
         try:
-            until(lambda: run.owner() not in {owner, None}, what="the failover")
-            time.sleep(12)  # past the threshold, whatever the clock of the takeover was
+            left = f"select count(*) from trigger where triggerer_id is null or triggerer_id = {owner}"
+            until(lambda: airflow.rows(left)[0][0] == 0, what="the failover of all")
+            time.sleep(5)  # past the threshold, whatever the clock of the takeover was
+            kept.control("settings", state_seconds=1)
+            assert [each.end() for each in ending] == [{"job": "success"}] * len(ending)
+            assert airflow.rows(left)[0][0] == 0
+            assert many.states == {"deferred": count}
         finally:
             airflow.processes["triggerer"].signal(signal.SIGCONT)
-        until(lambda: _told_to_kill(airflow, run), what="on_kill, which Airflow calls on the healthy wait")
+        if hasattr(BaseTrigger, "on_kill"):  # Airflow before 3.3 has no such method to call
+            until(lambda: _told_to_kill(airflow, run), what="on_kill, which Airflow calls on the healthy wait")
         time.sleep(10)  # longer than it takes to ask Airflow, and to abort
         assert run.counts == (1, 0)
         assert run.states == {"deferred": 1}
         assert many.states == {"deferred": count}
         assert many.mps.state()["aborts"] == 0
+        assert [each.counts for each in ending] == [(1, 0)] * len(ending)
         run.mark("failed")
         until(lambda: run.counts == (1, 1), what="the abort after a user's action")
     finally:
@@ -83,3 +97,13 @@ def test_all_of_many_end_in_success(many: Run, held: LocalMpsProcess, postgres: 
     assert looks.get("RequestLimitExceeded", 0) <= 0.01 * sum(looks.values())
     if postgres is None:
         pytest.skip(f"{count} tasks on SQLite; {MANY} at once need PostgreSQL")
+
+
+def test_every_extra_try_is_airflows(airflow: LocalAirflow, many: Run) -> None:
+    """A success may have taken another try only where Airflow itself has failed one over a stale message."""
+    # Airflow notes the mismatch beside its words in the scheduler's log. These DAGs ask for no retries themselves.
+    dags = "(dag_id like 'example_%' or dag_id in ('e2e_many', 'e2e_mapped', 'e2e_reads', 'e2e_writes'))"
+    key = "dag_id, run_id, task_id, map_index"
+    retried = airflow.rows(f"select {key}, try_number - 1 from task_instance where try_number > 1 and {dags}")
+    noted = Counter(row[:4] for row in airflow.rows(f"select {key} from log where event = 'state mismatch'"))
+    assert [row for row in retried if row[4] > noted[row[:4]]] == []
