@@ -127,10 +127,15 @@ class Run:
 
 
 class Observer:
-    """Notes every state of a task, by DAG, run and task, and what is stored of triggers, until it is stopped."""
+    """
+    Notes every state of a task, by DAG, run and task, and what is stored of triggers and of what comes after them.
+
+    It goes on until it is stopped.
+    """
 
     def __init__(self, airflow: LocalAirflow) -> None:
         self.trigger_arguments: set[str] = set()
+        self.next_arguments: set[str] = set()
         self.seen: dict[tuple[str, str, str], set[str]] = {}
         self._airflow = airflow
         self._stopped = threading.Event()
@@ -149,6 +154,8 @@ class Observer:
             for *task, state in self._airflow.rows("select dag_id, run_id, task_id, state from task_instance"):
                 self.seen.setdefault((task[0], task[1], task[2]), set()).add(str(state))
             self.trigger_arguments.update(str(row[0]) for row in self._airflow.rows("select kwargs from trigger"))
+            resumed = self._airflow.rows("select next_kwargs from task_instance where next_method is not null")
+            self.next_arguments.update(str(row[0]) for row in resumed)
 
 
 class StatsD:

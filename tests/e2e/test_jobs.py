@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ import psutil
 import pytest
 
 from dev.local_airflow import LocalAirflow, LocalMpsProcess
+from tests.e2e.conftest import CANARY, SIGNATURE
 from tests.e2e.scenario import FAILS, PLAIN, QUEUED, Run, until
 
 pytestmark = pytest.mark.e2e
@@ -22,6 +24,7 @@ _RUNS = {
     "run_late": ("e2e_run_timeout", QUEUED, {}),
     "twice": ("e2e_two_tries", FAILS, {}),
     "mapped": ("e2e_mapped", PLAIN, {}),
+    "refused": ("e2e_refused", PLAIN, {}),
     "clear": ("e2e_deferred", QUEUED, {"conn": "mps_clearing"}),
     "clear_running": ("e2e_sync", QUEUED, {"conn": "mps_clearing"}),
     "clear_ended": ("e2e_deferred", PLAIN, {"conn": "mps_clearing"}),
@@ -43,11 +46,21 @@ def runs(
 ) -> Callable[[str], Run]:
     """Every run of this module, started, beside many others; they are looked at one after the other."""
     airflow.wait_for_dags(*{dag_id for dag_id, _, _ in _RUNS.values()})
+    told = f"NotifyUrl https://example.com/callback?token={CANARY}, NotifyKey {CANARY}, Url https://x/?s={SIGNATURE}"
+    refusal = {"code": "InvalidParameterValue", "message": f"Refused: {told}", "times": None}
+    mps.control("faults", kind="error", action="EditMedia", **refusal)  # which "refused" alone asks for
     where = {"mps_clearing": clearing, "mps_kept": kept}
     return {
         name: Run(airflow, where.get(conf.get("conn", ""), mps), dag_id, name).start(ending, **conf)
         for name, (dag_id, ending, conf) in _RUNS.items()
     }.__getitem__
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 @pytest.mark.fault("F04", "F20")
@@ -60,7 +73,11 @@ def test_a_killed_wait_aborts_nothing(runs: Callable[[str], Run], name: str) -> 
     process = worker if whom == "worker" else worker.parent()
     process.send_signal(number)
     gone = process if number == signal.SIGKILL else worker
-    until(lambda: not gone.is_running() or gone.status() == psutil.STATUS_ZOMBIE, what="its end")
+    with contextlib.suppress(TimeoutError):
+        until(lambda: _has_ended(gone), timeout=15)
+    if not _has_ended(gone):  # a supervisor of Airflow before 3.3 does not pass it on; who shuts down a host tells all
+        gone.send_signal(number)
+        until(lambda: _has_ended(gone), what="its end")
     assert run.counts == (1, 0)  # and at the end of this module, when the next try has taken it up
 
 
@@ -143,6 +160,20 @@ def test_mapped_requests_with_secrets(runs: Callable[[str], Run]) -> None:
     assert runs("mapped").counts == (2, 0)
 
 
+@pytest.mark.fault("F40", "F55")
+def test_a_refusal_that_repeats_the_request(runs: Callable[[str], Run]) -> None:
+    """What MPS says of a refusal reaches log and callback, without the secrets that it repeats."""
+    run = runs("refused")
+    assert run.end() == {"job": "failed"}
+    assert run.tries() == 1  # it is permanent
+    log = run.log()
+    told = log[log.rindex("The callback saw: MpsApiError") :]
+    assert "EditMedia" in told
+    assert "Refused: NotifyUrl https://example.com/callback" in told
+    assert CANARY not in log
+    assert SIGNATURE not in log
+
+
 @pytest.mark.fault("F21")
 def test_f21_deadline_while_deferred(runs: Callable[[str], Run]) -> None:
     """F21: past its timeout a job that still waits is aborted, and the task fails with its TaskId and no retry."""
@@ -183,7 +214,6 @@ def test_the_next_try_takes_the_job_up(runs: Callable[[str], Run], kept: LocalMp
         assert run.end() == {"job": "success"}
         assert run.counts == (1, 0)
         assert "reattached" in run.log(try_number=2)
-    kept.control("settings", state_seconds=1e9)
     assert "ManageTask" not in kept.state()["calls"]
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import requests
@@ -10,7 +13,12 @@ from cryptography.fernet import Fernet, InvalidToken
 from sqlalchemy import MetaData, create_engine, select
 from sqlalchemy.pool import NullPool
 
-from airflow_provider_mps.emulator.server import SECRET_KEY
+from airflow_provider_mps.client.actions import RawAction
+from airflow_provider_mps.client.config import ClientConfig
+from airflow_provider_mps.client.credentials import Credentials
+from airflow_provider_mps.client.sync import MpsClient
+from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY
+from airflow_provider_mps.errors import MpsApiError
 from dev.local_airflow import LocalAirflow, LocalMpsProcess
 from tests.e2e.conftest import CANARY, SIGNATURE, TOKEN
 from tests.e2e.scenario import Observer
@@ -36,12 +44,53 @@ def _cells(airflow: LocalAirflow) -> Iterator[tuple[str, bytes]]:
                     yield f"{table.name}.{column}", value if isinstance(value, bytes) else str(value).encode()
 
 
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, bytes]:
+    """All that Airflow, the local MPSs and the examples have written."""
+    written = (path for path in tmp_path_factory.getbasetemp().rglob("*") if path.is_file())
+    return {path: path.read_bytes() for path in written}
+
+
+@pytest.mark.fault("F55")
+def test_the_secrets_were_there(mps: LocalMpsProcess, held: LocalMpsProcess) -> None:
+    """A control: MPS got the NotifyKey and the signature of the runs, and takes no call without key and token."""
+    keys = Credentials(SECRET_ID, SECRET_KEY)
+    jobs = [job["TaskId"] for job in mps.state()["tasks"] if "mapped.talk.mp4" in job["title"]]
+    with MpsClient(ClientConfig(keys, endpoint=mps.url)) as client:
+        told = json.dumps([client.call(RawAction(action="DescribeTaskDetail", body={"TaskId": job})) for job in jobs])
+    assert CANARY in told
+    assert SIGNATURE in told
+    for token, expected in ((None, "AuthFailure.TokenFailure"), ("another", "AuthFailure.TokenFailure"), (TOKEN, "")):
+        with MpsClient(ClientConfig(replace(keys, token=token), endpoint=held.url)) as client:
+            assert _refusal(client) == expected
+    with MpsClient(ClientConfig(replace(keys, secret_key="another"), endpoint=mps.url)) as client:
+        assert _refusal(client) == "AuthFailure.SignatureFailure"
+
+
+def _refusal(client: MpsClient) -> str:
+    try:
+        client.call(RawAction(action="DescribeTasks", body={"Status": "WAITING"}))
+    except MpsApiError as error:
+        return error.code
+    return ""
+
+
+@pytest.mark.fault("F55")
+def test_everything_was_logged(files: dict[Path, bytes]) -> None:
+    """A control: requests are in the logs of worker and triggerer, with what is secret in them left out."""
+    logs = {path: text for path, text in files.items() if path.suffix == ".log"}
+    for wanted in (b"ProcessMedia to 127.0.0.1:", b"https://example.com/callback", b"DescribeTaskDetail answered with"):
+        assert any(wanted in text for text in logs.values()), wanted
+    assert any(b"DescribeTaskDetail to 127.0.0.1:" in text for path, text in logs.items() if "trigger" in path.name)
+    assert [path for path in logs if path.name == "mps.log"]
+    assert [path for path in files if path.suffix == ".srt"]  # of an example
+
+
 @pytest.mark.fault("F55")
 @_EACH
-def test_no_secret_in_a_file(airflow: LocalAirflow, secret: str) -> None:
-    """After all runs at DEBUG it is in no log and in nothing else that Airflow has written."""
-    found = [path for path in airflow.home.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
-    assert found == []
+def test_no_secret_in_a_file(files: dict[Path, bytes], secret: str) -> None:
+    """After all runs at DEBUG it is in no log, in no file of an example and in nothing else that was written."""
+    assert [path for path, text in files.items() if secret.encode() in text] == []
 
 
 @pytest.mark.fault("F55")
@@ -72,8 +121,18 @@ def test_no_secret_in_trigger_arguments(airflow: LocalAirflow, observer: Observe
 
 @pytest.mark.fault("F55")
 @_EACH
-def test_no_secret_on_the_page(mps: LocalMpsProcess, secret: str) -> None:
-    """Nor on the page of the local MPS, which shows the inputs of the jobs."""
-    page = requests.get(mps.url, timeout=10).text
-    assert "mapped.talk.mp4" in page
-    assert secret not in page
+def test_no_secret_in_what_a_task_resumes_with(observer: Observer, secret: str) -> None:
+    """What Airflow stored for the time after a deferral, the events of triggers included."""
+    assert any("patience" in stored for stored in observer.next_arguments)
+    assert any("look" in stored for stored in observer.next_arguments)
+    assert [stored for stored in observer.next_arguments if secret in stored] == []
+
+
+@pytest.mark.fault("F55")
+@_EACH
+def test_no_secret_on_a_page(mps: LocalMpsProcess, held: LocalMpsProcess, secret: str) -> None:
+    """Nor on the pages of the local MPSs, which show the inputs of the jobs."""
+    for url, job in ((mps.url, "mapped.talk.mp4"), (held.url, "many.0.mp4")):
+        page = requests.get(url, timeout=10).text
+        assert job in page
+        assert secret not in page

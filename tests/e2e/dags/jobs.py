@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from airflow.sdk import Param, dag, task
 
 from airflow_provider_mps.inputs import cos_input
-from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
+from airflow_provider_mps.operators.mps import MpsEditMediaOperator, MpsProcessMediaOperator
 
 _PARAMS = {"name": Param("talk.mp4"), "conn": Param("mps_default"), "url": Param("")}
 _REQUEST: dict[str, Any] = {
@@ -112,6 +112,17 @@ def e2e_mapped() -> None:
     MpsProcessMediaOperator.partial(task_id="job", wait_for_completion=False).expand(request=[_REQUEST, signed])
 
 
+@dag(schedule=None, params=_PARAMS)
+def e2e_refused() -> None:
+    request = {
+        "FileInfos": [{"InputInfo": {"Type": "URL", "UrlInputInfo": {"Url": _SIGNED}}}],
+        "OutputStorage": {"Type": "COS", "CosOutputStorage": {"Bucket": "media-1250000000", "Region": "ap-nanjing"}},
+        "OutputObjectPath": "/edited/{{ params.name }}",
+        "TaskNotifyConfig": _REQUEST["TaskNotifyConfig"],
+    }
+    MpsEditMediaOperator(task_id="job", mps_conn_id="{{ params.conn }}", request=request, on_failure_callback=_tell)
+
+
 @dag(schedule=None, params={"name": Param(""), "numbers": Param([0])}, max_active_tasks=4)
 def e2e_many() -> None:
     @task
@@ -138,4 +149,5 @@ e2e_run_timeout()
 e2e_two_tries()
 e2e_dies()
 e2e_mapped()
+e2e_refused()
 e2e_many()

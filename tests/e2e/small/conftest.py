@@ -10,7 +10,7 @@ import pytest
 from dev.local_airflow import LocalAirflow, LocalMpsProcess, connection_to
 from dev.local_postgres import database
 from tests.e2e.conftest import new_airflow
-from tests.e2e.scenario import StatsD
+from tests.e2e.scenario import Run, StatsD
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +39,13 @@ def small(mps: LocalMpsProcess, statsd: StatsD, tmp_path_factory: pytest.TempPat
         airflow.add_connection("mps_default", **connection_to(mps))
         airflow.wait_for_dags("from_trigger", "queue")
         yield airflow
+
+
+@pytest.fixture(scope="session")
+def queued(small: LocalAirflow, mps: LocalMpsProcess) -> dict[str, Run]:
+    """More waits than places, and a sensor that begins in the triggerer: started, and looked at later."""
+    # The first eight hold the places until the last one's deadline is over.
+    ids = mps.control("tasks", seconds=[45] * 9 + [10_000])["TaskIds"]
+    small.trigger("queue", "r", {"ids": ids})
+    small.trigger("from_trigger", "r")
+    return {dag_id: Run(small, mps, dag_id, "r") for dag_id in ("queue", "from_trigger")}

@@ -51,19 +51,31 @@ def _in_both_ways(airflow: LocalAirflow, mps: LocalMpsProcess, name: str, conn: 
     return runs
 
 
-@pytest.mark.fault("F20", "F46")
-def test_both_away_for_a_minute(small: LocalAirflow, mps: LocalMpsProcess, moving: _Moving) -> None:
-    """F20, F46: the API server away for a minute, then MPS: no Abort, one job each, the retry takes it up, success."""
+@pytest.fixture(scope="module")
+def waits(small: LocalAirflow, mps: LocalMpsProcess, moving: _Moving) -> list[Run]:
+    """Both ways, at the MPS that moves."""
     small.add_connection("mps_moving", **with_token(moving))
-    backend = moving.backend
-    sync, deferred = _in_both_ways(small, mps, "away", "mps_moving")
-    until(lambda: len(backend.tasks) == 2, what="both jobs")
+    started = _in_both_ways(small, mps, "away", "mps_moving")
+    until(lambda: len(moving.backend.tasks) == 2, what="both jobs")
+    return started
 
+
+@pytest.mark.fault("F20")
+def test_the_api_server_away_for_a_minute(small: LocalAirflow, moving: _Moving, waits: list[Run]) -> None:
+    """F20: workers that cannot reach Airflow are ended by it, and a triggerer does without: no Abort, one job each."""
     small.end("api-server")
     time.sleep(_MINUTE)
     small.start("api-server")
     small.wait_until_healthy(90)
-    assert backend.aborts == []
+    assert moving.backend.aborts == []
+    assert len(moving.backend.tasks) == 2
+
+
+@pytest.mark.fault("F20", "F46")
+def test_mps_away_for_a_minute(moving: _Moving, waits: list[Run], queued: dict[str, Run]) -> None:
+    """F20, F46: the retry takes the job up; then MPS is away for a minute: the waits go on, and end in success."""
+    backend = moving.backend
+    sync, deferred = waits
     until(lambda: sync.tries() >= 2, what="the retry of the task that lost its API server")
     sync.wait_for("running")
     assert len(backend.tasks) == 2

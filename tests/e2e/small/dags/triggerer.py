@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from airflow.sdk import dag
+from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
 
 _REQUEST = {
-    "InputInfo": {"Type": "URL", "UrlInputInfo": {"Url": "https://media.invalid/talk.mp4"}},
+    "InputInfo": {"Type": "URL", "UrlInputInfo": {"Url": "https://media.invalid/r.talk.mp4"}},
     "MediaProcessTask": {"TranscodeTaskSet": [{"Definition": 100030}]},
 }
 
@@ -20,7 +21,7 @@ def from_trigger() -> None:
         task_id="done",
         mps_task_id=submit.output,
         deferrable=True,
-        start_from_trigger=True,
+        start_from_trigger=hasattr(BaseTrigger, "render_template_fields"),  # the sensor refuses where it needs them
         poke_interval=5,
         timeout=600,
     )
