@@ -20,7 +20,7 @@ import pytest
 
 from dev.local_airflow import LocalAirflow, LocalMpsProcess, connection_to
 from dev.local_postgres import SERVER, database
-from tests.e2e.scenario import Observer, Run
+from tests.e2e.scenario import Loops, Observer, Run
 
 CANARY = "canary-callback-5cfa3e"
 SIGNATURE = "canary-signature-77ab01"
@@ -78,7 +78,7 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMpsProcess]:
 
 @pytest.fixture(scope="session")
 def clearing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMpsProcess]:
-    """As ``mps``, for the jobs of tasks that are cleared, so that what is asked about them is counted apart."""
+    """As ``mps``, for jobs that two may try to abort at once, so that what is asked for them is counted apart."""
     with LocalMpsProcess(tmp_path_factory.mktemp("clearing") / "mps.log", "--state-seconds", "5") as mps:
         yield mps
 
@@ -143,7 +143,14 @@ def observer(airflow: LocalAirflow) -> Iterator[Observer]:
 
 
 @pytest.fixture(scope="session")
-def many(airflow: LocalAirflow, held: LocalMpsProcess, postgres: str | None) -> Run:
+def loops(airflow: LocalAirflow) -> Iterator[Loops]:
+    """Sees how the loops of the triggerers fare."""
+    with Loops(airflow) as loops:
+        yield loops
+
+
+@pytest.fixture(scope="session")
+def many(airflow: LocalAirflow, held: LocalMpsProcess, postgres: str | None, loops: Loops) -> Run:
     """Hundreds of deferred tasks, started beside everything else; their jobs wait until they are let go."""
     count = MANY if postgres else 20
     return Run(airflow, held, "e2e_many", "many").start(numbers=list(range(count)))

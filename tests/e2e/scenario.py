@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
 from typing import Any, Self
 
 from dev.local_airflow import LocalAirflow, LocalMpsProcess
@@ -126,20 +129,12 @@ class Run:
         return self.airflow.xcom(self.dag_id, self.run_id, task_id, key)
 
 
-class Observer:
-    """
-    Notes every state of a task, by DAG, run and task, and what is stored of triggers and of what comes after them.
+class Background:
+    """Does something every second on a thread of its own, until it is stopped."""
 
-    It goes on until it is stopped.
-    """
-
-    def __init__(self, airflow: LocalAirflow) -> None:
-        self.trigger_arguments: set[str] = set()
-        self.next_arguments: set[str] = set()
-        self.seen: dict[tuple[str, str, str], set[str]] = {}
-        self._airflow = airflow
+    def __init__(self) -> None:
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -149,13 +144,75 @@ class Observer:
         self._stopped.set()
         self._thread.join(30)
 
-    def _watch(self) -> None:
+    def _run(self) -> None:
         while not self._stopped.wait(1.0):
-            for *task, state in self._airflow.rows("select dag_id, run_id, task_id, state from task_instance"):
-                self.seen.setdefault((task[0], task[1], task[2]), set()).add(str(state))
-            self.trigger_arguments.update(str(row[0]) for row in self._airflow.rows("select kwargs from trigger"))
-            resumed = self._airflow.rows("select next_kwargs from task_instance where next_method is not null")
-            self.next_arguments.update(str(row[0]) for row in resumed)
+            self.note()
+
+    def note(self) -> None:
+        """What is done every second."""
+        raise NotImplementedError
+
+
+class Loops(Background):
+    """
+    For how long the event loops of triggerers were held, as Airflow's own watchdog tells it in their logs.
+
+    What a loop had to wait for a processor is no fault of the code that runs in it; Linux tells how long that was.
+    """
+
+    known = Path("/proc/self/schedstat").exists()
+    tolerated = 0.2  # Airflow's own
+
+    def __init__(self, airflow: LocalAirflow) -> None:
+        super().__init__()
+        self._airflow = airflow
+        self._waited: dict[str, list[tuple[float, float]]] = {}
+
+    def note(self) -> None:
+        for name, process in list(self._airflow.processes.items()):
+            if name.startswith("triggerer"):
+                with contextlib.suppress(OSError):  # it ends, or has ended
+                    for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+                        waited = int(Path(f"/proc/{child}/schedstat").read_text().split()[1]) / 1e9
+                        self._waited.setdefault(child, []).append((time.time(), waited))
+
+    def held(self) -> list[float]:
+        """The seconds of each time in which a loop was held for longer than is tolerated, although it could run."""
+        self.note()
+        found = []
+        for log in self._airflow.home.glob("triggerer*.log"):
+            for end, seconds in re.findall(r"(\S+Z) .*thread was blocked for ([\d.]+) seconds", log.read_text("utf-8")):
+                ended, lasted = datetime.fromisoformat(end).timestamp(), float(seconds)
+                found.append(lasted - self._wait_for_a_processor(ended - lasted, ended))
+        return [seconds for seconds in found if seconds > self.tolerated]
+
+    def _wait_for_a_processor(self, since: float, until: float) -> float:
+        """The longest of any process in this time."""
+        most = 0.0
+        for samples in self._waited.values():
+            before = [waited for at, waited in samples if at <= since]
+            after = [waited for at, waited in samples if at >= until]
+            if before and after:
+                most = max(most, after[0] - before[-1])
+        return most
+
+
+class Observer(Background):
+    """Notes every state of a task, by DAG, run and task, what is stored of triggers and of what comes after them."""
+
+    def __init__(self, airflow: LocalAirflow) -> None:
+        super().__init__()
+        self.trigger_arguments: set[str] = set()
+        self.next_arguments: set[str] = set()
+        self.seen: dict[tuple[str, str, str], set[str]] = {}
+        self._airflow = airflow
+
+    def note(self) -> None:
+        for *task, state in self._airflow.rows("select dag_id, run_id, task_id, state from task_instance"):
+            self.seen.setdefault((task[0], task[1], task[2]), set()).add(str(state))
+        self.trigger_arguments.update(str(row[0]) for row in self._airflow.rows("select kwargs from trigger"))
+        resumed = self._airflow.rows("select next_kwargs from task_instance where next_method is not null")
+        self.next_arguments.update(str(row[0]) for row in resumed)
 
 
 class StatsD:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import psutil
 import pytest
+from airflow.triggers.base import BaseTrigger
 
 from dev.local_airflow import LocalAirflow, LocalMpsProcess
 from tests.e2e.conftest import CANARY, SIGNATURE
@@ -20,7 +21,7 @@ _RUNS = {
     "mark_running": ("e2e_sync", QUEUED, {}),
     "dies": ("e2e_dies", PLAIN, {}),
     "late": ("e2e_deadline", QUEUED, {}),
-    "net": ("e2e_net", QUEUED, {}),
+    "net": ("e2e_net", QUEUED, {"conn": "mps_clearing"}),
     "run_late": ("e2e_run_timeout", QUEUED, {}),
     "twice": ("e2e_two_tries", FAILS, {}),
     "mapped": ("e2e_mapped", PLAIN, {}),
@@ -37,7 +38,8 @@ _KILLED = {
     "supervisor_killed": ("supervisor", signal.SIGKILL),
     "evicted": ("supervisor", signal.SIGTERM),
 }
-_CLEARS = 3  # of tasks whose jobs are at ``clearing``
+# Where two may ask for one Abort: at a Clear, and before Airflow 3.3, which tells a trigger no reason, at a timeout.
+_ASKED_TWICE = ("clear", "clear_running", "clear_ended") + (() if hasattr(BaseTrigger, "on_kill") else ("net",))
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def runs(
 ) -> Callable[[str], Run]:
     """Every run of this module, started, beside many others; they are looked at one after the other."""
     airflow.wait_for_dags(*{dag_id for dag_id, _, _ in _RUNS.values()})
-    told = f"NotifyUrl https://example.com/callback?token={CANARY}, NotifyKey {CANARY}, Url https://x/?s={SIGNATURE}"
+    told = f"NotifyUrl https://example.com/callback?token={CANARY} or Url https://example.com/?q-signature={SIGNATURE}"
     refusal = {"code": "InvalidParameterValue", "message": f"Refused: {told}", "times": None}
     mps.control("faults", kind="error", action="EditMedia", **refusal)  # which "refused" alone asks for
     where = {"mps_clearing": clearing, "mps_kept": kept}
@@ -162,7 +164,7 @@ def test_mapped_requests_with_secrets(runs: Callable[[str], Run]) -> None:
 
 @pytest.mark.fault("F40", "F55")
 def test_a_refusal_that_repeats_the_request(runs: Callable[[str], Run]) -> None:
-    """What MPS says of a refusal reaches log and callback, without the secrets that it repeats."""
+    """What MPS says of a refusal reaches log and callback, without what is secret in the addresses that it repeats."""
     run = runs("refused")
     assert run.end() == {"job": "failed"}
     assert run.tries() == 1  # it is permanent
@@ -222,7 +224,7 @@ def test_every_abort_was_asked_for_once(runs: Callable[[str], Run], mps: LocalMp
     """After all of them: as many requests to abort as jobs that were aborted, none refused."""
     state = mps.state()
     aborted = sum(task["aborted"] for task in state["tasks"])
-    assert aborted >= 6
+    assert aborted >= 5
     assert state["calls"]["ManageTask"] == {"accepted": aborted}
 
 
@@ -235,6 +237,6 @@ def test_aborts_after_a_clear(runs: Callable[[str], Run], clearing: LocalMpsProc
     """
     state = clearing.state()
     asked = state["calls"]["ManageTask"]
-    assert asked.pop("accepted") == state["aborts"] == sum(task["aborted"] for task in state["tasks"]) == 4
-    assert asked.pop("InvalidParameterValue.NotProcessingTask", 0) <= _CLEARS
+    assert asked.pop("accepted") == state["aborts"] == sum(task["aborted"] for task in state["tasks"]) == 5
+    assert asked.pop("InvalidParameterValue.NotProcessingTask", 0) <= len(_ASKED_TWICE)
     assert asked == {}

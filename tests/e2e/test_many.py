@@ -11,9 +11,10 @@ from airflow.triggers.base import BaseTrigger
 
 from dev.local_airflow import LocalAirflow, LocalMpsProcess, free_port
 from tests.e2e.conftest import MANY
-from tests.e2e.scenario import QUEUED, Run, until
+from tests.e2e.scenario import QUEUED, Loops, Run, until
 
 pytestmark = pytest.mark.e2e
+_FROZEN = 10.0  # seconds at least
 
 
 def _all_deferred(many: Run) -> int:
@@ -97,6 +98,13 @@ def test_all_of_many_end_in_success(many: Run, held: LocalMpsProcess, postgres: 
     assert looks.get("RequestLimitExceeded", 0) <= 0.01 * sum(looks.values())
     if postgres is None:
         pytest.skip(f"{count} tasks on SQLite; {MANY} at once need PostgreSQL")
+
+
+@pytest.mark.fault("F61")
+@pytest.mark.skipif(not Loops.known, reason="the system does not tell how long a process waits for a processor")
+def test_the_loops_of_the_triggerers_were_free(many: Run, loops: Loops) -> None:
+    """Under all of them nothing has held a loop for 0.2 seconds but the signal that froze one, which is the control."""
+    assert [seconds > _FROZEN for seconds in loops.held()] == [True]
 
 
 def test_every_extra_try_is_airflows(airflow: LocalAirflow, many: Run) -> None:

@@ -73,7 +73,7 @@ def e2e_deferred() -> None:
 @dag(schedule=None, params=_PARAMS)
 def e2e_sync() -> None:
     # As in production the next try comes later: one that starts while Airflow's API is away is lost at once.
-    MpsProcessMediaOperator(task_id="job", poll_interval=2, timeout=600, retries=3, retry_delay=40, **_COMMON)
+    MpsProcessMediaOperator(task_id="job", poll_interval=2, timeout=600, retries=3, retry_delay=60, **_COMMON)
 
 
 @dag(schedule=None, params=_PARAMS)

@@ -10,7 +10,7 @@ import pytest
 from dev.local_airflow import LocalAirflow, LocalMpsProcess, connection_to
 from dev.local_postgres import database
 from tests.e2e.conftest import new_airflow
-from tests.e2e.scenario import Run, StatsD
+from tests.e2e.scenario import Loops, Run, StatsD
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +39,13 @@ def small(mps: LocalMpsProcess, statsd: StatsD, tmp_path_factory: pytest.TempPat
         airflow.add_connection("mps_default", **connection_to(mps))
         airflow.wait_for_dags("from_trigger", "queue")
         yield airflow
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loops(small: LocalAirflow) -> Iterator[Loops]:
+    """Sees how the loop of the triggerer fares, from the first test."""
+    with Loops(small) as loops:
+        yield loops
 
 
 @pytest.fixture(scope="session")
