@@ -53,6 +53,8 @@ class LocalAirflow:
         self.processes: dict[str, Process] = {}
         self._http = requests.Session()
         self._http.trust_env = False  # no proxy leads to this machine
+        # One that had been idle for two minutes was not answered any more, while others were.
+        self._http.headers["Connection"] = "close"
         clean = {key: value for key, value in loopback_environment().items() if not key.startswith("AIRFLOW")}
         self.env = {
             **clean,

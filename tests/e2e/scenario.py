@@ -161,7 +161,6 @@ class Loops(Background):
     """
 
     known = Path("/proc/self/schedstat").exists()
-    tolerated = 0.2  # Airflow's own
 
     def __init__(self, airflow: LocalAirflow) -> None:
         super().__init__()
@@ -176,15 +175,15 @@ class Loops(Background):
                         waited = int(Path(f"/proc/{child}/schedstat").read_text().split()[1]) / 1e9
                         self._waited.setdefault(child, []).append((time.time(), waited))
 
-    def held(self) -> list[float]:
-        """The seconds of each time in which a loop was held for longer than is tolerated, although it could run."""
+    def held(self, tolerated: float) -> list[float]:
+        """The seconds of each time in which a loop was held for longer than that, although it could run."""
         self.note()
         found = []
         for log in self._airflow.home.glob("triggerer*.log"):
             for end, seconds in re.findall(r"(\S+Z) .*thread was blocked for ([\d.]+) seconds", log.read_text("utf-8")):
                 ended, lasted = datetime.fromisoformat(end).timestamp(), float(seconds)
                 found.append(lasted - self._wait_for_a_processor(ended - lasted, ended))
-        return [seconds for seconds in found if seconds > self.tolerated]
+        return [seconds for seconds in found if seconds > tolerated]
 
     def _wait_for_a_processor(self, since: float, until: float) -> float:
         """The longest of any process in this time."""
