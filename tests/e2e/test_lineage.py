@@ -14,6 +14,15 @@ COS = "cos://media-1250000000"
 pytestmark = pytest.mark.e2e
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _started(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
+    """Every run of this module, at once."""
+    airflow.wait_for_dags("e2e_writes", "e2e_reads")
+    for run_id in ("link", "lineage", "assets"):
+        airflow.trigger("e2e_writes", run_id)
+    airflow.trigger("example_mps_fan_out", "links", {"videos": ["p.mp4", "q.mp4"]})
+
+
 def _finish(airflow: LocalAirflow, dag_id: str, run_id: str) -> None:
     *_, states = airflow.wait_for_run(dag_id, run_id, timeout=150)
     assert set(states.values()) == {"success"}
@@ -26,17 +35,33 @@ def _lineage(airflow: LocalAirflow, job: str) -> list[dict[str, Any]]:
     return sorted((event for event in events if event["job"]["name"] == job), key=lambda event: str(event["eventTime"]))
 
 
+def _completes(event: dict[str, Any], mps_task_id: str) -> bool:
+    told = event["run"]["facets"].get("mps_task", {})
+    return event["eventType"] == "COMPLETE" and told.get("taskId") == mps_task_id
+
+
 def _names(datasets: list[dict[str, Any]]) -> list[tuple[str, str]]:
     return [(dataset["namespace"], dataset["name"]) for dataset in datasets]
 
 
+def test_the_link_works_while_a_task_is_deferred(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
+    """The UI asks the API server for it, which knows nothing but what the worker has stored."""
+    end = time.monotonic() + 60
+    while airflow.states("e2e_writes", "link").get("job") != "deferred":
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    path = "dags/e2e_writes/dagRuns/link/taskInstances/job/links"
+    assert airflow.api("GET", path)["extra_links"] == {"MPS console": mps.url}
+    _finish(airflow, "e2e_writes", "link")
+    assert airflow.api("GET", path)["extra_links"] == {"MPS console": mps.url}
+
+
 def test_openlineage_hears_the_right_datasets(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
     """A deferred job reports its input at the start, and at its end what it wrote, with the facts of the files."""
-    airflow.wait_for_dags("e2e_writes")
-    airflow.trigger("e2e_writes", "lineage")
     _finish(airflow, "e2e_writes", "lineage")
+    task_id = airflow.xcom("e2e_writes", "lineage", "job")
     end = time.monotonic() + 60
-    while not (done := [e for e in _lineage(airflow, "e2e_writes.job") if e["eventType"] == "COMPLETE"]):
+    while not (done := [e for e in _lineage(airflow, "e2e_writes.job") if _completes(e, task_id)]):
         assert time.monotonic() < end, _lineage(airflow, "e2e_writes.job")
         time.sleep(0.5)
     started = [event for event in _lineage(airflow, "e2e_writes.job") if event["eventType"] == "START"]
@@ -46,13 +71,10 @@ def test_openlineage_hears_the_right_datasets(airflow: LocalAirflow, mps: LocalM
     assert _names(last["outputs"]) == [(COS, "web/talk_Transcode_100030.mp4")]
     assert last["outputs"][0]["facets"]["mps_media"]["width"] == 1280
     assert last["outputs"][0]["outputFacets"]["outputStatistics"]["size"] == 43303172
-    assert last["run"]["facets"]["mps_task"]["taskId"] == airflow.xcom("e2e_writes", "lineage", "job")
 
 
 def test_files_wake_another_dag(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
     """An alias as outlet gets the files of a deferred job, and the DAG that is scheduled on it runs with them."""
-    airflow.wait_for_dags("e2e_writes", "e2e_reads")
-    airflow.trigger("e2e_writes", "assets")
     _finish(airflow, "e2e_writes", "assets")
     task_id = airflow.xcom("e2e_writes", "assets", "job")
     end = time.monotonic() + 60
@@ -70,22 +92,8 @@ def test_files_wake_another_dag(airflow: LocalAirflow, mps: LocalMpsProcess) -> 
     assert (event[1]["kind"], event[1]["duration"], event[1]["height"]) == ("transcode", 372.5, 720)
 
 
-def test_the_link_works_while_a_task_is_deferred(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
-    """The UI asks the API server for it, which knows nothing but what the worker has stored."""
-    airflow.trigger("e2e_writes", "link")
-    end = time.monotonic() + 60
-    while airflow.states("e2e_writes", "link").get("job") != "deferred":
-        assert time.monotonic() < end
-        time.sleep(0.2)
-    path = "dags/e2e_writes/dagRuns/link/taskInstances/job/links"
-    assert airflow.api("GET", path)["extra_links"] == {"MPS console": mps.url}
-    _finish(airflow, "e2e_writes", "link")
-    assert airflow.api("GET", path)["extra_links"] == {"MPS console": mps.url}
-
-
 def test_mapped_tasks_have_links_of_their_own(airflow: LocalAirflow, mps: LocalMpsProcess) -> None:
     """Each index has the link of its job; the API is asked with the index."""
-    airflow.trigger("example_mps_fan_out", "links", {"videos": ["p.mp4", "q.mp4"]})
     _finish(airflow, "example_mps_fan_out", "links")
     mapped = [ti for ti in airflow.task_instances("example_mps_fan_out", "links") if ti["map_index"] >= 0]
     assert mapped
