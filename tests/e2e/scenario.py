@@ -157,7 +157,8 @@ class Loops(Background):
     """
     For how long the event loops of triggerers were held, as Airflow's own watchdog tells it in their logs.
 
-    What a loop had to wait for a processor is no fault of the code that runs in it; Linux tells how long that was.
+    What a process had to wait for a processor is no fault of the code that runs in it. Linux tells how long that was,
+    for each thread; all count, since a loop also waits for a thread that was put to sleep with the interpreter's lock.
     """
 
     known = Path("/proc/self/schedstat").exists()
@@ -172,7 +173,8 @@ class Loops(Background):
             if name.startswith("triggerer"):
                 with contextlib.suppress(OSError):  # it ends, or has ended
                     for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
-                        waited = int(Path(f"/proc/{child}/schedstat").read_text().split()[1]) / 1e9
+                        threads = Path(f"/proc/{child}/task").glob("*/schedstat")
+                        waited = sum(int(thread.read_text().split()[1]) for thread in threads) / 1e9
                         self._waited.setdefault(child, []).append((time.time(), waited))
 
     def held(self, tolerated: float) -> list[float]:
