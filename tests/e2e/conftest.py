@@ -150,7 +150,7 @@ def loops(airflow: LocalAirflow) -> Iterator[Loops]:
 
 
 @pytest.fixture(scope="session")
-def many(airflow: LocalAirflow, held: LocalMpsProcess, postgres: str | None, loops: Loops) -> Run:
-    """Hundreds of deferred tasks, started beside everything else; their jobs wait until they are let go."""
+def many(airflow: LocalAirflow, held: LocalMpsProcess, postgres: str | None, loops: Loops, observer: Observer) -> Run:
+    """Hundreds of deferred tasks, started beside everything else and watched; their jobs wait until they are let go."""
     count = MANY if postgres else 20
     return Run(airflow, held, "e2e_many", "many").start(numbers=list(range(count)))
