@@ -15,7 +15,7 @@ from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.credentials import Credentials
 from airflow_provider_mps.client.signing import authorization
 from airflow_provider_mps.errors import MpsApiError, MpsConfigError, MpsTransportError
-from airflow_provider_mps.results.redaction import mask_urls, masked
+from airflow_provider_mps.results.redaction import mask_secrets, mask_urls, masked, secrets_in
 from airflow_provider_mps.results.task import TaskDetail, TaskState
 
 ResultT = TypeVar("ResultT")
@@ -113,7 +113,7 @@ def decode(action: Action[ResultT], response: Response, now: int) -> ResultT:
         raise MpsApiError(
             action=action.name,
             code=str(error.get("Code") or "unknown"),
-            message=mask_urls(str(error.get("Message") or "")),
+            message=mask_secrets(mask_urls(str(error.get("Message") or "")), secrets_in(action.parameters)),
             request_id=str(body.get("RequestId") or "unknown"),
             mps_task_id=action.parameters.get("TaskId"),
             clock_skew=_clock_skew(response.headers, now),

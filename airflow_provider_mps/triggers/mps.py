@@ -106,8 +106,8 @@ class MpsTaskTrigger(BaseTrigger):
             await asyncio.to_thread(importlib.import_module, "airflow_provider_mps.client.watch")
             payload = await self._payload()
             await asyncio.sleep(started + self.earliest_event - clock())
-        except asyncio.CancelledError:
-            if not hasattr(BaseTrigger, "on_kill"):  # Airflow before 3.3 says it in no other way
+        except asyncio.CancelledError as cancelled:
+            if self._may_be_a_users_doing(cancelled):
                 with contextlib.suppress(Exception):  # any other exception would fail the task instead of moving it
                     await self.on_kill()
             raise
@@ -134,6 +134,19 @@ class MpsTaskTrigger(BaseTrigger):
                 await asyncio.wait({work})
         if not work.cancelled():
             work.result()
+
+    def _may_be_a_users_doing(self, cancelled: asyncio.CancelledError) -> bool:
+        """
+        Whether to ask Airflow who ended the task: before 3.3 it says it in no other way than by cancelling the trigger.
+
+        Airflow 3.3 cancels with a word in this case, and then calls on_kill, unless it is so busy that it cancels once
+        more before it gets there. A deferral that has timed out is cancelled with the same word.
+        """
+        if not hasattr(BaseTrigger, "on_kill"):
+            return True
+        timeout_after: datetime | None = getattr(self, "timeout_after", None)
+        timed_out = timeout_after is not None and timeout_after.timestamp() <= time.time()
+        return bool(cancelled.args) and not timed_out
 
     async def _payload(self) -> dict[str, Any]:
         """Wait; what to tell the worker, whatever happens here."""

@@ -39,6 +39,18 @@ def test_a_success_becomes_the_result_of_the_action() -> None:
         assert (detail.status, detail.request_id, detail.body["New"]) == ("FINISH", "r-1", {"Field": 1})
 
 
+@pytest.mark.fault("F55")
+def test_a_refusal_that_repeats_the_request_shows_none_of_its_secrets() -> None:
+    """The text of an error names what was wrong, and not the keys and signatures that were sent."""
+    notify = {"NotifyType": "URL", "NotifyUrl": "https://example.com/cb?token=canary-token", "NotifyKey": "canary-key"}
+    action = ProcessMedia(input_info={"Type": "URL"}, task_notify_config=notify)
+    text = "TaskNotifyConfig: key canary-key, address https://example.com/cb?token=canary-token is wrong"
+    with pytest.raises(MpsApiError) as caught:
+        decode(action, _response({"Response": {"Error": {"Code": "InvalidParameter", "Message": text}}}), NOW)
+    assert "canary" not in str(caught.value)
+    assert "TaskNotifyConfig: key ***, address https://example.com/cb" in str(caught.value)
+
+
 def test_a_warning_beside_a_result_is_no_error() -> None:
     """A deprecated action answers as ever, with one more key."""
     body = {"DeprecatedWarning": "use another", "RequestId": "r-1"}

@@ -51,8 +51,11 @@ def runs(
 ) -> Callable[[str], Run]:
     """Every run of this module, started, beside many others; they are looked at one after the other."""
     airflow.wait_for_dags(*{dag_id for dag_id, _, _ in _RUNS.values()})
-    told = f"NotifyUrl https://example.com/callback?token={CANARY} or Url https://example.com/?q-signature={SIGNATURE}"
-    refusal = {"code": "InvalidParameterValue", "message": f"Refused: {told}", "times": None}
+    addresses = (
+        f"NotifyUrl https://example.com/callback?token={CANARY} or Url https://example.com/?q-signature={SIGNATURE}"
+    )
+    message = f"Refused: {addresses} or NotifyKey {CANARY}"
+    refusal = {"code": "InvalidParameterValue", "message": message, "times": None}
     mps.control("faults", kind="error", action="EditMedia", **refusal)  # which "refused" alone asks for
     where = {"mps_clearing": clearing, "mps_kept": kept}
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -136,8 +137,8 @@ def test_a_sensor_never_aborts(airflow_mps: LocalMps, airflow_says: Says, flag: 
     assert airflow_mps.backend.aborts == []
 
 
-async def _cancelled(trigger: MpsTaskTrigger) -> None:
-    """Run a trigger for a moment, and cancel it."""
+async def _cancelled(trigger: MpsTaskTrigger, *word: str) -> None:
+    """Run a trigger for a moment, and cancel it, perhaps with a word."""
 
     async def drain() -> None:
         async for _ in trigger.run():
@@ -145,9 +146,40 @@ async def _cancelled(trigger: MpsTaskTrigger) -> None:
 
     run = asyncio.create_task(drain())
     await asyncio.sleep(0.3)
-    run.cancel()
+    run.cancel(*word)
     with pytest.raises(asyncio.CancelledError):
         await run
+
+
+@pytest.mark.skipif(not hasattr(BaseTrigger, "on_kill"), reason="Airflow before 3.3 cancels without a word")
+@pytest.mark.fault("F14", "F15")
+@pytest.mark.parametrize(
+    ("word", "timed_out", "state", "asked", "aborts"),
+    [
+        (("a user's doing",), False, "failed", True, 1),
+        (("a user's doing",), False, "deferred", True, 0),
+        (("a user's doing",), True, "scheduled", False, 0),
+        ((), False, "failed", False, 0),
+    ],
+    ids=["ended by a user", "moved to another triggerer", "timed out", "the triggerer ends"],
+)
+def test_f15_a_triggerer_too_busy_to_call_on_kill(
+    airflow_mps: LocalMps,
+    airflow_says: Says,
+    word: tuple[str, ...],
+    timed_out: bool,
+    state: str,
+    asked: bool,
+    aborts: int,
+) -> None:
+    """F15: Airflow cancels with a word, and again before it comes to on_kill: the trigger asks without it."""
+    airflow_says(state)
+    trigger = _deferred_trigger(airflow_mps, poll_interval=60)
+    if timed_out:
+        trigger.timeout_after = datetime.now(UTC) - timedelta(seconds=1)
+    asyncio.run(_cancelled(trigger, *word))
+    assert len(airflow_mps.backend.aborts) == aborts
+    assert trigger._fired is asked
 
 
 @pytest.mark.fault("F15", "F77")
