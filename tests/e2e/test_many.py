@@ -74,7 +74,6 @@ def test_f13_failover_aborts_nothing(
         finally:
             airflow.processes["triggerer"].signal(signal.SIGCONT)
         until(lambda: "trigger completed" in _last_words(airflow, run, owner), what="the end of the first trigger")
-        told = "invoking on_kill" in _last_words(airflow, run, owner)
         time.sleep(10)  # longer than it takes to ask Airflow, and to abort
         assert run.counts == (1, 0)
         assert run.states == {"deferred": 1}
@@ -85,9 +84,6 @@ def test_f13_failover_aborts_nothing(
         until(lambda: run.counts == (1, 1), what="the abort after a user's action")
     finally:
         airflow.end("triggerer-2")
-    if hasattr(BaseTrigger, "on_kill") and not told:
-        # It cancels again every second, and a busy triggerer has then not come further than to log the first time.
-        pytest.skip("Airflow did not get to call on_kill on the healthy wait")
 
 
 @pytest.mark.fault("F13", "F14", "F51", "F73")
@@ -112,9 +108,9 @@ def test_the_loops_of_the_triggerers_were_free(many: Run, loops: Loops) -> None:
     """
     Under all of them nothing has held a loop but the signal that froze one, which is the control.
 
-    Half a second was seen when all start at once: Airflow takes them in in that loop. The small Airflow allows nothing.
+    Half a second was seen when all start at once: Airflow takes them in in that loop. The small Airflow allows less.
     """
-    assert [seconds > _FROZEN for seconds in loops.held(1.0)] == [True]
+    assert [seconds > _FROZEN for seconds in loops.held(3.0)] == [True]
 
 
 def test_every_extra_try_is_airflows(airflow: LocalAirflow, many: Run) -> None:
