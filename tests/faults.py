@@ -56,7 +56,11 @@ CATALOGUE: dict[str, Fault] = {
         "P0", "Airflow's API is away, or the worker is evicted: nothing is aborted, the retry takes the job up"
     ),
     "F21": Fault("P0", "the job outlasts its timeout: a last look, an Abort if it waits, a failure that names it"),
-    "F22": Fault("P1", "deferrals and slow resumes: one absolute deadline, computed once"),
+    "F22": Fault(
+        "P1",
+        "deferrals and slow resumes: one absolute deadline, `timeout`, computed once (Airflow's own execution_timeout "
+        "does not count while a task is deferred)",
+    ),
     "F23": Fault("P1", "a slow submission: the deadline counts from its start in every mode"),
     "F24": Fault("P1", "a retry takes the job up: the deadline still counts from the first submission"),
     "F25": Fault("P1", "a wait that looks endless has the same default end in every mode, long enough for idle jobs"),
