@@ -96,6 +96,11 @@ class AsyncMpsClient:
         """
         return await self._once(action, decode_look)
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether there are keys to sign with, which need not be renewed soon."""
+        return self._keyring.is_fresh if self._keyring else self.config.credentials is None
+
     async def ready(self) -> None:
         """Wait until there are keys to sign with, or none to be had, which the request then tells."""
         with contextlib.suppress(MpsCredentialsError):

@@ -50,6 +50,12 @@ class Keyring:
         """Where the keys at hand came from, in words."""
         return self._lease.origin if self._lease else self._title
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the keys at hand are valid and need not be renewed yet."""
+        lease, now = self._lease, time.time()
+        return lease is not None and lease.is_valid(now) and not lease.is_due(now)
+
     def holds(self, credentials: Credentials) -> bool:
         """Whether these are the keys at hand."""
         return self._lease is not None and self._lease.credentials == credentials

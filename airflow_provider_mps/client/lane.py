@@ -194,9 +194,10 @@ class Lane:
                         timer.cancel()
                     continue
                 # Not in the look: those that wait there for keys would all be sent in the moment in which they come.
-                await self._client.ready()
-                if self._pause(loop.time()) != 0:
-                    continue
+                if not self._client.is_ready:
+                    await self._client.ready()
+                    if self._pause(loop.time()) != 0:
+                        continue
                 entry = self._take(loop.time())
                 self._pace.take()
                 entry.look = loop.create_task(self._look(entry))

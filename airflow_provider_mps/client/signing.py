@@ -36,7 +36,7 @@ def authorization(
     :param query: the canonical (URL-encoded) query string of a GET request.
     :param signed_headers: Tencent requires ``content-type`` and ``host`` among them.
     """
-    scope = f"{datetime.fromtimestamp(timestamp, UTC):%Y-%m-%d}/{service}/tc3_request"
+    scope = f"{datetime.fromtimestamp(timestamp, UTC).date().isoformat()}/{service}/tc3_request"
     names = sorted(name.lower() for name in signed_headers)
     text = string_to_sign(
         timestamp=timestamp,

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 MAX_REQUEST_BYTES = 10 * 1024 * 1024
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 _decoder = msgspec.json.Decoder()
+_encoder = json.JSONEncoder(allow_nan=False)  # json.dumps would make one for each request
 # Below this a whole answer is read in a few milliseconds; MPS writes up to 50 MB.
 LARGE_ANSWER = 256 * 1024
 _CONTENT_TYPE = "application/json"
@@ -56,7 +57,7 @@ def encode(action: Action[Any], config: ClientConfig, timestamp: int, credential
     :raises MpsConfigError: the parameters are no JSON (NaN, bytes, a datetime) or larger than MPS accepts.
     """
     try:
-        body = json.dumps(action.parameters, allow_nan=False).encode()
+        body = _encoder.encode(action.parameters).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise MpsConfigError(f"The parameters of {action.name} are not plain JSON: {error}") from error
     if len(body) > MAX_REQUEST_BYTES:

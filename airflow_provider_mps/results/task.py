@@ -45,6 +45,9 @@ class TaskState(ResultModel):
         return self.status or "no status"
 
 
+_HEAD = tuple(str(field.alias) for field in TaskState.model_fields.values())
+
+
 class TaskDetail(TaskState):
     """
     A whole answer. ``body`` is the content of ``Response`` as MPS sent it, secrets included: it must not be logged,
@@ -60,8 +63,9 @@ class TaskDetail(TaskState):
     @classmethod
     def of(cls, body: Mapping[str, Any], *, is_image: bool = False) -> TaskDetail:
         """Read the content of ``Response``."""
-        head = TaskState.read(body)
-        return cls.model_construct(**dict(head), body=body, is_image=is_image)
+        detail = cls.read({name: body[name] for name in _HEAD if name in body})
+        detail.__dict__.update(body=body, is_image=is_image)  # as they are: pydantic would copy the whole answer
+        return detail
 
     @cached_property
     def mps_task_id(self) -> str:
