@@ -7,6 +7,7 @@ import re
 import socket
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
@@ -129,7 +130,7 @@ class Run:
         return self.airflow.xcom(self.dag_id, self.run_id, task_id, key)
 
 
-class Background:
+class Background(ABC):
     """Does something every second on a thread of its own, until it is stopped."""
 
     def __init__(self) -> None:
@@ -148,9 +149,9 @@ class Background:
         while not self._stopped.wait(1.0):
             self.note()
 
+    @abstractmethod
     def note(self) -> None:
         """What is done every second."""
-        raise NotImplementedError
 
 
 class Loops(Background):
