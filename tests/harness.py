@@ -262,7 +262,8 @@ class _FastSelector(selectors.DefaultSelector):
     def _awaits_an_answer(self) -> bool:
         loop = asyncio.get_running_loop()
         lanes = [lane for each in watch._watches.get(loop, {}).values() for lane in each._lanes.values()]
-        return bool(connecting._asked.get(loop)) or any(lane._under_way for lane in lanes)
+        ends = loop._executor_shutdown_called  # type: ignore[attr-defined]  # Python 3.13 waits for threads in the loop
+        return ends or bool(connecting._asked.get(loop)) or any(lane._under_way for lane in lanes)
 
 
 @pytest.fixture
