@@ -234,6 +234,10 @@ class FastClock:
         monkeypatch.setattr(timezone, "utcnow", lambda: datetime.fromtimestamp(time.time(), UTC))
         monkeypatch.setattr(selectors, "DefaultSelector", lambda: _FastSelector(self))
 
+    def time(self) -> float:
+        """Unix seconds, those that really pass included."""
+        return time.time()
+
     def skip(self, seconds: float) -> None:
         """Let time pass."""
         self.slept += seconds
