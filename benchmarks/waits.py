@@ -1,9 +1,10 @@
 """
 A thousand waits in one triggerer, and all jobs end at once: refused requests, and seconds until each end is noticed.
 
-The server counts as MPS documents it: batch tasks 20 looks a second, WorkflowTasks 100. No client can notice all ends
-sooner than N / rate seconds; each ended job takes a request of its own. ``--allowed 0.2`` lets it take a fifth of that
-without telling anybody. Naive polling waits beside it, each on a server and in a process of its own, at the same time.
+The server counts as MPS documents it: batch tasks 20 looks a second, WorkflowTasks 100. Where each ended job takes a
+request of its own, no client can notice all ends sooner than N / rate seconds; WorkflowTasks can be listed. ``--allowed
+0.2`` lets it take a fifth of that without telling anybody. Naive polling waits beside it, each on a server and in a
+process of its own, at the same time.
 """
 
 from __future__ import annotations

@@ -28,6 +28,8 @@ from airflow_provider_mps.results.task import TaskDetail, TaskState
 _MOST_AT_ONCE = 100
 # Seconds for one round over all tasks, at the pace.
 _CROWD = 10.0
+# Looks that are called forward are sent within so many seconds, or a list's word does in their place.
+_SOON = 5.0
 # A refused look keeps its place for so many seconds before its waiters are told.
 _REFUSAL_PATIENCE = 60.0
 _STRAGGLERS = 200
@@ -41,16 +43,21 @@ _sharing: weakref.WeakKeyDictionary[Pace, weakref.WeakSet[Lane]] = weakref.WeakK
 
 
 class Sighting(NamedTuple):
-    """What a look brought: a state or an error, and by how many seconds the quota had delayed it."""
+    """
+    What a look brought: a state or an error, and by how many seconds the quota had delayed it.
+
+    Nobody has looked if it is only ``listed``: then a list says it.
+    """
 
     outcome: TaskState | MpsError
     late: float
+    listed: bool = False
 
 
 class _Entry:
     """One task that somebody waits for."""
 
-    __slots__ = ("action", "called", "due", "look", "refused_since", "since", "task_id", "waiters", "wanted")
+    __slots__ = ("action", "called", "due", "look", "refused_since", "since", "task_id", "waiters", "wanted", "word")
 
     def __init__(self, task_id: str, action: Action[TaskDetail], wanted: float, due: float, since: float) -> None:
         self.task_id = task_id
@@ -58,7 +65,9 @@ class _Entry:
         self.wanted, self.due = wanted, due
         self.since = since
         self.called = False
-        self.waiters: dict[asyncio.Future[Sighting], None] = {}  # a set that keeps their order
+        self.word: TaskState | None = None
+        # In their order; whether a list's word is enough for them.
+        self.waiters: dict[asyncio.Future[Sighting], bool] = {}
         self.look: asyncio.Task[None] | None = None
         self.refused_since: float | None = None
 
@@ -135,8 +144,15 @@ class Lane:
         self._tidy()
         return max(asyncio.get_running_loop().time() - self._heap[0][0], 0.0) if self._heap else 0.0
 
-    async def look(self, action: Action[TaskDetail], *, due: float, since: float, first: bool = False) -> Sighting:
-        """Wait for the next look at a task, which others may wait for as well. A ``first`` one is not relaxed."""
+    async def look(
+        self, action: Action[TaskDetail], *, due: float, since: float, first: bool = False, word_is_enough: bool = False
+    ) -> Sighting:
+        """
+        Wait for the next look at a task, which others may wait for as well.
+
+        :param first: it is not relaxed.
+        :param word_is_enough: what a list says is an answer as well.
+        """
         task_id: str = action.parameters["TaskId"]
         now = asyncio.get_running_loop().time()
         longer = 1.0 if first or since < self._relaxed_since else self._relaxed
@@ -151,7 +167,7 @@ class Lane:
                 entry.due = relaxed
                 self._queue(entry)
         waiter: asyncio.Future[Sighting] = asyncio.get_running_loop().create_future()
-        entry.waiters[waiter] = None
+        entry.waiters[waiter] = word_is_enough
         try:
             return await waiter
         finally:
@@ -167,13 +183,26 @@ class Lane:
         entry = self._entries.get(task_id)
         return entry is not None and not entry.called and entry.look is None
 
-    def call_forward(self, task_id: str) -> None:
-        """Look at a task as soon as possible, if that can be."""
+    def call_forward(self, task_id: str, word: TaskState | None = None) -> None:
+        """
+        Look at a task as soon as possible, if that can be.
+
+        :param word: what a list says of it.
+        """
         if self.can_be_called(task_id):
             entry = self._entries[task_id]
-            entry.called = True
+            entry.called, entry.word = True, word
             self._called.append(entry)
             self._changed.set()
+
+    def take_lists_at_their_word(self) -> None:
+        """Hand out what they say of tasks that were called forward and whose looks would not come soon."""
+        turns = max(1, int(self._pace.rate * _SOON / 2))  # every other one
+        self._called = deque(entry for entry in self._called if self._waits(entry))
+        for entry in list(self._called)[turns:]:
+            if entry.word is not None:
+                self._observer.count("looks_spared", entry.action.name)
+                self._hand_out(entry, Sighting(entry.word, 0.0, listed=True))
 
     def tell_all(self, error: MpsError) -> None:
         """Give everybody who waits the same outcome."""
@@ -298,9 +327,13 @@ class Lane:
         return True
 
     def _hand_out(self, entry: _Entry, result: Sighting | Exception) -> None:
-        self._forget(entry)
-        waiters, entry.waiters = entry.waiters, {}
-        for waiter in waiters:
+        only_word = isinstance(result, Sighting) and result.listed
+        served = [waiter for waiter, word_is_enough in entry.waiters.items() if word_is_enough or not only_word]
+        for waiter in served:
+            del entry.waiters[waiter]
+        if not entry.waiters:
+            self._forget(entry)
+        for waiter in served:
             if waiter.done():
                 continue
             if isinstance(result, Sighting):

@@ -1,8 +1,9 @@
 """
 Many at a glance: DescribeTasks names what has ended, a hundred tasks a call, and each is then looked at at once.
 
-What the list holds, in which order and how soon, is not documented. So it decides nothing and is never relied on: every
-task is looked at alone as well, only less often, and a list that does not help is left alone for an hour.
+What the list holds, in which order and how soon, is not documented. So it decides nothing: every task is looked at
+alone as well, only less often, and a list that does not help is left alone for an hour. When more end at once than the
+pace lets anybody look at soon, a list that was right until then is taken at its word, if who waits will look again.
 
 Source: https://www.tencentcloud.com/document/product/1041/33643
 """
@@ -158,17 +159,23 @@ class Listing:
         return self._rest is None
 
     async def _page(self, start: float, token: str | None) -> TaskPage:
+        status = TaskStatus.FINISH.value
         start_time = f"{datetime.fromtimestamp(start, UTC):%Y-%m-%dT%H:%M:%SZ}"
         async with asyncio.timeout(_PAGE_TIMEOUT):
             page = await self._client.call(
-                DescribeTasks(status=TaskStatus.FINISH.value, limit=100, start_time=start_time, scroll_token=token)
+                DescribeTasks(status=status, limit=100, start_time=start_time, scroll_token=token)
             )
         now = time.monotonic()
         for item in page.tasks:
             self._trust.named(item.mps_task_id)
             if self._lane.can_be_called(item.mps_task_id) and self._trust.may_call(item.mps_task_id, now):
-                self._lane.call_forward(item.mps_task_id)
+                self._lane.call_forward(item.mps_task_id, item.as_state(status, page.request_id))
+        self._hand_out_words()
         return page
+
+    def _hand_out_words(self) -> None:
+        if self._trust.is_proven:
+            self._lane.take_lists_at_their_word()
 
     def _found(self, task_id: str, state: TaskState, called: bool) -> None:
         """Only what has ended within the window of the next lists can be expected in them."""
@@ -178,3 +185,4 @@ class Listing:
         self._trust.found(
             task_id, ended=state.is_finished, called=called, should_be_named=recently and covered and self._lane.crowded
         )
+        self._hand_out_words()

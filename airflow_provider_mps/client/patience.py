@@ -29,6 +29,7 @@ _MEMORY: dict[str, tuple[type, ...]] = {
     "unsettled_since": (float, int, NoneType),
     "calm": (bool,),
     "faults": (int,),
+    "listed": (bool,),
 }
 
 
@@ -49,6 +50,7 @@ class Patience:
     :param unsettled_since: when FINISH was first seen without all results.
     :param calm: the last look was a plain "not yet"; nothing has to be remembered to judge the next one.
     :param faults: how often in a row the triggerer gave this wait back without an answer of MPS.
+    :param listed: the triggerer has sent a worker to look because a list named the task; it does so once.
     """
 
     mps_task_id: str
@@ -62,6 +64,7 @@ class Patience:
     unsettled_since: float | None = None
     calm: bool = True
     faults: int = 0
+    listed: bool = False
 
     def __post_init__(self) -> None:
         self.answered = self.answered or self.started

@@ -51,6 +51,17 @@ class Progress:
                 self._last_time = time.monotonic()
         self._last = state
 
+    def listed(self, state: TaskState) -> str:
+        """Log what a list says, where nobody has looked; returns it in a few words."""
+        says = f"{state.summary}, says the list of DescribeTasks"
+        self._log.info(
+            "MPS task %s: %s (RequestId %s). So many have ended at once that a worker will look sooner.",
+            self._mps_task_id,
+            says,
+            state.request_id,
+        )
+        return says
+
 
 def _stage(state: TaskState) -> object:
     """What has to change for a line in the log to be worth it."""

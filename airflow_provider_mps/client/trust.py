@@ -11,6 +11,9 @@ _WRONG_TO_GIVE_UP = 10
 _MOST_CREDIT = 100
 _FADING = 0.9
 _FRESH = 0.5
+# Lists are believed without a look after so many that they were right about, and one in a hundred that they were not.
+_PROVEN = 20.0
+_FALSE = 0.01
 _MOST = 10_000
 
 
@@ -20,6 +23,7 @@ class Trust:
     def __init__(self) -> None:
         self._helped = 0.0
         self._wrong = 0.0
+        self._false = 0.0
         self._credit = 0
         self._called: dict[str, float] = {}
         self._unnamed: dict[str, int] = {}
@@ -28,6 +32,11 @@ class Trust:
     def is_earned(self) -> bool:
         """Lists have helped lately, and far more than they were wrong: looks at each task alone may be fewer."""
         return self._helped >= _FRESH and self._helped > 2 * self._wrong
+
+    @property
+    def is_proven(self) -> bool:
+        """What lists have named lately had ended: who can bear a mistake need not look."""
+        return self._helped >= _PROVEN and self._false <= _FALSE * self._helped
 
     @property
     def is_lost(self) -> bool:
@@ -56,6 +65,7 @@ class Trust:
             self._helped += 1
             self._credit = min(self._credit + 1, _MOST_CREDIT)
         elif called:
+            self._false += 1
             self._was_wrong()
         elif ended and should_be_named and len(self._unnamed) < _MOST:
             self._unnamed[task_id] = 0
@@ -64,6 +74,7 @@ class Trust:
         """Lists were read, to their end or not."""
         self._helped *= _FADING
         self._wrong *= _FADING
+        self._false *= _FADING
         self._called = {task_id: at for task_id, at in self._called.items() if now - at < _CALL_AGAIN}
         if not whole:
             return

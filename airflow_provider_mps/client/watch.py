@@ -63,7 +63,9 @@ class Watch:
         self._lanes: dict[str, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def look(self, action: Action[TaskDetail], *, due: float, since: float, first: bool = False) -> Sighting:
+    async def look(
+        self, action: Action[TaskDetail], *, due: float, since: float, first: bool = False, word_is_enough: bool = False
+    ) -> Sighting:
         """
         Look at a task once, not before ``due``, and as soon after it as the pace allows.
 
@@ -74,8 +76,10 @@ class Watch:
         :param due: on the clock of the event loop.
         :param since: when the task was created, in Unix seconds, as far as is known.
         :param first: nobody has looked at the task for this wait yet: it may have ended before any list that is read.
+        :param word_is_enough: who waits will look again: when the pace is too slow for all that have ended, the word of
+            a list that has proved itself will do.
         """
-        return await self._lane(action).look(action, due=due, since=since, first=first)
+        return await self._lane(action).look(action, due=due, since=since, first=first, word_is_enough=word_is_enough)
 
     async def close(self) -> None:
         """End all looks and close the session."""

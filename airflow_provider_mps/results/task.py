@@ -162,6 +162,22 @@ class TaskListItem(ResultModel):
     begin_process_time: Time = Field(None, alias="BeginProcessTime")
     finish_time: Time = Field(None, alias="FinishTime")
 
+    def as_state(self, status: str, request_id: str | None) -> TaskState:
+        """
+        What a list says of the task.
+
+        :param status: that was asked for; the list does not repeat it.
+        :param request_id: of the list.
+        """
+        return TaskState(
+            task_type=self.task_type,
+            status=status,
+            create_time=self.create_time,
+            begin_process_time=self.begin_process_time,
+            finish_time=self.finish_time,
+            request_id=request_id,
+        )
+
 
 class TaskPage(ResultModel):
     """One page of DescribeTasks. An empty ``scroll_token`` means the end."""

@@ -225,19 +225,25 @@ class MpsTaskTrigger(BaseTrigger):
             limit = asyncio.timeout(self._left())
             try:
                 async with limit:
-                    outcome, late = await watch.look(action, due=due, since=since, first=first)
+                    # The worker looks as well. But it is not sent twice for what only a list says.
+                    outcome, late, listed = await watch.look(
+                        action, due=due, since=since, first=first, word_is_enough=not patience.listed
+                    )
             except TimeoutError:
                 if limit.expired():
                     return "timeout", "the deadline has come"
                 raise
-            progress.report(outcome, late=late)
             if not isinstance(outcome, MpsError):
                 patience.faults, first = 0, False
                 since = outcome.create_time.timestamp() if outcome.create_time else since
-                if outcome.is_finished and not noticed:
+                ended_at = outcome.finish_time.timestamp() if outcome.is_finished and outcome.finish_time else 0.0
+                if ended_at >= patience.started and not noticed:
                     noticed = True
-                    if outcome.finish_time and outcome.finish_time.timestamp() >= patience.started:
-                        metrics.timing("detection_delay", time.time() - outcome.finish_time.timestamp(), action.name)
+                    metrics.timing("detection_delay", time.time() - ended_at, action.name)
+                if listed:
+                    patience.listed = True
+                    return "look", progress.listed(outcome)
+            progress.report(outcome, late=late)
             try:
                 ended = patience.judge(outcome, time.time())
             except MpsError as error:  # of the triggerer alone, perhaps: the worker looks with its own eyes

@@ -41,12 +41,14 @@ def slow(config: ClientConfig) -> ClientConfig:
     return replace(config, quota_share=0.2)
 
 
-async def _wait(watch: Watch, task_id: str, since: float, *, every: float = 20.0) -> tuple[float, Sighting]:
+async def _wait(
+    watch: Watch, task_id: str, since: float, *, every: float = 20.0, word_is_enough: bool = False
+) -> tuple[float, Sighting]:
     """Look until it ends; when that was noticed, and the last look."""
     loop = asyncio.get_running_loop()
     due = loop.time() + every
     while True:
-        sighting = await watch.look(describe(task_id), due=due, since=since)
+        sighting = await watch.look(describe(task_id), due=due, since=since, word_is_enough=word_is_enough)
         if isinstance(sighting.outcome, TaskState) and sighting.outcome.is_finished:
             return time.time(), sighting
         due = loop.time() + every
@@ -516,3 +518,79 @@ def test_a_list_that_fails_is_not_relied_on(mps: LocalMps, slow: ClientConfig) -
             return failing
 
     assert _run(work) == {1.0}
+
+
+async def _all_at_once(config: ClientConfig, ids: dict[str, bool]) -> list[Sighting]:
+    """What the waits for these end with; whether a list's word is enough for each."""
+    since = time.time()
+    async with watching(config) as watch:
+        waits = (_wait(watch, task_id, since, every=60.0, word_is_enough=enough) for task_id, enough in ids.items())
+        return [sighting for _, sighting in await asyncio.gather(*waits)]
+
+
+def test_a_list_that_has_proved_itself_is_taken_at_its_word(
+    mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Two hundred end at once, and ten seconds of looks would be needed: twenty are looked at, then the list will do.
+
+    Only for those who say so; the others are looked at, every one.
+    """
+    monkeypatch.setattr(lane_module, "_SOON", 0.5)
+    ids = {mps.backend.run_for(2.0): number % 5 != 0 for number in range(200)}
+    sightings = _run(lambda: _all_at_once(slow, ids))
+    listed = [sighting for sighting in sightings if sighting.listed]
+    assert len(listed) > 100
+    assert not any(sighting.listed for sighting, enough in zip(sightings, ids.values(), strict=True) if not enough)
+    assert _calls(mps, "DescribeTaskDetail") == len(sightings) - len(listed) >= 20
+    for sighting in listed:
+        assert isinstance(sighting.outcome, TaskState)
+        assert sighting.outcome.finish_time
+        assert sighting.outcome.create_time
+        assert sighting.outcome.request_id
+
+
+def test_looks_that_come_soon_are_made_all_the_same(mps: LocalMps, slow: ClientConfig) -> None:
+    """What the pace confirms within a few seconds is not left to a list."""
+    ids = {mps.backend.run_for(2.0): True for _ in range(50)}
+    sightings = _run(lambda: _all_at_once(slow, ids))
+    assert not any(sighting.listed for sighting in sightings)
+    assert _calls(mps, "DescribeTaskDetail") == 50
+
+
+def test_a_list_that_was_wrong_is_not_taken_at_its_word(
+    mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names three tasks that run on, and a hundred that have ended: until that is long ago, each is looked at."""
+    monkeypatch.setattr(lane_module, "_SOON", 0.5)
+    monkeypatch.setattr(listing, "_EVERY", 1.0)
+    lies = [mps.backend.run_for(1000.0) for _ in range(3)]
+    named = [{"TaskId": task_id, "TaskType": "WorkflowTask"} for task_id in lies]
+    _answer_lists(mps, monkeypatch, lambda page: {**page, "TaskSet": page["TaskSet"] and named + page["TaskSet"]})
+    ids = {mps.backend.run_for(2.0): True for _ in range(100)}
+
+    async def work() -> list[Sighting]:
+        async with _crowd_of(slow, lies):
+            return await _all_at_once(slow, ids)
+
+    assert not any(sighting.listed for sighting in _run(work))
+    assert _calls(mps, "DescribeTaskDetail") == 103
+
+
+def test_the_word_of_a_list_serves_only_those_who_want_it(
+    mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two wait for each task: one goes with the list, the other's look comes in its turn."""
+    monkeypatch.setattr(lane_module, "_SOON", 0.5)
+    ids = [mps.backend.run_for(2.0) for _ in range(100)]
+
+    async def work() -> tuple[list[Sighting], list[Sighting]]:
+        going, staying = await asyncio.gather(
+            _all_at_once(slow, dict.fromkeys(ids, True)), _all_at_once(slow, dict.fromkeys(ids, False))
+        )
+        return going, staying
+
+    going, staying = _run(work)
+    assert sum(sighting.listed for sighting in going) > 50
+    assert not any(sighting.listed for sighting in staying)
+    assert _calls(mps, "DescribeTaskDetail") == 100

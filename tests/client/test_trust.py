@@ -33,6 +33,29 @@ def test_help_earns_it_and_time_takes_it() -> None:
     assert not trust.is_lost
 
 
+def test_twenty_right_and_none_wrong_prove_it() -> None:
+    """Then who can bear a mistake need not look; missing a task is no such mistake."""
+    trust = Trust()
+    _found(trust, 19, ended=True, called=True)
+    assert not trust.is_proven
+    _found(trust, 20, ended=True, called=False)
+    assert not trust.is_proven
+    _found(trust, 1, ended=True, called=True)
+    assert trust.is_proven
+    _rounds(trust, 1)
+    assert not trust.is_proven
+
+
+def test_one_in_a_hundred_wrong_is_borne() -> None:
+    """What runs on although a list named it counts for longer than what lists were right about."""
+    trust = Trust()
+    _found(trust, 99, ended=True, called=True)
+    _found(trust, 1, ended=False, called=True)
+    assert not trust.is_proven
+    _found(trust, 1, ended=True, called=True)
+    assert trust.is_proven
+
+
 def test_naming_what_runs_on_loses_it() -> None:
     """Tasks that a list names and that have not ended count against it."""
     trust = Trust()

@@ -69,6 +69,18 @@ def test_a_triggerer_that_cannot_ask_says_so(airflow_mps: LocalMps, monkeypatch:
         sensor.resume_execution("execute_complete", {**deferred.kwargs, "event": event}, new_context())
 
 
+def test_a_list_that_was_wrong_costs_one_look(airflow_mps: LocalMps) -> None:
+    """The worker sees that the job runs on, and defers again; the next trigger knows that a list has had its say."""
+    deferred = _deferral(airflow_mps.backend.script([RUNNING, RUNNING, DONE]))
+    memory = {**deferred.kwargs["patience"], "listed": True}
+    event = {"status": "look", "message": "FINISH, says the list of DescribeTasks", "patience": memory}
+    sensor = MpsTaskSensor(task_id="wait", mps_task_id=deferred.trigger.mps_task_id, deferrable=True)
+    with pytest.raises(TaskDeferred) as again:
+        sensor.resume_execution("execute_complete", {**deferred.kwargs, "event": event}, new_context())
+    assert revive(again.value.trigger).patience["listed"]
+    assert len(airflow_mps.backend.calls) == 2
+
+
 def test_the_task_id_picks_the_action(airflow_mps: LocalMps) -> None:
     """A batch id is asked for with DescribeBatchTaskDetail, unless told otherwise."""
     batch = {"TaskType": "BatchTask", "Status": "FINISH"}

@@ -37,31 +37,44 @@ class Held:
     def __init__(self) -> None:
         self.found: list[str] = []
         self._start = time.monotonic()
+        self._all_waited = 0.0
 
     def add(self, seconds: float, most: float, what: str) -> None:
         if seconds > most:
             self.found.append(f"at {time.monotonic() - self._start:.1f} s for {seconds * 1000:.0f} ms: {what:.300}")
 
     def watch_callbacks(self) -> None:
-        """Measure each from here on. The waiting is read outside of the time, so that no more is held than this."""
+        """
+        Measure each from here on.
+
+        How long the thread waited is read at the beats and after what took long: to read it gives up Python's lock,
+        and while another thread imports, 200 callbacks would each wait for that.
+        """
         genuine = asyncio.Handle._run
 
         def measured(handle: Any) -> None:
-            before, started = waited(), time.monotonic()
+            started = time.monotonic()
             genuine(handle)
             seconds = time.monotonic() - started
-            if seconds > _LONGEST_CALLBACK:  # to read the waiting costs time as well
-                self.add(seconds - (waited() - before), _LONGEST_CALLBACK, repr(handle))
+            if seconds > _LONGEST_CALLBACK:
+                self.add(seconds - self._waited(), _LONGEST_CALLBACK, repr(handle))
 
         asyncio.Handle._run = measured  # type: ignore[method-assign]
 
     async def beat(self) -> None:
         """As the watchdog of Airflow's triggerer does it."""
+        self._waited()
         while True:
-            before, started = waited(), time.monotonic()
+            before, started = self._all_waited, time.monotonic()
             await asyncio.sleep(_BEAT)
             late = time.monotonic() - started - _BEAT
-            self.add(late - (waited() - before), _LATEST_BEAT, "between two beats")
+            self._waited()
+            self.add(late - (self._all_waited - before), _LATEST_BEAT, "between two beats")
+
+    def _waited(self) -> float:
+        """Seconds for which the thread has waited since this was last asked."""
+        before, self._all_waited = self._all_waited, waited()
+        return self._all_waited - before
 
 
 async def _run(task_ids: list[str], *, portal: bool) -> dict[str, Any]:

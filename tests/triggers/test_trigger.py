@@ -312,8 +312,9 @@ def test_first_looks_are_spread(airflow_mps: LocalMps, monkeypatch: pytest.Monke
     monkeypatch.setattr(MpsTaskTrigger, "earliest_event", 0.2)
     dues: list[float] = []
 
-    async def look(self: Watch, action: Any, *, due: float, since: float, first: bool) -> Any:
+    async def look(self: Watch, action: Any, *, due: float, since: float, first: bool, word_is_enough: bool) -> Any:
         assert first
+        assert word_is_enough
         dues.append(due - asyncio.get_running_loop().time())
         raise asyncio.CancelledError
 
