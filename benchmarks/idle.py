@@ -4,7 +4,8 @@ What waiting costs when nothing happens, and what it leaves behind.
 Three processes, one after the other. 5,000 waits whose next look is minutes away: CPU, beside 5,000 plain
 ``asyncio.sleep``. 2,000 triggers against a server that hangs, trickles, and then answers: the longest that the event
 loop was held by one callback, in CPU time of its thread (which other processes do not disturb) and by the clock. What
-Python takes to collect garbage, which comes at any moment and walks over all that Airflow has loaded, is told apart.
+Python takes to collect garbage, which comes at any moment and walks over all that Airflow has loaded, is told apart,
+and beside it what one collection takes in that process before the first wait.
 10,000 triggers that live and die, a hundred at a time, half of them cancelled, many in the middle of a request: open
 files and memory afterwards.
 """
@@ -18,6 +19,7 @@ import gc
 import os
 import random
 import signal
+import statistics
 import time
 import traceback
 from collections.abc import Callable
@@ -81,10 +83,32 @@ class Held(NamedTuple):
         return self.cpu - self.collecting
 
 
-def loop_of_a_slow_server(host: str, waits: int, seconds: float) -> tuple[list[Held], int]:
-    """The callbacks that held the loop longest, and how many callbacks there were."""
+class Loop(NamedTuple):
+    """What an event loop did: the callbacks that held it longest, how many there were, and Python's collections."""
+
+    held: list[Held]
+    count: int
+    before: float  # seconds for collecting everything, before the first wait
+    objects: int
+    full: list[float]  # seconds for each collection of everything, while it ran
+
+
+def collecting_everything() -> float:
+    """Seconds, as the median of five times."""
+    taken = []
+    for _ in range(5):
+        began = time.thread_time()
+        gc.collect()
+        taken.append(time.thread_time() - began)
+    return statistics.median(taken)
+
+
+def loop_of_a_slow_server(host: str, waits: int, seconds: float) -> Loop:
+    """How long single callbacks held the loop."""
     prepare(host, timeout=10.0)
+    before, objects = collecting_everything(), len(gc.get_objects())
     held: list[Held] = []
+    full: list[float] = []
     count = 0
     collecting = began = 0.0
     where = ""
@@ -95,12 +119,14 @@ def loop_of_a_slow_server(host: str, waits: int, seconds: float) -> tuple[list[H
         stack = traceback.extract_stack(frame)[:-7:-1]
         where = " < ".join(f"{each.name} ({each.filename}:{each.lineno})" for each in stack)
 
-    def collect(phase: str, _: dict[str, int]) -> None:
+    def collect(phase: str, told: dict[str, int]) -> None:
         nonlocal collecting, began
         if phase == "start":
             began = time.thread_time()
-        else:
-            collecting += time.thread_time() - began
+            return
+        collecting += time.thread_time() - began
+        if told["generation"] == 2:
+            full.append(time.thread_time() - began)
 
     def timed(handle: Any) -> None:
         nonlocal count, where, collecting
@@ -133,7 +159,7 @@ def loop_of_a_slow_server(host: str, waits: int, seconds: float) -> tuple[list[H
             raise RuntimeError("a wait failed")
 
     asyncio.run(run())
-    return held, count
+    return Loop(held, count, before, objects, full)
 
 
 class Footprint(NamedTuple):
@@ -206,16 +232,21 @@ def main() -> None:
                 raise SystemExit("broken: looks at what is not due")
         with Server(Settings()) as server:
             waits, seconds = int(2000 * part), 90.0 if part == 1 else 45.0
-            held, count = pool.submit(loop_of_a_slow_server, server.host, waits, seconds).result()
-            sent = len(server.ask(calls))
-            print(f"\n{waits:,} waits and a slow server: {sent} requests, {count:,} callbacks of the loop")
+            loop = pool.submit(loop_of_a_slow_server, server.host, waits, seconds).result()
+            sent, held = len(server.ask(calls)), loop.held
+            print(f"\n{waits:,} waits and a slow server: {sent} requests, {loop.count:,} callbacks of the loop")
             longest = max(held, key=lambda each: each.working, default=Held(0.0, 0.0, 0.0, "none"))
             print(f"  longest: {longest.working * 1e3:.0f} ms of CPU: {longest.what}")
             print(f"  over {HELD * 1e3:.0f} ms: {sum(each.working > HELD for each in held)} in CPU time", end=" ")
-            print(f"({sum(each.cpu > HELD for each in held)} with garbage, whose longest collection took", end=" ")
-            print(f"{max((each.collecting for each in held), default=0) * 1e3:.0f} ms),", end=" ")
+            print(f"({sum(each.cpu > HELD for each in held)} with garbage),", end=" ")
             by_clock = [each for each in held if each.wall > HELD]
             print(f"{len(by_clock)} by the clock, longest {max((each.wall for each in held), default=0) * 1e3:.0f} ms")
+            longest_full = max(loop.full, default=0.0)
+            print(
+                f"  Python collected everything {len(loop.full)} times, for {longest_full * 1e3:.0f} ms at most;",
+                end=" ",
+            )
+            print(f"before the first wait it takes {loop.before * 1e3:.0f} ms ({loop.objects:,} objects of Airflow)")
         with Server(Settings(rates={"DescribeTaskDetail": 0, "DescribeTasks": 0})) as server:
             held_by_then = pool.submit(lives, server.host, int(10_000 * part)).result()
             print("\ntriggers that lived, of them cancelled, open files, memory")
