@@ -101,7 +101,7 @@ def ours(watch: Watch, task_ids: list[str]) -> Look:
     actions = {each: describe(each) for each in task_ids}  # a trigger makes its own once
 
     async def look(task_id: str) -> str:
-        outcome, _ = await watch.look(actions[task_id], due=now(), since=time.time())
+        outcome = (await watch.look(actions[task_id], due=now(), since=time.time())).outcome
         if isinstance(outcome, MpsError):
             raise outcome
         return outcome.status
