@@ -213,6 +213,20 @@ MUTANTS = (
         "        wait = self._new_wait()\n        if deadline is None:",
         "tests/triggers/test_events.py::test_f39_a_strange_event_costs_one_look",
     ),
+    Mutant(
+        "a list is taken at its word that has not proved itself",
+        "client/trust.py",
+        "return self._helped >= _PROVEN and self._false <= _FALSE * self._helped",
+        "return self._helped >= 1",
+        "tests/client/test_listing.py::test_a_list_that_was_wrong_is_not_taken_at_its_word",
+    ),
+    Mutant(
+        "a list sends workers again and again",
+        "triggers/mps.py",
+        "word_is_enough=not patience.listed",
+        "word_is_enough=True",
+        "tests/triggers/test_crowd.py::test_a_worker_is_sent_once_for_what_only_a_list_says",
+    ),
 )
 
 
