@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 # So often in a row a triggerer may send a wait back without an answer of MPS, before no worker is started for it again.
 _MOST_FAULTS = 3
+# Seconds for which a worker's look is sent again that MPS refuses as one too many, after many were woken at once.
+_PATIENCE_IN_A_CROWD = 20.0
 # Seconds by which clocks of one deployment may differ without anybody having to know.
 _CLOCK_TOLERANCE = 60.0
 
@@ -96,9 +98,11 @@ class TaskWait:
 
         outcome: TaskDetail | MpsError
         try:
-            # A refused look is judged, like any other, and comes again: it must not hold up a deadline.
             action = describe(self.mps_task_id, self.describe_action)
-            outcome = self.hook.get_conn().call(action, throttle_patience=0)
+            # A refused look is judged, like any other, and comes again: it must not hold up a deadline. But where a
+            # list has woken hundreds at once, to wait for a few seconds is cheaper than another start of a worker.
+            patience = _PATIENCE_IN_A_CROWD if self.patience.listed else 0.0
+            outcome = self.hook.get_conn().call(action, throttle_patience=patience)
             self.last_seen = outcome.summary
         except MpsError as error:
             outcome = error

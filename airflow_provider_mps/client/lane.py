@@ -198,11 +198,14 @@ class Lane:
     def take_lists_at_their_word(self) -> None:
         """Hand out what they say of tasks that were called forward and whose looks would not come soon."""
         turns = max(1, int(self._pace.rate * _SOON / 2))  # every other one
+        if len(self._called) <= turns:
+            return
         self._called = deque(entry for entry in self._called if self._waits(entry))
         for entry in list(self._called)[turns:]:
-            if entry.word is not None:
+            word, entry.word = entry.word, None  # once: who wants more than that goes on waiting
+            if word is not None and any(entry.waiters.values()):
                 self._observer.count("looks_spared", entry.action.name)
-                self._hand_out(entry, Sighting(entry.word, 0.0, listed=True))
+                self._hand_out(entry, Sighting(word, 0.0, listed=True))
 
     def tell_all(self, error: MpsError) -> None:
         """Give everybody who waits the same outcome."""

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from airflow_provider_mps.client import listing
 from airflow_provider_mps.client.actions import describe
 from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.lane import Lane, Sighting
+from airflow_provider_mps.client.observing import NOBODY, Observer
 from airflow_provider_mps.client.watch import Watch, watching
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
@@ -520,10 +522,21 @@ def test_a_list_that_fails_is_not_relied_on(mps: LocalMps, slow: ClientConfig) -
     assert _run(work) == {1.0}
 
 
-async def _all_at_once(config: ClientConfig, ids: dict[str, bool]) -> list[Sighting]:
+class _Counts(Counter[str]):
+    """An observer that only counts."""
+
+    def count(self, name: str, action: str) -> None:
+        self[name] += 1
+
+    def gauge(self, name: str, value: float, action: str) -> None: ...
+
+    def timing(self, name: str, seconds: float, action: str) -> None: ...
+
+
+async def _all_at_once(config: ClientConfig, ids: dict[str, bool], observer: Observer = NOBODY) -> list[Sighting]:
     """What the waits for these end with; whether a list's word is enough for each."""
     since = time.time()
-    async with watching(config) as watch:
+    async with watching(config, observer) as watch:
         waits = (_wait(watch, task_id, since, every=60.0, word_is_enough=enough) for task_id, enough in ids.items())
         return [sighting for _, sighting in await asyncio.gather(*waits)]
 
@@ -538,9 +551,10 @@ def test_a_list_that_has_proved_itself_is_taken_at_its_word(
     """
     monkeypatch.setattr(lane_module, "_SOON", 0.5)
     ids = {mps.backend.run_for(2.0): number % 5 != 0 for number in range(200)}
-    sightings = _run(lambda: _all_at_once(slow, ids))
+    counts = _Counts()
+    sightings = _run(lambda: _all_at_once(slow, ids, counts))
     listed = [sighting for sighting in sightings if sighting.listed]
-    assert len(listed) > 100
+    assert counts["looks_spared"] == len(listed) > 100
     assert not any(sighting.listed for sighting, enough in zip(sightings, ids.values(), strict=True) if not enough)
     assert _calls(mps, "DescribeTaskDetail") == len(sightings) - len(listed) >= 20
     for sighting in listed:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowNotFoundException, TaskDeferred
 
+from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsConfigError, MpsTransportError
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
@@ -79,6 +80,18 @@ def test_a_list_that_was_wrong_costs_one_look(airflow_mps: LocalMps) -> None:
         sensor.resume_execution("execute_complete", {**deferred.kwargs, "event": event}, new_context())
     assert revive(again.value.trigger).patience["listed"]
     assert len(airflow_mps.backend.calls) == 2
+
+
+def test_a_refused_look_after_a_lists_word_costs_no_other_worker(airflow_mps: LocalMps) -> None:
+    """Hundreds are woken at once: MPS refuses some of their looks, and they ask again instead of deferring again."""
+    deferred = _deferral(airflow_mps.backend.script([RUNNING, DONE]))
+    airflow_mps.backend.faults.add(Fault("error", code="RequestLimitExceeded", times=2))
+    event = {"status": "look", "patience": {**deferred.kwargs["patience"], "listed": True}}
+    task_id = deferred.trigger.mps_task_id  # type: ignore[attr-defined]
+    sensor = MpsTaskSensor(task_id="wait", mps_task_id=task_id, deferrable=True)
+    resumed = {**deferred.kwargs, "event": event}
+    assert sensor.resume_execution("execute_complete", resumed, new_context()) == task_id
+    assert len(airflow_mps.backend.calls) == 4
 
 
 def test_the_task_id_picks_the_action(airflow_mps: LocalMps) -> None:
