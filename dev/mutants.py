@@ -223,8 +223,8 @@ MUTANTS = (
     Mutant(
         "a list sends workers again and again",
         "triggers/mps.py",
-        "word_is_enough=not patience.listed",
-        "word_is_enough=True",
+        "word_is_enough = not patience.listed and",
+        "word_is_enough = True or",
         "tests/triggers/test_crowd.py::test_a_worker_is_sent_once_for_what_only_a_list_says",
     ),
 )

@@ -30,6 +30,8 @@ _MOST_AT_ONCE = 100
 _CROWD = 10.0
 # Looks that are called forward are sent within so many seconds, or a list's word does in their place.
 _SOON = 5.0
+# For each look that confirms a list, so many of its words are handed out.
+_WORDS_A_LOOK = 10
 # A refused look keeps its place for so many seconds before its waiters are told.
 _REFUSAL_PATIENCE = 60.0
 _STRAGGLERS = 200
@@ -196,16 +198,20 @@ class Lane:
             self._changed.set()
 
     def take_lists_at_their_word(self) -> None:
-        """Hand out what they say of tasks that were called forward and whose looks would not come soon."""
+        """
+        Hand out what they say of tasks that were called forward and whose looks would not come soon.
+
+        A few at a time: workers have to look at them within the same quota, and the loop is not held.
+        """
         turns = max(1, int(self._pace.rate * _SOON / 2))  # every other one
         if len(self._called) <= turns:
             return
         self._called = deque(entry for entry in self._called if self._waits(entry))
-        for entry in list(self._called)[turns:]:
-            word, entry.word = entry.word, None  # once: who wants more than that goes on waiting
-            if word is not None and any(entry.waiters.values()):
+        late = (entry for entry in list(self._called)[turns:] if entry.word and any(entry.waiters.values()))
+        for entry in itertools.islice(late, _WORDS_A_LOOK):
+            if entry.word is not None:
                 self._observer.count("looks_spared", entry.action.name)
-                self._hand_out(entry, Sighting(word, 0.0, listed=True))
+                self._hand_out(entry, Sighting(entry.word, 0.0, listed=True))
 
     def tell_all(self, error: MpsError) -> None:
         """Give everybody who waits the same outcome."""

@@ -122,6 +122,7 @@ class Listing:
     def _failed(self, error: MpsError | TimeoutError) -> str:
         """Why to give up after this; "" for what may pass, and the lane's own looks tell of an outage."""
         in_the_middle = self._rest is not None and self._rest.token is not None
+        self._trust.round_over(time.monotonic(), whole=False)  # what it was right about fades
         self._lane.relax(1.0)
         self._rest = None
         if isinstance(error, TimeoutError) or error.retryable:
@@ -169,13 +170,10 @@ class Listing:
         for item in page.tasks:
             self._trust.named(item.mps_task_id)
             if self._lane.can_be_called(item.mps_task_id) and self._trust.may_call(item.mps_task_id, now):
-                self._lane.call_forward(item.mps_task_id, item.as_state(status, page.request_id))
-        self._hand_out_words()
+                # MPS gives no time to the end of what still runs: a list without one may have forgotten its filter.
+                word = item.as_state(status, page.request_id) if item.finish_time else None
+                self._lane.call_forward(item.mps_task_id, word)
         return page
-
-    def _hand_out_words(self) -> None:
-        if self._trust.is_proven:
-            self._lane.take_lists_at_their_word()
 
     def _found(self, task_id: str, state: TaskState, called: bool) -> None:
         """Only what has ended within the window of the next lists can be expected in them."""
@@ -185,4 +183,5 @@ class Listing:
         self._trust.found(
             task_id, ended=state.is_finished, called=called, should_be_named=recently and covered and self._lane.crowded
         )
-        self._hand_out_words()
+        if called and state.is_finished and self._trust.is_proven:
+            self._lane.take_lists_at_their_word()

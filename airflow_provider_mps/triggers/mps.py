@@ -225,9 +225,11 @@ class MpsTaskTrigger(BaseTrigger):
             limit = asyncio.timeout(self._left())
             try:
                 async with limit:
-                    # The worker looks as well. But it is not sent twice for what only a list says.
+                    # The worker looks as well. But it is not sent twice for what only a list says, nor for an end
+                    # that is known, and of which results are missing.
+                    word_is_enough = not patience.listed and patience.unsettled_since is None
                     outcome, late, listed = await watch.look(
-                        action, due=due, since=since, first=first, word_is_enough=not patience.listed
+                        action, due=due, since=since, first=first, word_is_enough=word_is_enough
                     )
             except TimeoutError:
                 if limit.expired():
