@@ -27,7 +27,7 @@ import structlog
 from airflow_provider_mps.client.actions import describe
 from airflow_provider_mps.client.aio import AsyncMpsClient
 from airflow_provider_mps.client.config import ClientConfig
-from airflow_provider_mps.client.credentials import Credentials
+from airflow_provider_mps.client.credentials.base import Credentials
 from airflow_provider_mps.emulator.backend import LocalMpsBackend
 from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY, LocalMps
 from airflow_provider_mps.emulator.state import Call, Settings
@@ -93,7 +93,7 @@ def prepare(host: str, *, quota_share: float = 1.0, timeout: float = 30.0) -> Cl
     connection = {"conn_type": "tencentcloud_mps", "login": SECRET_ID, "password": SECRET_KEY, "host": host}
     os.environ["AIRFLOW_CONN_MPS_DEFAULT"] = json.dumps(connection | {"extra": extra})
     importlib.import_module("airflow_provider_mps.triggers.mps")
-    importlib.import_module("airflow_provider_mps.client.watch")
+    importlib.import_module("airflow_provider_mps.client.polling.poller")
     structlog.configure(  # lines are written, as in a triggerer, but nobody reads them; Airflow has set its own by now
         processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(20),

@@ -22,8 +22,8 @@ from parse import answer
 from airflow_provider_mps.client.actions import DescribeBatchTaskDetail
 from airflow_provider_mps.client.aio import AsyncMpsClient
 from airflow_provider_mps.client.config import ClientConfig
-from airflow_provider_mps.client.credentials import Credentials
-from airflow_provider_mps.client.wire import Response, decode, decode_look
+from airflow_provider_mps.client.credentials.base import Credentials
+from airflow_provider_mps.client.protocol import Response, decode, decode_status
 from airflow_provider_mps.emulator.backend import LocalMpsBackend
 from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY
 from airflow_provider_mps.emulator.state import Settings
@@ -71,12 +71,12 @@ def main() -> None:
     response = Response(200, {}, raw)
     scanner = msgspec.json.Decoder(_Nothing)
     candidates: dict[str, Callable[[], object]] = {
-        "ours: state only": lambda: decode_look(ACTION, response, 0),
+        "ours: state only": lambda: decode_status(ACTION, response, 0),
         "scanner, keeps nothing": lambda: scanner.decode(raw),
         "ours: whole answer": lambda: decode(ACTION, response, 0),
         "json.loads": lambda: json.loads(raw),
     }
-    if not decode_look(ACTION, response, 0).is_finished:
+    if not decode_status(ACTION, response, 0).is_finished:
         raise SystemExit("broken: the state was not read")
     title = f"{len(raw) / 1e6:.0f} MB, {SEGMENTS:,} segments with words"
     show(f"{title}: CPU per answer", take_turns(candidates, rounds=ROUNDS), ours="ours: state only")

@@ -54,10 +54,10 @@ def cpu_of_waiting(host: str, waits: int, seconds: float) -> tuple[float, float]
         return share
 
     async def run() -> tuple[float, float]:
-        from airflow_provider_mps.client.watch import watching
+        from airflow_provider_mps.client.polling.poller import shared_poller
 
         numbers = iter(range(waits))
-        async with watching(config) as watch:
+        async with shared_poller(config) as watch:
             due = asyncio.get_running_loop().time() + 600.0
 
             async def wait() -> None:

@@ -34,10 +34,10 @@ from tencentcloud.mps.v20190612 import models, mps_client_async
 from airflow_provider_mps.client.actions import ProcessMedia, describe
 from airflow_provider_mps.client.aio import AsyncMpsClient
 from airflow_provider_mps.client.config import ClientConfig
-from airflow_provider_mps.client.credentials import Credentials
-from airflow_provider_mps.client.pacing import pace_of
-from airflow_provider_mps.client.watch import Watch, watching
-from airflow_provider_mps.client.wire import encode
+from airflow_provider_mps.client.credentials.base import Credentials
+from airflow_provider_mps.client.polling.poller import Poller, shared_poller
+from airflow_provider_mps.client.protocol import encode
+from airflow_provider_mps.client.rate_limiter import rate_limiter_for
 from airflow_provider_mps.errors import MpsError
 from airflow_provider_mps.triggers.metrics import AirflowMetrics
 
@@ -96,7 +96,7 @@ async def looks(look: Look, task_ids: list[str]) -> None:
     await asyncio.gather(*(some(task_id) for task_id in task_ids))
 
 
-def ours(watch: Watch, task_ids: list[str]) -> Look:
+def ours(watch: Poller, task_ids: list[str]) -> Look:
     now = asyncio.get_running_loop().time
     actions = {each: describe(each) for each in task_ids}  # a trigger makes its own once
 
@@ -144,7 +144,7 @@ async def open_all(host: str, stack: contextlib.AsyncExitStack) -> tuple[list[st
     config = ClientConfig(Credentials(*KEYS), endpoint=f"http://{host}", quota_share=10.0)
     client = await stack.enter_async_context(AsyncMpsClient(config, attempts=1))
     watch = await stack.enter_async_context(
-        watching(config, AirflowMetrics(config.account_key))
+        shared_poller(config, AirflowMetrics(config.account_key))
     )  # as the trigger uses it
     session = await stack.enter_async_context(aiohttp.ClientSession())
     profile = ClientProfile(httpProfile=HttpProfile(protocol="http", endpoint=host, keepAlive=True))
@@ -153,7 +153,7 @@ async def open_all(host: str, stack: contextlib.AsyncExitStack) -> tuple[list[st
     for task_id in task_ids:
         await client.call(describe(task_id))  # WAITING; from here on PROCESSING
     await ours(watch, task_ids)(task_ids[0])  # from here on there is a pace
-    pace_of(describe(task_ids[0]), config).ceiling = math.inf
+    rate_limiter_for(describe(task_ids[0]), config).ceiling = math.inf
     return task_ids, {
         OURS: ours(watch, task_ids),
         "our client alone": client_alone(client, task_ids),

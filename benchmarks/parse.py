@@ -22,7 +22,7 @@ from _measure import show, take_turns
 from tencentcloud.mps.v20190612 import models, mps_client
 
 from airflow_provider_mps.client.actions import DescribeBatchTaskDetail
-from airflow_provider_mps.client.wire import Response, decode
+from airflow_provider_mps.client.protocol import Response, decode
 from airflow_provider_mps.emulator.backend import LocalMpsBackend
 from airflow_provider_mps.emulator.state import Settings
 from airflow_provider_mps.results.subtitles import Subtitle

@@ -19,8 +19,8 @@ from tencentcloud.mps.v20190612 import models, mps_client
 
 from airflow_provider_mps.client.actions import Action, BatchProcessMedia, DescribeTaskDetail
 from airflow_provider_mps.client.config import ClientConfig
-from airflow_provider_mps.client.credentials import Credentials
-from airflow_provider_mps.client.wire import encode
+from airflow_provider_mps.client.credentials.base import Credentials
+from airflow_provider_mps.client.protocol import encode
 
 ROUNDS = 25
 KEYS = ("AKIDbenchmark", "benchmark-secret-key")

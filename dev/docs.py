@@ -15,7 +15,16 @@ from typing import Any
 from airflow_provider_mps.results.outputs import OutputFile, Storage
 from airflow_provider_mps.results.result import MpsTaskResult
 from airflow_provider_mps.results.task import TaskDetail
-from tests.answers import LANGUAGES, TASK_OBJECTS, Place, changed, image_places, image_success, places, successes
+from tests.support.answers import (
+    LANGUAGES,
+    TASK_OBJECTS,
+    Place,
+    changed,
+    image_places,
+    image_success,
+    places,
+    successes,
+)
 
 DOCS = Path(__file__).parent.parent / "docs"
 _ROOTS = {

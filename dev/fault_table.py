@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from xml.etree import ElementTree
 
-from tests.faults import CATALOGUE
+from tests.support.faults import CATALOGUE
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "docs" / "faults.md"
@@ -23,9 +23,9 @@ Outcomes = dict[str, dict[str, Counter[str]]]  # row, test, how often it passed,
 _HEAD = """# Faults, and the tests that cover them
 
 What goes wrong around a system like this one in production, and what has to happen then. P0 is money, a wrong verdict
-or a secret, P1 a task that is lost or stuck, P2 noise or speed. `tests/faults.py` holds the rows; a test names those
-that it proves with `@pytest.mark.fault`; `make test` and then `make faults` write this page. Numbers are of the
-parametrised cases.
+or a secret, P1 a task that is lost or stuck, P2 noise or speed. `tests/support/faults.py` holds the rows; a test
+names those that it proves with `@pytest.mark.fault`; `make test` and then `make faults` write this page. Numbers are of
+the parametrised cases.
 
 """
 

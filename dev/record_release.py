@@ -18,7 +18,7 @@ from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
-from tests.harness import as_json, first_event, new_context
+from tests.support.harness import as_json, first_event, new_context
 
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "data" / "releases"
 REQUEST = {

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import settings
 
 from airflow_provider_mps.client.config import ClientConfig
-from airflow_provider_mps.client.credentials import Credentials
-from airflow_provider_mps.client.keyring import forget_all
+from airflow_provider_mps.client.credentials.base import Credentials
+from airflow_provider_mps.client.credentials.cache import forget_all
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.emulator.state import Settings
-from tests.faults import CATALOGUE
-from tests.recorder import Recorder
-from tests.transports import Caller, OverAiohttp, OverRequests
+from tests.support.faults import CATALOGUE
+from tests.support.recorder import Recorder
+from tests.support.transports import Caller, OverAiohttp, OverRequests
 
 # A property that is slow on a busy machine is not a failed one.
 settings.register_profile("mps", deadline=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_mps.emulator.outcomes import Outcome
+from airflow_provider_mps.emulator.scenarios import Outcome
 from tests.campaign.campaign import Result, run
 from tests.campaign.plan import Blow, Kind, Point, draw
 

@@ -15,8 +15,8 @@ from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
-from tests.harness import ALL_MODES, DONE, RUNNING, Mode, airflow_mps, new_context, revive, run_sensor
-from tests.operators.submitting import WAYS, asked, jobs, submit
+from tests.support.harness import ALL_MODES, DONE, RUNNING, Mode, airflow_mps, new_context, revive, run_sensor
+from tests.support.submitting import WAYS, asked, jobs, submit
 
 __all__ = ["airflow_mps"]
 

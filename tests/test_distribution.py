@@ -83,7 +83,7 @@ def test_the_wheel_says_what_airflow_and_pytest_read(built: Path) -> None:
         points.read_string(wheel.read(f"{STEM}.dist-info/entry_points.txt").decode())
         metadata = Parser().parsestr(wheel.read(f"{STEM}.dist-info/METADATA").decode())
     assert {name: dict(points[name]) for name in points.sections()} == {
-        "apache_airflow_provider": {"provider_info": f"{PACKAGE}:get_provider_info"},
+        "apache_airflow_provider": {"provider_info": f"{PACKAGE}.get_provider_info:get_provider_info"},
         "pytest11": {f"{PACKAGE}.testing": f"{PACKAGE}.testing"},
     }
     assert metadata["License-Expression"] == "Apache-2.0"

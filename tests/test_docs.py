@@ -16,8 +16,8 @@ from airflow.sdk import DAG
 from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_mps.errors import MpsConfigError
-from tests.official import api_model
-from tests.pages import BLOCKS, DOCS, PYTHON, ROOT, TEXT, WHOLE, Block, prose, without_blocks
+from tests.support.official import api_model
+from tests.support.pages import BLOCKS, DOCS, PYTHON, ROOT, TEXT, WHOLE, Block, prose, without_blocks
 
 pytest_plugins = ["pytester"]
 

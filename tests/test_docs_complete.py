@@ -15,7 +15,7 @@ from airflow_provider_mps.errors import MpsApiError, MpsError
 from airflow_provider_mps.operators import mps as operators
 from airflow_provider_mps.operators.submit import MpsSubmitOperator
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
-from tests.pages import PYTHON, ROOT, TEXT, WHOLE
+from tests.support.pages import PYTHON, ROOT, TEXT, WHOLE
 
 EXAMPLES = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "example_dags").glob("*.py"))]
 PUBLIC = [getattr(operators, name) for name in operators.__all__] + [MpsTaskSensor]

@@ -11,7 +11,7 @@ import pytest
 
 from dev import fault_table
 from dev.fault_table import TABLE, complaints, marked, outcomes, outdated, page
-from tests.faults import CATALOGUE
+from tests.support.faults import CATALOGUE
 
 GRAVE = {row for row, fault in CATALOGUE.items() if fault.is_grave and not fault.untested}
 

@@ -10,8 +10,8 @@ import pytest
 from airflow_provider_mps.results.result import SCHEMA_VERSION, MpsTaskResult
 from airflow_provider_mps.results.task import TaskDetail
 from dev.docs import DOCS, generated
-from tests.answers import DATA, image_success, successes
-from tests.official import api_model
+from tests.support.answers import DATA, image_success, successes
+from tests.support.official import api_model
 
 ANSWERS = successes() | {"image": image_success()}
 GENERATED = generated()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_mps.inputs import cos_input, url_input
-from tests.official import models
+from tests.support.official import models
 
 
 @pytest.mark.parametrize("key", ["in/talk.mp4", "/in/talk.mp4"])

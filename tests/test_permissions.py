@@ -17,9 +17,9 @@ from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.operators import mps as operators
 from airflow_provider_mps.operators.submit import MpsSubmitOperator
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
-from tests.harness import DONE, airflow_mps, new_context, run_operator
-from tests.official import api_model
-from tests.operators.submitting import ALL_KINDS, NO_SESSION, WAYS, submit
+from tests.support.harness import DONE, airflow_mps, new_context, run_operator
+from tests.support.official import api_model
+from tests.support.submitting import ALL_KINDS, NO_SESSION, WAYS, submit
 
 __all__ = ["airflow_mps"]
 

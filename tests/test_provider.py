@@ -15,13 +15,14 @@ import pytest
 import yaml
 from airflow.sdk.module_loading import import_string
 
-import airflow_provider_mps
+from airflow_provider_mps import __version__
 from airflow_provider_mps.client.config import EXTRAS, ClientConfig
 from airflow_provider_mps.errors import MpsConfigError
+from airflow_provider_mps.get_provider_info import get_provider_info
 from airflow_provider_mps.operators import mps as operators
 
 ROOT = Path(__file__).resolve().parent.parent
-INFO = airflow_provider_mps.get_provider_info()
+INFO = get_provider_info()
 EXAMPLES = sorted((ROOT / "example_dags").glob("*.py"))
 
 
@@ -63,7 +64,11 @@ def test_the_registry_knows_every_public_class() -> None:
 
 def test_entry_point_is_installed() -> None:
     """Airflow finds the provider by its entry point."""
-    found = [point for point in entry_points(group="apache_airflow_provider") if point.module == "airflow_provider_mps"]
+    found = [
+        point
+        for point in entry_points(group="apache_airflow_provider")
+        if point.module.startswith("airflow_provider_mps.")
+    ]
     assert [point.load()() for point in found] == [INFO]
 
 
@@ -146,8 +151,8 @@ def test_versions_agree() -> None:
     """Metadata, provider info and changelog name the same version."""
     from importlib.metadata import version
 
-    assert version("airflow-provider-mps") == airflow_provider_mps.__version__ == INFO["versions"][0]
-    assert f"## {airflow_provider_mps.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    assert version("airflow-provider-mps") == __version__ == INFO["versions"][0]
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
 
 
 @pytest.mark.fault("F76")

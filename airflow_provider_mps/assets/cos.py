@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mps.results.addresses import dataset_of, object_uri
+from airflow_provider_mps.results.uris import dataset_of, object_uri
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from airflow.sdk import Asset, AssetAlias
 
-from airflow_provider_mps.results.addresses import store_uri
+from airflow_provider_mps.results.uris import store_uri
 
 if TYPE_CHECKING:
     from airflow_provider_mps.results.files import FileGroup

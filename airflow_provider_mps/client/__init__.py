@@ -1,0 +1,1 @@
+"""MPS without Airflow: requests, retries, rate limits, credentials, polling and the life of a job."""

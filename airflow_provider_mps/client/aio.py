@@ -16,19 +16,19 @@ import tenacity
 
 from airflow_provider_mps.client.actions import Action
 from airflow_provider_mps.client.config import ClientConfig, tls_context
-from airflow_provider_mps.client.credentials import Credentials, KeySource, Lease
-from airflow_provider_mps.client.keyring import Keyring, keyring_of
-from airflow_provider_mps.client.pacing import pace_of
-from airflow_provider_mps.client.retry import DEFAULT_ATTEMPTS, DEFAULT_THROTTLE_PATIENCE, clock_correction, policy
-from airflow_provider_mps.client.wire import (
+from airflow_provider_mps.client.credentials.base import CredentialProvider, Credentials, Lease
+from airflow_provider_mps.client.credentials.cache import CredentialCache, credential_cache_for
+from airflow_provider_mps.client.protocol import (
     MAX_RESPONSE_BYTES,
     Request,
     Response,
     decode,
-    decode_look,
+    decode_status,
     encode,
-    no_answer,
+    transport_error,
 )
+from airflow_provider_mps.client.rate_limiter import rate_limiter_for
+from airflow_provider_mps.client.retry import DEFAULT_ATTEMPTS, DEFAULT_THROTTLE_PATIENCE, clock_correction, policy
 from airflow_provider_mps.errors import MpsApiError, MpsCredentialsError, MpsError, MpsTransportError
 from airflow_provider_mps.results.task import TaskDetail, TaskState
 
@@ -65,7 +65,7 @@ class AsyncMpsClient:
         self.attempts = attempts
         self.throttle_patience = throttle_patience
         self.clock_skew = 0.0
-        self._keyring: Keyring | None = None
+        self._keyring: CredentialCache | None = None
         self._rereading = asyncio.Lock()
         self._in_vain: tuple[Credentials | None, float] = (None, -_IN_VAIN)
         self._session: aiohttp.ClientSession | None = None
@@ -94,7 +94,7 @@ class AsyncMpsClient:
         :raises MpsApiError: MPS refused it.
         :raises MpsTransportError: no usable answer came.
         """
-        return await self._once(action, decode_look)
+        return await self._once(action, decode_status)
 
     @property
     def is_ready(self) -> bool:
@@ -107,7 +107,7 @@ class AsyncMpsClient:
             await self._current_keys()
 
     async def _in_turn(self, action: Action[ResultT]) -> ResultT:
-        pace = pace_of(action, self.config)
+        pace = rate_limiter_for(action, self.config)
         await pace.turn()
         with pace.request():
             return await self._once(action, decode)
@@ -126,7 +126,7 @@ class AsyncMpsClient:
             )
             if not helped:
                 raise
-        await pace_of(action, config).turn()  # that of the keys before, at which everybody else still asks
+        await rate_limiter_for(action, config).turn()  # that of the keys before, at which everybody else still asks
         return await self._exchange(action, read, await self._current_keys(), self.clock_skew)
 
     async def _exchange(
@@ -144,10 +144,10 @@ class AsyncMpsClient:
         if self.config.credentials is None:
             return None
         if self._keyring is None:
-            self._keyring = keyring_of(self.config.credentials, self.config, _fetch_keys)
+            self._keyring = credential_cache_for(self.config.credentials, self.config, _fetch_keys)
         return await self._keyring.aget(self.config.timeout, refused)
 
-    async def _keys_replaced(self, refused: Credentials | None, source: KeySource | None) -> bool:
+    async def _keys_replaced(self, refused: Credentials | None, source: CredentialProvider | None) -> bool:
         """Whether there are other keys than these by now, in the connection or from its source; asked once for all."""
         async with self._rereading:
             if self.config.credentials != source:
@@ -226,7 +226,7 @@ def _fetch_keys(config: ClientConfig) -> Lease:
     return fetch_keys(config)
 
 
-async def _read_again(config: ClientConfig) -> KeySource | None:
+async def _read_again(config: ClientConfig) -> CredentialProvider | None:
     """The credentials of the configuration as they are now; None where that cannot be told."""
     if config.reread is None:
         return None
@@ -254,7 +254,7 @@ def _transport_error(action: str, error: Exception) -> MpsTransportError:
     never_sent = isinstance(
         error, (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.ConnectionTimeoutError)
     )
-    return no_answer(
+    return transport_error(
         action,
         error,
         never_sent=never_sent,

@@ -15,9 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
 
-from airflow_provider_mps.client.credentials import Credentials, KeySource
-from airflow_provider_mps.client.roles import DEFAULT_SESSION_NAME, Sts
-from airflow_provider_mps.client.sources import source_of
+from airflow_provider_mps.client.credentials.assume_role import DEFAULT_SESSION_NAME, Sts
+from airflow_provider_mps.client.credentials.base import CredentialProvider, Credentials
+from airflow_provider_mps.client.credentials.providers import source_of
 from airflow_provider_mps.errors import MpsConfigError
 
 DEFAULT_HOST = "mps.tencentcloudapi.com"
@@ -67,7 +67,7 @@ class ClientConfig:
         only where Tencent Cloud has raised the limits of the account.
     """
 
-    credentials: KeySource | None
+    credentials: CredentialProvider | None
     endpoint: str = f"https://{DEFAULT_HOST}"
     region: str | None = None
     language: str = "en-US"
@@ -191,7 +191,9 @@ def is_loopback(hostname: str) -> bool:
         return False
 
 
-def _source(login: str, password: str, endpoint: str, region: str | None, text: Mapping[str, str]) -> KeySource:
+def _source(
+    login: str, password: str, endpoint: str, region: str | None, text: Mapping[str, str]
+) -> CredentialProvider:
     profile, name = text.get("profile", "default"), text.get("credential_source")
     if not _PROFILE.fullmatch(profile):
         raise MpsConfigError(

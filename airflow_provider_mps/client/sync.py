@@ -20,11 +20,11 @@ from requests.adapters import HTTPAdapter
 
 from airflow_provider_mps.client.actions import Action
 from airflow_provider_mps.client.config import ClientConfig, tls_context
-from airflow_provider_mps.client.credentials import Credentials, KeySource, Lease
-from airflow_provider_mps.client.keyring import Keyring, keyring_of
-from airflow_provider_mps.client.pacing import pace_of
+from airflow_provider_mps.client.credentials.base import CredentialProvider, Credentials, Lease
+from airflow_provider_mps.client.credentials.cache import CredentialCache, credential_cache_for
+from airflow_provider_mps.client.protocol import MAX_RESPONSE_BYTES, Request, Response, decode, encode, transport_error
+from airflow_provider_mps.client.rate_limiter import rate_limiter_for
 from airflow_provider_mps.client.retry import DEFAULT_ATTEMPTS, DEFAULT_THROTTLE_PATIENCE, clock_correction, policy
-from airflow_provider_mps.client.wire import MAX_RESPONSE_BYTES, Request, Response, decode, encode, no_answer
 from airflow_provider_mps.errors import MpsApiError, MpsCredentialsError, MpsError, MpsTransportError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class MpsClient:
         self.attempts = attempts
         self.throttle_patience = throttle_patience
         self.clock_skew = 0.0
-        self._keyring: Keyring | None = None
+        self._keyring: CredentialCache | None = None
         self._session: requests.Session | None = None
 
     def call(self, action: Action[ResultT], *, throttle_patience: float | None = None) -> ResultT:
@@ -76,7 +76,7 @@ class MpsClient:
         return result
 
     def _in_turn(self, action: Action[ResultT]) -> ResultT:
-        pace = pace_of(action, self.config)
+        pace = rate_limiter_for(action, self.config)
         time.sleep(pace.take())
         with pace.request():
             return self._once(action)
@@ -90,7 +90,7 @@ class MpsClient:
         except (MpsApiError, MpsCredentialsError) as error:
             if not (self._keys_replaced(used) if error.keys_refused else self._clock_corrected(error, skew)):
                 raise
-        time.sleep(pace_of(action, config).take())
+        time.sleep(rate_limiter_for(action, config).take())
         return self._exchange(action, self._current_keys(), self.clock_skew)
 
     def _exchange(self, action: Action[ResultT], credentials: Credentials | None, skew: float) -> ResultT:
@@ -102,7 +102,7 @@ class MpsClient:
         if self.config.credentials is None:
             return None
         if self._keyring is None:
-            self._keyring = keyring_of(self.config.credentials, self.config, fetch_keys)
+            self._keyring = credential_cache_for(self.config.credentials, self.config, fetch_keys)
         return self._keyring.get(self.config.timeout, refused)
 
     @property
@@ -158,7 +158,7 @@ class MpsClient:
         self.close()
 
 
-def _read_again(config: ClientConfig) -> KeySource | None:
+def _read_again(config: ClientConfig) -> CredentialProvider | None:
     """The credentials of the configuration as they are now; None where that cannot be told."""
     if config.reread is None:
         return None
@@ -323,7 +323,7 @@ def _transport_error(action: str, error: Exception) -> MpsTransportError:
     never_sent = refused_tunnel or isinstance(
         reason, (urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.NewConnectionError)
     )
-    return no_answer(
+    return transport_error(
         action,
         reason,
         never_sent=never_sent,

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from airflow_provider_mps.client.config import is_loopback
 from airflow_provider_mps.emulator.backend import LocalMpsBackend
-from airflow_provider_mps.emulator.outcomes import Outcome
+from airflow_provider_mps.emulator.scenarios import Outcome
 from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY, application
 from airflow_provider_mps.emulator.state import Account, Settings
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 
 from airflow_provider_mps.client.signing import ALGORITHM, authorization
-from airflow_provider_mps.emulator.checks import Refusal
 from airflow_provider_mps.emulator.state import Account
+from airflow_provider_mps.emulator.validation import Refusal
 
 _TOLERANCE = 300  # seconds
 _HEADER = re.compile(

@@ -14,14 +14,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_mps.client import actions as api
-from airflow_provider_mps.client import sts
-from airflow_provider_mps.emulator.bodies import ResultWriter
-from airflow_provider_mps.emulator.checks import Refusal, checked
-from airflow_provider_mps.emulator.contents import metadata
+from airflow_provider_mps.client.credentials import sts
 from airflow_provider_mps.emulator.faults import FaultScript
-from airflow_provider_mps.emulator.identities import Identities
-from airflow_provider_mps.emulator.outcomes import Outcome, inputs_of, outcome_of
+from airflow_provider_mps.emulator.media import metadata
+from airflow_provider_mps.emulator.responses import ResultWriter
+from airflow_provider_mps.emulator.scenarios import Outcome, inputs_of, outcome_of
 from airflow_provider_mps.emulator.state import Account, Call, Settings, Task
+from airflow_provider_mps.emulator.sts import Identities
+from airflow_provider_mps.emulator.validation import Refusal, checked
 
 __all__ = ["APP_ID", "LocalMpsBackend", "Refusal"]
 

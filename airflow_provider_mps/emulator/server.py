@@ -19,10 +19,10 @@ from aiohttp import web
 
 from airflow_provider_mps.emulator.auth import verify
 from airflow_provider_mps.emulator.backend import LocalMpsBackend
-from airflow_provider_mps.emulator.checks import Refusal
 from airflow_provider_mps.emulator.faults import Fault
-from airflow_provider_mps.emulator.page import render
 from airflow_provider_mps.emulator.state import Account, Call, Settings
+from airflow_provider_mps.emulator.ui import render
+from airflow_provider_mps.emulator.validation import Refusal
 
 SECRET_ID = "AKIDemulator"  # noqa: S105 - as the key below
 SECRET_KEY = "emulator-secret-key"  # noqa: S105 - opens nothing but the emulator

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from airflow_provider_mps.emulator.outcomes import Outcome, inputs_of, location, outcome_of
+from airflow_provider_mps.emulator.scenarios import Outcome, inputs_of, location, outcome_of
 
 _DAY = 86_400
 ROLE_ARN = "qcs::cam::uin/100000000001:roleName/emulator"

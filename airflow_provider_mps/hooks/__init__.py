@@ -1,0 +1,1 @@
+"""The hook: an Airflow connection as a client of MPS."""

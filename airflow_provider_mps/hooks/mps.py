@@ -58,7 +58,7 @@ class MpsHook(BaseHook):
         """
         A new client for the event loop; close it after use.
 
-        To wait for a task use :mod:`airflow_provider_mps.client.watch` instead, which shares the quota with others.
+        To wait for a task use :mod:`airflow_provider_mps.client.polling.poller` instead: it shares the quota.
 
         :raises MpsConfigError: a field of the connection is missing or makes no sense.
         :raises AirflowNotFoundException: there is no such connection.

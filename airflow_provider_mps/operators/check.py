@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_mps.retries import only_useful_retries
+from airflow_provider_mps.common.fail_fast import fail_fast_on_permanent
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -37,7 +37,7 @@ class MpsMediaCheckOperator(BaseOperator):
         self.result = result
         self.expect = expect
 
-    @only_useful_retries()
+    @fail_fast_on_permanent()
     def execute(self, context: Context) -> list[str]:  # noqa: ARG002 - Airflow passes it
         from airflow_provider_mps.results.quality import check
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow_provider_mps.rendering import MasksSecrets
-from airflow_provider_mps.retries import only_useful_retries
+from airflow_provider_mps.common.fail_fast import fail_fast_on_permanent
+from airflow_provider_mps.common.masking import MaskSecretsMixin
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class MpsMediaMetadataOperator(MasksSecrets):
+class MpsMediaMetadataOperator(MaskSecretsMixin):
     """
     Read the metadata of one media file: container, duration, resolution, codecs. No job is started.
 
@@ -53,7 +53,7 @@ class MpsMediaMetadataOperator(MasksSecrets):
         self.mps_conn_id = mps_conn_id
         self.region = region
 
-    @only_useful_retries()
+    @fail_fast_on_permanent()
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow passes it
         from airflow_provider_mps.client.actions import DescribeMediaMetaData
         from airflow_provider_mps.hooks.mps import MpsHook

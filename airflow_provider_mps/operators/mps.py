@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_mps.common.fail_fast import fail_fast_on_permanent
+from airflow_provider_mps.common.masking import MaskSecretsMixin
 from airflow_provider_mps.links.mps import MpsTaskLink
 from airflow_provider_mps.operators.check import MpsMediaCheckOperator
 from airflow_provider_mps.operators.metadata import MpsMediaMetadataOperator
@@ -18,8 +20,6 @@ from airflow_provider_mps.operators.submit import (
     MpsProcessLiveStreamOperator,
     MpsProcessMediaOperator,
 )
-from airflow_provider_mps.rendering import MasksSecrets
-from airflow_provider_mps.retries import only_useful_retries
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -66,10 +66,10 @@ class MpsAbortTaskOperator(BaseOperator):
         self.mps_conn_id = mps_conn_id
         self.region = region
 
-    @only_useful_retries()
+    @fail_fast_on_permanent()
     def execute(self, context: Context) -> bool:
-        from airflow_provider_mps.client.abort import abort_outcome
         from airflow_provider_mps.client.actions import ManageTask, check_mps_task_id
+        from airflow_provider_mps.client.jobs.abort import abort_outcome
         from airflow_provider_mps.errors import MpsError
         from airflow_provider_mps.hooks.mps import MpsHook
 
@@ -87,7 +87,7 @@ class MpsAbortTaskOperator(BaseOperator):
         return outcome.aborted
 
 
-class MpsActionOperator(MasksSecrets):
+class MpsActionOperator(MaskSecretsMixin):
     """
     Send any MPS action by its name; it returns the answer as a plain dict, without request echoes, keys and signed
     query strings.
@@ -128,7 +128,7 @@ class MpsActionOperator(MasksSecrets):
         self.mps_conn_id = mps_conn_id
         self.region = region
 
-    @only_useful_retries()
+    @fail_fast_on_permanent()
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_mps.client.actions import RawAction
         from airflow_provider_mps.hooks.mps import MpsHook

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_mps.common.fail_fast import fail_fast_on_permanent
 from airflow_provider_mps.errors import MpsTaskFailed
 from airflow_provider_mps.links.mps import MpsTaskLink
-from airflow_provider_mps.retries import only_useful_retries
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
-    from airflow_provider_mps.exports import Exports
     from airflow_provider_mps.hooks.mps import MpsHook
+    from airflow_provider_mps.lifecycle.export import Exports
     from airflow_provider_mps.results.task import TaskDetail
 
 DEFAULT_MAX_XCOM_BYTES = 48_000
@@ -137,9 +137,9 @@ class MpsTaskResultOperator(BaseOperator):
 
         return MpsHook(self.mps_conn_id, region=self.region)
 
-    @only_useful_retries(MpsTaskFailed)
+    @fail_fast_on_permanent(MpsTaskFailed)
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_mps.fetching import SubtitleSource
+        from airflow_provider_mps.lifecycle.subtitle_source import SubtitleSource
         from airflow_provider_mps.results.result import MpsTaskResult
 
         exports, source = self._exports(), SubtitleSource.of(self.fetch_subtitles)
@@ -171,14 +171,14 @@ class MpsTaskResultOperator(BaseOperator):
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:  # noqa: ARG002 - OpenLineage
         """The files that the job has read, and the files written here."""
-        from airflow_provider_mps.lineage import lineage_of_exports
+        from airflow_provider_mps.lifecycle.lineage import lineage_of_exports
 
         return lineage_of_exports(self._seen, self._written)
 
     def _exports(self) -> Exports:
         """Everything that can be checked before MPS is asked."""
         from airflow_provider_mps.client.actions import check_mps_task_id
-        from airflow_provider_mps.exports import Exports
+        from airflow_provider_mps.lifecycle.export import Exports
 
         return Exports.of(
             mps_task_id=check_mps_task_id(self.mps_task_id),
@@ -196,7 +196,7 @@ class MpsTaskResultOperator(BaseOperator):
     def _detail(self, context: Context) -> TaskDetail:
         """Look the task up, and again for a while if it says FINISH but lacks results."""
         from airflow_provider_mps.client.actions import describe
-        from airflow_provider_mps.client.patience import Patience
+        from airflow_provider_mps.client.polling.wait import Patience
         from airflow_provider_mps.errors import MpsApiError
 
         action = describe(self.mps_task_id, self.describe_action)

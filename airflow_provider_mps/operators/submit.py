@@ -13,27 +13,27 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import conf
 from airflow.sdk.exceptions import AirflowException, TaskDeferralError, TaskDeferralTimeout
 
+from airflow_provider_mps.common.fail_fast import fail_fast_on_permanent
+from airflow_provider_mps.common.masking import MaskSecretsMixin
+from airflow_provider_mps.lifecycle.finish import CompletesJobMixin
+from airflow_provider_mps.lifecycle.ledger import TaskStateJobStore
 from airflow_provider_mps.links.mps import MpsTaskLink
-from airflow_provider_mps.outcome import JobOutcome
-from airflow_provider_mps.rendering import MasksSecrets
-from airflow_provider_mps.retries import only_useful_retries
-from airflow_provider_mps.task_state import TaskStateLedger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_mps.cancelling import Canceller
     from airflow_provider_mps.client.actions import SubmitAction
-    from airflow_provider_mps.client.submission import Identity, Job, Submission
+    from airflow_provider_mps.client.jobs.submission import Identity, Job, Submission
     from airflow_provider_mps.hooks.mps import MpsHook
-    from airflow_provider_mps.waiting import TaskWait
+    from airflow_provider_mps.lifecycle.cancel import Canceller
+    from airflow_provider_mps.lifecycle.wait import TaskWait
 
 DEFAULT_TIMEOUT = 3 * 86_400.0
 _NEVER_SENT = "0-NotSent-0"
 _STEP = 1.0
 
 
-class MpsSubmitOperator(JobOutcome, MasksSecrets):
+class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
     """
     Base of the operators that start an MPS job. It sends the job once, across lost answers, crashes and retries.
 
@@ -130,13 +130,13 @@ class MpsSubmitOperator(JobOutcome, MasksSecrets):
 
     @cached_property
     def _canceller(self) -> Canceller:
-        from airflow_provider_mps.cancelling import Canceller
+        from airflow_provider_mps.lifecycle.cancel import Canceller
 
         return Canceller(self.hook, self.log)
 
     # Send.
 
-    @only_useful_retries()
+    @fail_fast_on_permanent()
     def execute(self, context: Context) -> str:
         with self._worth_retries_once_sent(context):
             return self._run(context)
@@ -180,13 +180,13 @@ class MpsSubmitOperator(JobOutcome, MasksSecrets):
         return action
 
     def _submit(self, context: Context, action: SubmitAction) -> Job:
-        from airflow_provider_mps.client.submission import Submission
+        from airflow_provider_mps.client.jobs.submission import Submission
 
         self._submission = Submission(
             self.hook.get_conn(),
             action,
             self._identity(context),
-            TaskStateLedger.of(context),
+            TaskStateJobStore.of(context),
             tried_before=context["ti"].try_number > self._first_try(context),
             started=self._run_start(context),
             allow_partial=self.allow_partial,
@@ -207,7 +207,7 @@ class MpsSubmitOperator(JobOutcome, MasksSecrets):
         return context["ti"].max_tries - (self.retries or 0) + 1
 
     def _identity(self, context: Context) -> Identity:
-        from airflow_provider_mps.client.submission import Identity
+        from airflow_provider_mps.client.jobs.submission import Identity
 
         ti = context["ti"]
         # max_tries stays the same over retries and grows with each Clear.
@@ -223,7 +223,7 @@ class MpsSubmitOperator(JobOutcome, MasksSecrets):
     # Wait.
 
     def _new_wait(self, mps_task_id: str) -> TaskWait:
-        from airflow_provider_mps.waiting import TaskWait
+        from airflow_provider_mps.lifecycle.wait import TaskWait
 
         return TaskWait.of(self, mps_task_id)
 
@@ -267,7 +267,7 @@ class MpsSubmitOperator(JobOutcome, MasksSecrets):
         wait = self._new_wait(mps_task_id)
         return self._end_or_defer(context, wait, wait.resume(event, patience, deadline, timeout=self.timeout))
 
-    @only_useful_retries()
+    @fail_fast_on_permanent()
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         self._deferred = True
         with self._worth_retries_once_sent(context):

@@ -1,0 +1,1 @@
+"""What MPS answers, as values. Pure: nothing here sends or stores anything."""

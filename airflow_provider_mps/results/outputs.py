@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import Field
 
-from airflow_provider_mps.results.addresses import object_uri
 from airflow_provider_mps.results.media import AudioStreams, VideoStreams
 from airflow_provider_mps.results.model import Number, ResultModel
 from airflow_provider_mps.results.redaction import ECHOES, mask_address
+from airflow_provider_mps.results.uris import object_uri
 
 # Key of a path, a list of paths or an address -> kind of the file. "Path" is named after the task that wrote it.
 _FILE_KEYS = {

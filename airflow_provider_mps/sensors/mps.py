@@ -19,21 +19,21 @@ from airflow.sdk.exceptions import (
     TaskDeferralTimeout,
 )
 
+from airflow_provider_mps.common.fail_fast import fail_fast_on_permanent
 from airflow_provider_mps.errors import MpsTaskFailed
+from airflow_provider_mps.lifecycle.finish import CompletesJobMixin
 from airflow_provider_mps.links.mps import MpsTaskLink
-from airflow_provider_mps.outcome import JobOutcome
-from airflow_provider_mps.retries import only_useful_retries
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_mps.hooks.mps import MpsHook
-    from airflow_provider_mps.waiting import TaskWait
+    from airflow_provider_mps.lifecycle.wait import TaskWait
 
 _STORE_KEY = "mps_task_sensor"
 
 
-class MpsTaskSensor(JobOutcome, BaseSensorOperator):
+class MpsTaskSensor(CompletesJobMixin, BaseSensorOperator):
     """
     Wait until an MPS task has ended, and fail unless every part of it succeeded.
 
@@ -100,11 +100,11 @@ class MpsTaskSensor(JobOutcome, BaseSensorOperator):
         self._wait: TaskWait | None = None
         self.start_from_trigger = start_from_trigger
         if start_from_trigger:
-            from airflow_provider_mps.sensors.starting import start_trigger_args
+            from airflow_provider_mps.sensors.start_from_trigger import start_trigger_args
 
             self.start_trigger_args = start_trigger_args(self)
 
-    @only_useful_retries(MpsTaskFailed)
+    @fail_fast_on_permanent(MpsTaskFailed)
     def execute(self, context: Context) -> str:
         with self._one_ending_for_all_modes():
             self._refuse_mapping(context)
@@ -202,7 +202,7 @@ class MpsTaskSensor(JobOutcome, BaseSensorOperator):
             MpsTaskLink.persist(context, self.hook, action=self._checked_action(), mps_task_id=self.mps_task_id)
         return self._end_or_defer(context, wait, wait.resume(event, patience, deadline, timeout=self.timeout))
 
-    @only_useful_retries(MpsTaskFailed)
+    @fail_fast_on_permanent(MpsTaskFailed)
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         # BaseSensorOperator would skip on every AirflowException under soft_fail, and on none of ours.
         with self._one_ending_for_all_modes():
@@ -238,7 +238,7 @@ class MpsTaskSensor(JobOutcome, BaseSensorOperator):
             )
 
     def _new_wait(self) -> TaskWait:
-        from airflow_provider_mps.waiting import TaskWait
+        from airflow_provider_mps.lifecycle.wait import TaskWait
 
         return TaskWait.of(self, self.mps_task_id)
 

@@ -1,0 +1,1 @@
+"""The trigger: it waits in the triggerer."""

@@ -57,7 +57,7 @@ async def abort_if_user_ended(task_instance: Any, mps_task_id: str, *, config: _
 async def _ended_by_user(task_instance: Any) -> bool:
     from asgiref.sync import sync_to_async
 
-    from airflow_provider_mps.user_action import ended_while_deferred
+    from airflow_provider_mps.common.task_instance_state import ended_while_deferred
 
     try:
         # Not one after the other, or two hundred tasks that a user ends at once would run out of time.
@@ -80,9 +80,9 @@ async def _abort_in_time(mps_task_id: str, config: _Connection, log: Any) -> Non
 
 
 async def _abort(mps_task_id: str, config: ClientConfig, log: Any) -> None:
-    from airflow_provider_mps.client.abort import abort_outcome
     from airflow_provider_mps.client.actions import ManageTask
     from airflow_provider_mps.client.aio import AsyncMpsClient
+    from airflow_provider_mps.client.jobs.abort import abort_outcome
     from airflow_provider_mps.client.retry import should_retry
     from airflow_provider_mps.errors import MpsError
 

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 class AirflowMetrics:
     """
-    An :class:`~airflow_provider_mps.client.observing.Observer` that passes everything on to Airflow.
+    An :class:`~airflow_provider_mps.client.polling.metrics.Metrics` that passes everything on to Airflow.
 
     :param account: tells accounts apart; no key of theirs.
     """

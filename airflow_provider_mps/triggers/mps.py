@@ -17,9 +17,9 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 if TYPE_CHECKING:
     from airflow_provider_mps.client.actions import Action
     from airflow_provider_mps.client.config import ClientConfig
-    from airflow_provider_mps.client.observing import Observer
-    from airflow_provider_mps.client.patience import Patience
-    from airflow_provider_mps.client.watch import Watch
+    from airflow_provider_mps.client.polling.metrics import Metrics
+    from airflow_provider_mps.client.polling.poller import Poller
+    from airflow_provider_mps.client.polling.wait import Patience
     from airflow_provider_mps.results.task import TaskDetail
 
 _CONNECTION_ATTEMPTS = 4
@@ -32,7 +32,8 @@ class MpsTaskTrigger(BaseTrigger):
     """
     Look at an MPS task until it ends, cannot be waited for any longer, or the deadline has come.
 
-    All triggers of a triggerer share one watch and one pace for an account (:mod:`airflow_provider_mps.client.watch`).
+    All triggers of a triggerer share one poller and one rate limiter for an account
+    (:mod:`airflow_provider_mps.client.polling.poller`).
 
     The event says whether there is something to look at (``look``), the deadline has come (``timeout``), the triggerer
     cannot ask (``error``), is refused for good (``refused``) or gives up for any other reason (``fault``). It carries
@@ -103,7 +104,7 @@ class MpsTaskTrigger(BaseTrigger):
         started = clock()
         try:
             # The first trigger of a process loads aiohttp and the models, for longer than the loop may be held.
-            await asyncio.to_thread(importlib.import_module, "airflow_provider_mps.client.watch")
+            await asyncio.to_thread(importlib.import_module, "airflow_provider_mps.client.polling.poller")
             payload = await self._payload()
             await asyncio.sleep(started + self.earliest_event - clock())
         except asyncio.CancelledError as cancelled:
@@ -181,7 +182,7 @@ class MpsTaskTrigger(BaseTrigger):
             self.deadline = timeout_after.timestamp() - self.timeout_margin
 
     def _resumed_patience(self) -> Patience:
-        from airflow_provider_mps.client.patience import Patience
+        from airflow_provider_mps.client.polling.wait import Patience
 
         stored = {**self._memory, "mps_task_id": self.mps_task_id}
         # Nobody asked while the task was handed over: an outage is counted from here.
@@ -194,7 +195,7 @@ class MpsTaskTrigger(BaseTrigger):
 
     async def _wait(self, patience: Patience) -> tuple[str, str]:
         from airflow_provider_mps.client.actions import describe
-        from airflow_provider_mps.client.watch import watching
+        from airflow_provider_mps.client.polling.poller import shared_poller
         from airflow_provider_mps.triggers.metrics import AirflowMetrics
 
         action = describe(self.mps_task_id, self.describe_action)
@@ -207,13 +208,13 @@ class MpsTaskTrigger(BaseTrigger):
                 return "timeout", "the deadline has come"
             raise
         metrics = AirflowMetrics(config.account_key)
-        async with watching(config, metrics) as watch:
+        async with shared_poller(config, metrics) as watch:
             return await self._look_until_over(watch, action, patience, metrics)
 
     async def _look_until_over(
-        self, watch: Watch, action: Action[TaskDetail], patience: Patience, metrics: Observer
+        self, watch: Poller, action: Action[TaskDetail], patience: Patience, metrics: Metrics
     ) -> tuple[str, str]:
-        from airflow_provider_mps.client.progress import Progress
+        from airflow_provider_mps.client.polling.progress import Progress
         from airflow_provider_mps.errors import MpsError
 
         clock = asyncio.get_running_loop().time
@@ -276,22 +277,22 @@ class MpsTaskTrigger(BaseTrigger):
 
     def _pause(self, patience: Patience) -> float:
         """Seconds to the next look."""
-        from airflow_provider_mps.client.watch import interval
+        from airflow_provider_mps.client.polling.poller import interval
 
         seconds = interval(time.time() - patience.started, self.poll_interval)
         return max(seconds * random.uniform(0.9, 1.1), self.shortest_interval)
 
     async def _config(self) -> ClientConfig:
         """A connection that does not exist is not asked for again."""
-        from airflow_provider_mps.triggers.connecting import config_of
+        from airflow_provider_mps.triggers.connection import load_config
 
         for attempt in range(1, _CONNECTION_ATTEMPTS):
             try:
-                return await config_of(self.mps_conn_id, self.region)
+                return await load_config(self.mps_conn_id, self.region)
             except (TimeoutError, OSError) as error:
                 self.log.warning("Attempt %d to read the connection %s: %r", attempt, self.mps_conn_id, error)
                 await asyncio.sleep(attempt)
-        return await config_of(self.mps_conn_id, self.region)
+        return await load_config(self.mps_conn_id, self.region)
 
 
 def _named(error: Exception) -> str:

@@ -11,8 +11,8 @@ from airflow.sdk.lineage import HookLineageCollector
 from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
 
 from airflow_provider_mps.assets.cos import convert_asset_to_openlineage, create_asset
-from airflow_provider_mps.results.addresses import dataset_of
 from airflow_provider_mps.results.outputs import Storage
+from airflow_provider_mps.results.uris import dataset_of
 
 
 @pytest.mark.parametrize(

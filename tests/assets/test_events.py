@@ -12,8 +12,8 @@ from airflow.sdk.execution_time.context import OutletEventAccessors
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsTaskFailed
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
-from tests.harness import ALL_MODES, RUNNING, Mode, answer, new_context, part, run_sensor
-from tests.operators.submitting import WAYS, process, submit
+from tests.support.harness import ALL_MODES, RUNNING, Mode, answer, new_context, part, run_sensor
+from tests.support.submitting import WAYS, process, submit
 
 ALIAS = AssetAlias("web-videos")
 VIDEO = "cos://media-1250000000/web/talk_Transcode_100030.mp4"

@@ -19,7 +19,8 @@ import tenacity
 from airflow.sdk.exceptions import AirflowSensorTimeout
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-from airflow_provider_mps.client import pacing, retry, submission
+from airflow_provider_mps.client import rate_limiter, retry
+from airflow_provider_mps.client.jobs import submission
 from airflow_provider_mps.emulator.server import SECRET_KEY, LocalMps
 from airflow_provider_mps.emulator.state import Settings, Task
 from airflow_provider_mps.errors import MpsError, MpsSubmitUnknown, MpsTaskFailed, MpsTaskTimeout, MpsTaskUnsettled
@@ -237,10 +238,10 @@ def _patched(mps: LocalMps, airflow: AirflowStates, in_threads: list[str]) -> It
             (threading, "excepthook", note),
             (retry, "PAUSES", tenacity.wait_random(0.0, 0.2)),
             (submission, "PAUSE", 0.1),
-            (pacing, "REST", 0.1),
-            (pacing, "SLOWEST", 20.0),
-            (pacing, "_DOUBLING", 0.3),
-            (pacing, "_GROWTH_TIME", 1.0),
+            (rate_limiter, "REST", 0.1),
+            (rate_limiter, "SLOWEST", 20.0),
+            (rate_limiter, "_DOUBLING", 0.3),
+            (rate_limiter, "_GROWTH_TIME", 1.0),
             (MpsTaskTrigger, "earliest_event", 0.05),
             (MpsTaskTrigger, "shortest_interval", 0.0),
         ):

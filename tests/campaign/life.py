@@ -21,8 +21,8 @@ from airflow_provider_mps.errors import MpsError
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
 from tests.campaign.plan import RETRIES, USER_BLOWS, Blow, Kind, Plan, Point, Strike
 from tests.campaign.world import AirflowStates, Deferral, Jobs, Triggerer
-from tests.harness import Crash, DagRun, StateStore, TaskInstance, as_json, clear, retry
-from tests.operators.submitting import KINDS, batch, edit, media, orchestrated_stream, picture, process
+from tests.support.harness import Crash, DagRun, StateStore, TaskInstance, as_json, clear, retry
+from tests.support.submitting import KINDS, batch, edit, media, orchestrated_stream, picture, process
 
 CANARY = "canary-notify-5cfa3e"
 POLL = 0.05

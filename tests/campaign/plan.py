@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
-from airflow_provider_mps.emulator.outcomes import Outcome
+from airflow_provider_mps.emulator.scenarios import Outcome
 
 # Two jobs that fail, two workers that die, and an outage or two on a slow machine in between.
 RETRIES = 8

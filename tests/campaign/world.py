@@ -16,11 +16,11 @@ from typing import Any, Self, TypeVar
 from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_mps.emulator.backend import LocalMpsBackend
-from airflow_provider_mps.emulator.bodies import Outcome
 from airflow_provider_mps.emulator.faults import Fault, FaultScript
+from airflow_provider_mps.emulator.responses import Outcome
 from airflow_provider_mps.emulator.state import Task
 from tests.campaign.plan import ENDLESS, FAILED, LONG, SUCCESSFUL, Plan
-from tests.harness import as_json, revive
+from tests.support.harness import as_json, revive
 
 _FAULTS = (
     Fault("reset"),

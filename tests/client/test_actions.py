@@ -32,9 +32,9 @@ from airflow_provider_mps.client.actions import (
 from airflow_provider_mps.emulator.backend import LocalMpsBackend
 from airflow_provider_mps.errors import MpsConfigError
 from airflow_provider_mps.results.task import SubmittedTask, TaskDetail, TaskPage
-from tests.official import api_model
-from tests.operators.submitting import KINDS
-from tests.task_ids import NO_TASK_IDS, TASK_ID
+from tests.support.official import api_model
+from tests.support.submitting import KINDS
+from tests.support.task_ids import NO_TASK_IDS, TASK_ID
 
 COS_INPUT = {"Type": "COS", "CosInputInfo": {"Bucket": "b-1", "Region": "ap-guangzhou", "Object": "/a.mp4"}}
 # Every action that has a class: the least it takes, requests per second as documented, and whether it may be repeated.

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_mps.client.actions import DescribeTaskDetail, ManageTask, ProcessMedia, RawAction
-from airflow_provider_mps.client.wire import Response, decode, no_answer
+from airflow_provider_mps.client.protocol import Response, decode, transport_error
 from airflow_provider_mps.errors import MpsApiError, MpsError, MpsTransportError
 
 NOW = 1_551_113_065
@@ -242,7 +242,7 @@ def test_a_library_exception_becomes_one_of_ours(
     reason: Exception, never_sent: bool, timed_out: bool, text: str, may_have_run: bool, retryable: bool
 ) -> None:
     """It says what is known: whether MPS can have seen the request, whether asking again can help, and no password."""
-    error = no_answer("ProcessMedia", reason, never_sent=never_sent, timed_out=timed_out)
+    error = transport_error("ProcessMedia", reason, never_sent=never_sent, timed_out=timed_out)
     assert str(error).startswith("ProcessMedia: ")
     assert text in str(error)
     assert "CANARY" not in str(error)
@@ -252,6 +252,6 @@ def test_a_library_exception_becomes_one_of_ours(
 def test_a_proxy_that_wants_a_login_is_asked_once() -> None:
     """It has not passed the request on, and will want the login again."""
     reason = OSError("Tunnel connection failed: 407")
-    error = no_answer("ProcessMedia", reason, never_sent=True, timed_out=False, wants_login=True)
+    error = transport_error("ProcessMedia", reason, never_sent=True, timed_out=False, wants_login=True)
     assert "(HTTP 407): http://user:password@host:port" in str(error)
     assert (error.may_have_run, error.retryable) == (False, False)

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_mps.client.actions import DescribeTasks
 from airflow_provider_mps.client.config import ClientConfig, is_loopback
-from airflow_provider_mps.client.credentials import Credentials
+from airflow_provider_mps.client.credentials.base import Credentials
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsConfigError
 from tests.conftest import Connect

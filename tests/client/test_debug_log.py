@@ -27,7 +27,7 @@ REQUEST = {
 @pytest.fixture(autouse=True)
 def _not_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests that load Airflow configure logging late, which disables the loggers that are there already."""
-    monkeypatch.setattr(logging.getLogger("airflow_provider_mps.client.wire"), "disabled", False)
+    monkeypatch.setattr(logging.getLogger("airflow_provider_mps.client.protocol"), "disabled", False)
 
 
 def test_debug_tells_requests_and_answers(
@@ -37,7 +37,7 @@ def test_debug_tells_requests_and_answers(
     with caplog.at_level(logging.DEBUG):
         submitted = connect(config).call(ProcessMedia(**REQUEST))
         detail = connect(config).call(DescribeTaskDetail(task_id=submitted.mps_task_id))
-    lines = [record.getMessage() for record in caplog.records if record.name == "airflow_provider_mps.client.wire"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "airflow_provider_mps.client.protocol"]
     assert lines[0].startswith(f"ProcessMedia to {config.host}: ")
     assert "https://media.invalid/演讲.mp4" in lines[0]
     assert '"Definition": 100030' in lines[0]

@@ -14,11 +14,11 @@ import pytest
 
 from airflow_provider_mps.client import download as module
 from airflow_provider_mps.client.config import ClientConfig
-from airflow_provider_mps.client.credentials import Credentials
+from airflow_provider_mps.client.credentials.base import Credentials
 from airflow_provider_mps.client.download import download, may_be_asked
 from airflow_provider_mps.errors import MpsDownloadError
-from tests.recorder import Recorder, answer
-from tests.tls import TunnelProxy, private_authority
+from tests.support.recorder import Recorder, answer
+from tests.support.tls import TunnelProxy, private_authority
 
 KEYS = Credentials("AKID", "key")
 LOCAL = ClientConfig(KEYS, endpoint="http://127.0.0.1:1", timeout=2)

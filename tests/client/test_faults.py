@@ -12,12 +12,12 @@ import pytest
 
 from airflow_provider_mps.client.actions import BatchProcessMedia, DescribeTasks, ManageTask, ProcessMedia
 from airflow_provider_mps.client.config import ClientConfig
-from airflow_provider_mps.client.credentials import Credentials
+from airflow_provider_mps.client.credentials.base import Credentials
 from airflow_provider_mps.emulator.faults import KINDS, Fault
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsApiError, MpsTransportError
 from tests.conftest import Connect
-from tests.transports import Caller
+from tests.support.transports import Caller
 
 URL_INPUT = {"Type": "URL", "UrlInputInfo": {"Url": "https://media.invalid/talk.mp4"}}
 LIST = DescribeTasks(status="FINISH")

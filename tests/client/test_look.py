@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mps.client import wire
+from airflow_provider_mps.client import protocol
 from airflow_provider_mps.client.actions import describe
 from airflow_provider_mps.client.aio import AsyncMpsClient
 from airflow_provider_mps.client.config import ClientConfig
-from airflow_provider_mps.client.patience import Patience
-from airflow_provider_mps.client.wire import LARGE_ANSWER, Response, decode_look
+from airflow_provider_mps.client.polling.wait import Patience
+from airflow_provider_mps.client.protocol import LARGE_ANSWER, Response, decode_status
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsApiError, MpsError, MpsTransportError
 from airflow_provider_mps.results.task import TaskDetail, TaskState
@@ -38,7 +38,7 @@ def _answer(segments: int, **head: Any) -> bytes:
 
 
 def _read(body: bytes, status: int = 200) -> TaskState:
-    return decode_look(describe(_ID), Response(status, {"content-type": "application/json"}, body), 0)
+    return decode_status(describe(_ID), Response(status, {"content-type": "application/json"}, body), 0)
 
 
 def test_a_small_answer_is_read_whole() -> None:
@@ -53,7 +53,7 @@ def test_a_large_answer_says_the_same_by_its_head() -> None:
     body = _answer(4000)
     assert len(body) > LARGE_ANSWER
     state = _read(body)
-    whole = wire.decode(describe(_ID), Response(200, {}, body), 0)
+    whole = protocol.decode(describe(_ID), Response(200, {}, body), 0)
     assert not isinstance(state, TaskDetail)
     assert state == TaskState(**{name: getattr(whole, name) for name in TaskState.model_fields})
     assert state.is_finished

@@ -11,11 +11,11 @@ import pytest
 
 from airflow_provider_mps.client.actions import DescribeTasks, ProcessMedia
 from airflow_provider_mps.client.config import ClientConfig
-from airflow_provider_mps.client.credentials import Credentials
+from airflow_provider_mps.client.credentials.base import Credentials
 from airflow_provider_mps.errors import MpsTransportError
 from tests.conftest import Connect
-from tests.recorder import Recorder
-from tests.tls import Authority, TunnelProxy, private_authority
+from tests.support.recorder import Recorder
+from tests.support.tls import Authority, TunnelProxy, private_authority
 
 CREDENTIALS = Credentials("AKID", "key")
 LIST = DescribeTasks(status="FINISH")

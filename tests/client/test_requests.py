@@ -28,13 +28,13 @@ from airflow_provider_mps.client.actions import (
     RawAction,
 )
 from airflow_provider_mps.client.config import ClientConfig
-from airflow_provider_mps.client.credentials import Credentials
+from airflow_provider_mps.client.credentials.base import Credentials
+from airflow_provider_mps.client.protocol import MAX_REQUEST_BYTES, Request, encode
 from airflow_provider_mps.client.signing import authorization
-from airflow_provider_mps.client.wire import MAX_REQUEST_BYTES, Request, encode
 from airflow_provider_mps.errors import MpsConfigError
 from tests.conftest import Connect
-from tests.official import Credential, OfficialAsyncClient, OfficialClient, models, profile
-from tests.recorder import Recorder, Sent
+from tests.support.official import Credential, OfficialAsyncClient, OfficialClient, models, profile
+from tests.support.recorder import Recorder, Sent
 
 TASK_ID = "1250000000-WorkflowTask-0123456789abcdeftt7"
 KEYS = ("AKIDexample", "example-secret-key", "example-token")

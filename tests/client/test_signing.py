@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_mps.client.signing import authorization, canonical_request, signing_key, string_to_sign
-from tests.official import Credential, OfficialClient, RequestInternal
+from tests.support.official import Credential, OfficialClient, RequestInternal
 
 UNNAMED = rb'{"Limit": 1, "Filters": [{"Values": ["\u672a\u547d\u540d"], "Name": "instance-name"}]}'
 ENGLISH = b'{"Limit": 1, "Filters": [{"Values": ["unnamed"], "Name": "instance-name"}]}'

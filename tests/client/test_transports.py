@@ -15,13 +15,13 @@ import pytest
 from airflow_provider_mps.client.actions import RawAction
 from airflow_provider_mps.client.aio import AsyncMpsClient
 from airflow_provider_mps.client.config import ClientConfig
-from airflow_provider_mps.client.credentials import Credentials
+from airflow_provider_mps.client.credentials.base import Credentials
+from airflow_provider_mps.client.protocol import MAX_RESPONSE_BYTES
 from airflow_provider_mps.client.sync import MpsClient
-from airflow_provider_mps.client.wire import MAX_RESPONSE_BYTES
 from airflow_provider_mps.errors import MpsTransportError
 from tests.conftest import Connect
-from tests.recorder import Recorder, answer
-from tests.transports import OverAiohttp, OverRequests
+from tests.support.recorder import Recorder, answer
+from tests.support.transports import OverAiohttp, OverRequests
 
 RAW = RawAction(action="DescribeMediaMetaData")
 LARGE = b'{"Response": {"Text": "' + b"word " * 100_000 + b'", "RequestId": "r"}}'

@@ -20,7 +20,7 @@ import pytest
 
 from dev.local_airflow import LocalAirflow, LocalMpsProcess, connection_to
 from dev.local_postgres import SERVER, database
-from tests.e2e.scenario import Loops, Observer, Run
+from tests.e2e.scenario import Loops, Metrics, Run
 
 CANARY = "canary-callback-5cfa3e"
 SIGNATURE = "canary-signature-77ab01"
@@ -136,9 +136,9 @@ def airflow(
 
 
 @pytest.fixture(scope="session")
-def observer(airflow: LocalAirflow) -> Iterator[Observer]:
+def observer(airflow: LocalAirflow) -> Iterator[Metrics]:
     """Sees which states the tasks go through."""
-    with Observer(airflow) as observer:
+    with Metrics(airflow) as observer:
         yield observer
 
 
@@ -150,7 +150,7 @@ def loops(airflow: LocalAirflow) -> Iterator[Loops]:
 
 
 @pytest.fixture(scope="session")
-def many(airflow: LocalAirflow, held: LocalMpsProcess, postgres: str | None, loops: Loops, observer: Observer) -> Run:
+def many(airflow: LocalAirflow, held: LocalMpsProcess, postgres: str | None, loops: Loops, observer: Metrics) -> Run:
     """Hundreds of deferred tasks, started beside everything else and watched; their jobs wait until they are let go."""
     count = MANY if postgres else 20
     return Run(airflow, held, "e2e_many", "many").start(numbers=list(range(count)))

@@ -199,7 +199,7 @@ class Loops(Background):
         return most
 
 
-class Observer(Background):
+class Metrics(Background):
     """Notes every state of a task, by DAG, run and task, what is stored of triggers and of what comes after them."""
 
     def __init__(self, airflow: LocalAirflow) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from dev.local_airflow import LocalAirflow, LocalMpsProcess
 from tests.e2e.conftest import ROOT
-from tests.e2e.scenario import Observer, Run
-from tests.harness import DONE, FAILED, RUNNING
+from tests.e2e.scenario import Metrics, Run
+from tests.support.harness import DONE, FAILED, RUNNING
 
 DATA = Path(__file__).parent.parent / "data"
 WAIT = "example_mps_wait_for_task"
@@ -31,7 +31,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def runs(airflow: LocalAirflow, mps: LocalMpsProcess, observer: Observer, files: Path) -> Callable[[str], Run]:
+def runs(airflow: LocalAirflow, mps: LocalMpsProcess, observer: Metrics, files: Path) -> Callable[[str], Run]:
     """Every run of this module, started; they are looked at one after the other."""
 
     def scripted(*answers: dict[str, Any], task_id: str | None = None) -> dict[str, str]:
@@ -64,11 +64,11 @@ def _succeeded(run: Run) -> None:
     assert set(run.end().values()) == {"success"}
 
 
-def _was_deferred(observer: Observer, run: Run, task_id: str) -> bool:
+def _was_deferred(observer: Metrics, run: Run, task_id: str) -> bool:
     return "deferred" in observer.seen[run.dag_id, run.run_id, task_id]
 
 
-def test_subtitles_from_submission_to_file(runs: Callable[[str], Run], observer: Observer, files: Path) -> None:
+def test_subtitles_from_submission_to_file(runs: Callable[[str], Run], observer: Metrics, files: Path) -> None:
     """Submit, wait deferred, parse, save: the right XComs, the SRT, and a log that tells the story."""
     run = runs("subtitles")
     _succeeded(run)
@@ -92,7 +92,7 @@ def test_transcode_with_a_gate(runs: Callable[[str], Run]) -> None:
     assert uri.startswith("cos://media-1250000000/web/talk")
 
 
-def test_a_look_before_a_transcode(runs: Callable[[str], Run], observer: Observer) -> None:
+def test_a_look_before_a_transcode(runs: Callable[[str], Run], observer: Metrics) -> None:
     """A probe chooses the request of the job; a picture beside it is waited for and read as one."""
     run = runs("inspect")
     _succeeded(run)
@@ -123,7 +123,7 @@ def test_fan_out(runs: Callable[[str], Run], mps: LocalMpsProcess) -> None:
     assert [uri.rpartition("/")[2][0] for uri in uris] == ["x", "y", "z"]
 
 
-def test_documented_answers(runs: Callable[[str], Run], observer: Observer) -> None:
+def test_documented_answers(runs: Callable[[str], Run], observer: Metrics) -> None:
     """Answers that Tencent publishes, through the whole chain: what they visibly say arrives in XCom."""
     run = runs("documented")
     _succeeded(run)
@@ -137,7 +137,7 @@ def test_documented_answers(runs: Callable[[str], Run], observer: Observer) -> N
 
 
 @pytest.mark.fault("F35")
-def test_a_failed_job_fails_the_wait(runs: Callable[[str], Run], observer: Observer) -> None:
+def test_a_failed_job_fails_the_wait(runs: Callable[[str], Run], observer: Metrics) -> None:
     """FINISH with a failed part fails the sensor after its deferral, and the log names the part."""
     run = runs("failed")
     assert run.end() == {"wait": "failed", "result": "upstream_failed", "use": "upstream_failed"}
@@ -146,7 +146,7 @@ def test_a_failed_job_fails_the_wait(runs: Callable[[str], Run], observer: Obser
 
 
 @pytest.mark.fault("F33")
-def test_what_has_ended_is_not_deferred(runs: Callable[[str], Run], observer: Observer) -> None:
+def test_what_has_ended_is_not_deferred(runs: Callable[[str], Run], observer: Metrics) -> None:
     """A task that ended before the wait began costs no deferral."""
     _succeeded(runs("ended"))
     assert not _was_deferred(observer, runs("ended"), "wait")

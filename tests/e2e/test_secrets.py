@@ -15,13 +15,13 @@ from sqlalchemy.pool import NullPool
 
 from airflow_provider_mps.client.actions import RawAction
 from airflow_provider_mps.client.config import ClientConfig
-from airflow_provider_mps.client.credentials import Credentials
+from airflow_provider_mps.client.credentials.base import Credentials
 from airflow_provider_mps.client.sync import MpsClient
 from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY
 from airflow_provider_mps.errors import MpsApiError
 from dev.local_airflow import LocalAirflow, LocalMpsProcess
 from tests.e2e.conftest import CANARY, SIGNATURE, TOKEN
-from tests.e2e.scenario import Observer
+from tests.e2e.scenario import Metrics
 
 pytestmark = pytest.mark.e2e
 _SECRETS = {
@@ -111,7 +111,7 @@ def test_no_secret_in_the_database(airflow: LocalAirflow) -> None:
 
 @pytest.mark.fault("F55")
 @_EACH
-def test_no_secret_in_trigger_arguments(airflow: LocalAirflow, observer: Observer, secret: str) -> None:
+def test_no_secret_in_trigger_arguments(airflow: LocalAirflow, observer: Metrics, secret: str) -> None:
     """What Airflow stored of the triggers while they ran, decrypted."""
     fernet = Fernet(airflow.env["AIRFLOW__CORE__FERNET_KEY"])
     assert len(observer.trigger_arguments) > 3
@@ -125,7 +125,7 @@ def test_no_secret_in_trigger_arguments(airflow: LocalAirflow, observer: Observe
 
 @pytest.mark.fault("F55")
 @_EACH
-def test_no_secret_in_what_a_task_resumes_with(observer: Observer, secret: str) -> None:
+def test_no_secret_in_what_a_task_resumes_with(observer: Metrics, secret: str) -> None:
     """What Airflow stored for the time after a deferral, the events of triggers included."""
     assert any("patience" in stored for stored in observer.next_arguments)
     assert any("look" in stored for stored in observer.next_arguments)

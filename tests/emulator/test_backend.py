@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_mps.emulator.backend import LocalMpsBackend, Refusal
-from airflow_provider_mps.emulator.outcomes import Outcome
-from airflow_provider_mps.emulator.page import render
+from airflow_provider_mps.emulator.scenarios import Outcome
 from airflow_provider_mps.emulator.server import default_accounts
 from airflow_provider_mps.emulator.state import Settings
+from airflow_provider_mps.emulator.ui import render
 from airflow_provider_mps.results.task import TaskDetail
-from tests.answers import ECHOES
-from tests.official import api_model
+from tests.support.answers import ECHOES
+from tests.support.official import api_model
 
 DAY = 86_400
 TRANSCODE = {"TranscodeTaskSet": [{"Definition": 10}, {"Definition": 20}]}

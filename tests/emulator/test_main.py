@@ -16,7 +16,7 @@ import requests
 
 from airflow_provider_mps.client.actions import DescribeTasks, ProcessMedia
 from airflow_provider_mps.client.config import ClientConfig
-from airflow_provider_mps.client.credentials import Credentials
+from airflow_provider_mps.client.credentials.base import Credentials
 from airflow_provider_mps.client.sync import MpsClient
 from airflow_provider_mps.errors import MpsApiError
 

@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.emulator.state import Account
-from tests.official import (
+from tests.support.official import (
     Credential,
     OfficialAsyncClient,
     OfficialClient,

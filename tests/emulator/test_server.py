@@ -15,7 +15,7 @@ from airflow_provider_mps.client.signing import authorization
 from airflow_provider_mps.emulator.faults import KINDS, Fault, FaultScript
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.emulator.state import Account
-from tests.transports import Caller
+from tests.support.transports import Caller
 
 LIST = b'{"Status": "FINISH"}'
 

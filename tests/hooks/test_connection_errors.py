@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mps.client import sources
-from airflow_provider_mps.client.keyring import forget_all
+from airflow_provider_mps.client.credentials import providers
+from airflow_provider_mps.client.credentials.cache import forget_all
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.emulator.state import ROLE_ARN, Account, Role
 from airflow_provider_mps.hooks import mps as hook_module
 from airflow_provider_mps.hooks.mps import MpsHook
-from tests.client.machine import in_a_pod
-from tests.recorder import Recorder
-from tests.tls import TunnelProxy, private_authority
+from tests.support.machine import in_a_pod
+from tests.support.recorder import Recorder
+from tests.support.tls import TunnelProxy, private_authority
 
 PAGE = Path(__file__).parents[2] / "docs/connection.md"
 CANARY = "CANARY-3e91"
@@ -50,7 +50,7 @@ class World:
 def world(mps: LocalMps, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, refusing: str) -> World:
     """Everything is right, until a case breaks it."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(sources, "_SYSTEM_FILE", tmp_path / "etc/credentials")
+    monkeypatch.setattr(providers, "_SYSTEM_FILE", tmp_path / "etc/credentials")
     monkeypatch.setattr(hook_module, "_TEST_TIMEOUT", 1.0)
     return World(mps, monkeypatch, tmp_path, refusing)
 
@@ -284,7 +284,7 @@ def test_every_row_of_the_table_comes_true(
         home.mkdir()
         with pytest.MonkeyPatch.context() as monkeypatch, LocalMps() as fresh:
             monkeypatch.setenv("HOME", str(home))
-            monkeypatch.setattr(sources, "_SYSTEM_FILE", home / "etc/credentials")
+            monkeypatch.setattr(providers, "_SYSTEM_FILE", home / "etc/credentials")
             monkeypatch.setattr(hook_module, "_TEST_TIMEOUT", 0.5)
             said.append(_message(World(fresh, monkeypatch, home, refusing), name))
     for row in _rows():

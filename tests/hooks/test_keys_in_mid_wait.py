@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mps.client import keyring
+from airflow_provider_mps.client.credentials import cache
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.emulator.state import ROLE_ARN, Account
 from airflow_provider_mps.errors import MpsApiError, MpsStateUnknown
-from tests.harness import ALL_MODES, DONE, RUNNING, Mode, run_sensor
+from tests.support.harness import ALL_MODES, DONE, RUNNING, Mode, run_sensor
 
 
 @pytest.fixture(autouse=True)
 def _short_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keyring, "PAUSE_AFTER_FAILURE", 0.1)
+    monkeypatch.setattr(cache, "PAUSE_AFTER_FAILURE", 0.1)
 
 
 def _connection(mps: LocalMps, password: str | None = None, **extra: Any) -> str:

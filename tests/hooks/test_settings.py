@@ -16,14 +16,14 @@ import pytest
 
 from airflow_provider_mps.client.actions import DescribeTaskDetail, RawAction
 from airflow_provider_mps.client.config import EXTRAS
-from airflow_provider_mps.client.keyring import forget_all
+from airflow_provider_mps.client.credentials.cache import forget_all
 from airflow_provider_mps.client.signing import authorization
 from airflow_provider_mps.errors import MpsTransportError
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
-from tests.harness import DONE, first_event
-from tests.recorder import Recorder, Sent, answer
-from tests.tls import Authority, private_authority
+from tests.support.harness import DONE, first_event
+from tests.support.recorder import Recorder, Sent, answer
+from tests.support.tls import Authority, private_authority
 
 TASK_ID = "1250000000-WorkflowTask-1"
 ROLE = "qcs::cam::uin/100000000001:roleName/media"

@@ -23,8 +23,8 @@ from airflow_provider_mps.operators.mps import (
     MpsTaskResultOperator,
 )
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
-from tests.harness import DONE, RUNNING, new_context
-from tests.operators.submitting import ALL_KINDS, KINDS, jobs, new_operator, process
+from tests.support.harness import DONE, RUNNING, new_context
+from tests.support.submitting import ALL_KINDS, KINDS, jobs, new_operator, process
 
 MAINLAND, INTERNATIONAL = "https://mps.tencentcloudapi.com", "https://mps.intl.tencentcloudapi.com"
 KEY = "_link_MpsTaskLink"

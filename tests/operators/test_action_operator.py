@@ -11,8 +11,8 @@ from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsApiError, MpsConfigError, MpsTransportError
 from airflow_provider_mps.operators.mps import MpsActionOperator
-from tests.harness import answer, new_context, part
-from tests.operators.submitting import asked, jobs, process
+from tests.support.harness import answer, new_context, part
+from tests.support.submitting import asked, jobs, process
 
 _SECRET = "canary-7d11f0"
 

@@ -14,9 +14,9 @@ from airflow_provider_mps.operators.mps import MpsActionOperator, MpsTaskResultO
 from airflow_provider_mps.results.redaction import without_secrets
 from airflow_provider_mps.results.result import MpsTaskResult
 from airflow_provider_mps.results.task import TaskDetail
-from tests.answers import ECHOES, image_success, successes
-from tests.harness import new_context
-from tests.official import api_model
+from tests.support.answers import ECHOES, image_success, successes
+from tests.support.harness import new_context
+from tests.support.official import api_model
 
 ANSWERS = successes() | {"image": image_success()}
 # What an echo may hold at its worst: a key, a token, or an address that is signed.

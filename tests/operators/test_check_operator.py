@@ -10,10 +10,10 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_mps.errors import MpsConfigError, MpsQualityError
 from airflow_provider_mps.operators.mps import MpsMediaCheckOperator
-from airflow_provider_mps.results.bounds import shorten
 from airflow_provider_mps.results.outputs import OutputFile
 from airflow_provider_mps.results.result import MpsTaskResult
-from tests.harness import new_context
+from airflow_provider_mps.results.xcom_size import shorten
+from tests.support.harness import new_context
 
 
 def _result(count: int = 1) -> MpsTaskResult:

@@ -19,8 +19,8 @@ from airflow_provider_mps.operators.mps import (
     MpsProcessMediaOperator,
 )
 from airflow_provider_mps.operators.submit import DEFAULT_TIMEOUT
-from tests.harness import RUNNING, Crash, FastClock, as_json, first_event, new_context, refusal, retry
-from tests.operators.submitting import STORES, WAYS, asked, jobs, new_operator, submit
+from tests.support.harness import RUNNING, Crash, FastClock, as_json, first_event, new_context, refusal, retry
+from tests.support.submitting import STORES, WAYS, asked, jobs, new_operator, submit
 
 _HOUR = 3600.0
 

@@ -16,8 +16,8 @@ from airflow_provider_mps.operators.mps import (
     MpsProcessMediaOperator,
     MpsTaskResultOperator,
 )
-from tests.harness import ALL_MODES, Crash, Mode, clear, new_context, retry, run_sensor
-from tests.operators.submitting import WAYS, jobs, media, picture, stream, submit
+from tests.support.harness import ALL_MODES, Crash, Mode, clear, new_context, retry, run_sensor
+from tests.support.submitting import WAYS, jobs, media, picture, stream, submit
 
 IMAGE_TASK = {"describe_action": "DescribeImageTaskDetail"}
 

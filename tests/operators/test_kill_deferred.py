@@ -20,9 +20,9 @@ from airflow_provider_mps.operators.mps import (
 )
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
-from tests.harness import TaskInstance, new_context, revive
-from tests.operators.killing import Says
-from tests.operators.submitting import new_operator
+from tests.support.harness import TaskInstance, new_context, revive
+from tests.support.killing import Says
+from tests.support.submitting import new_operator
 
 
 def _deferred_trigger(mps: LocalMps, name: str = "talk.queued.mp4", **arguments: Any) -> MpsTaskTrigger:

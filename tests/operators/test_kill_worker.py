@@ -10,20 +10,20 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException
 
-from airflow_provider_mps import cancelling
-from airflow_provider_mps.client import submission
+from airflow_provider_mps.client.jobs import submission
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsApiError, MpsError
+from airflow_provider_mps.lifecycle import cancel
 from airflow_provider_mps.operators.mps import (
     MpsAbortTaskOperator,
     MpsBatchProcessMediaOperator,
     MpsProcessMediaOperator,
 )
 from airflow_provider_mps.operators.submit import MpsSubmitOperator
-from tests.harness import clear, new_context
-from tests.operators.killing import Says
-from tests.operators.submitting import WAYS, asked, jobs, new_operator, submit
+from tests.support.harness import clear, new_context
+from tests.support.killing import Says
+from tests.support.submitting import WAYS, asked, jobs, new_operator, submit
 
 
 def _in_mid_wait(name: str, **arguments: Any) -> tuple[MpsSubmitOperator, threading.Thread, list[BaseException]]:
@@ -197,8 +197,8 @@ def _quietly(operator: MpsSubmitOperator) -> None:
 
 def _kill_and_time(monkeypatch: pytest.MonkeyPatch, operator: MpsSubmitOperator) -> float:
     """Seconds that on_kill takes with one second of its four, so that a slow machine has room up to Airflow's five."""
-    assert cancelling._KILL_BUDGET <= 4.0
-    monkeypatch.setattr(cancelling, "_KILL_BUDGET", 1.0)
+    assert cancel._KILL_BUDGET <= 4.0
+    monkeypatch.setattr(cancel, "_KILL_BUDGET", 1.0)
     started = time.monotonic()
     operator.on_kill()
     return time.monotonic() - started

@@ -14,14 +14,15 @@ from typing import Any
 import pytest
 import tenacity
 
-from airflow_provider_mps.client import pacing, submission
+from airflow_provider_mps.client import rate_limiter
 from airflow_provider_mps.client import retry as retry_policy
+from airflow_provider_mps.client.jobs import submission
 from airflow_provider_mps.emulator.faults import Fault, FaultScript
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
-from tests.harness import RUNNING, new_context
-from tests.operators.submitting import new_operator
+from tests.support.harness import RUNNING, new_context
+from tests.support.submitting import new_operator
 
 _SUBMITTERS = 50
 _QUOTA = 20
@@ -31,12 +32,12 @@ class PacesOfThreads(threading.local):
     """Stands for the paces of a process, so that each thread has its own."""
 
     def __init__(self) -> None:
-        self._mine: OrderedDict[tuple[str, str], pacing.Pace] = OrderedDict()
+        self._mine: OrderedDict[tuple[str, str], rate_limiter.Pace] = OrderedDict()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._mine, name)
 
-    def __setitem__(self, key: tuple[str, str], pace: pacing.Pace) -> None:
+    def __setitem__(self, key: tuple[str, str], pace: rate_limiter.Pace) -> None:
         self._mine[key] = pace
 
     def __len__(self) -> int:
@@ -64,7 +65,7 @@ class OneQuota(FaultScript):
 def own_paces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Paces and pauses as they are, not those of a test in a hurry; but one pace for each thread."""
     for name, value in (("_paces", PacesOfThreads()), ("REST", 1.0), ("SLOWEST", 0.2)):
-        monkeypatch.setattr(pacing, name, value)
+        monkeypatch.setattr(rate_limiter, name, value)
     monkeypatch.setattr(submission, "PAUSE", 1.0)
     monkeypatch.setattr(retry_policy, "PAUSES", tenacity.wait_random_exponential(multiplier=0.5, max=8))
 

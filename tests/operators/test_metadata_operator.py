@@ -13,8 +13,8 @@ from airflow_provider_mps.errors import MpsApiError, MpsConfigError
 from airflow_provider_mps.inputs import cos_input, url_input
 from airflow_provider_mps.operators.mps import MpsMediaMetadataOperator, MpsProcessMediaOperator, MpsTaskResultOperator
 from airflow_provider_mps.results.media import MediaMetadata
-from tests.harness import as_json, new_context, run_operator
-from tests.operators.submitting import process
+from tests.support.harness import as_json, new_context, run_operator
+from tests.support.submitting import process
 
 COS = cos_input("media-1250000000", "ap-guangzhou", "talk.mp4")
 

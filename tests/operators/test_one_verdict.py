@@ -18,9 +18,9 @@ from airflow_provider_mps.operators.mps import (
     MpsProcessMediaOperator,
 )
 from airflow_provider_mps.operators.submit import MpsSubmitOperator
-from tests.harness import Mode, new_context, run_sensor
-from tests.operators.submitting import ALL_KINDS, WAYS, jobs, new_operator, submit
-from tests.verdict_table import EVERY_CASE, Case
+from tests.support.harness import Mode, new_context, run_sensor
+from tests.support.submitting import ALL_KINDS, WAYS, jobs, new_operator, submit
+from tests.support.verdict_table import EVERY_CASE, Case
 
 _KINDS: dict[str, type[MpsSubmitOperator]] = {
     "BatchTask": MpsBatchProcessMediaOperator,

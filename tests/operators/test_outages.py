@@ -13,9 +13,9 @@ from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
 from airflow_provider_mps.testing import airflow_connection
-from tests.harness import ALL_MODES, DONE, RUNNING, FastClock, Mode, new_context, run_sensor
-from tests.operators.submitting import WAYS, asked, jobs, submit
-from tests.outages import Gate, NameServer
+from tests.support.harness import ALL_MODES, DONE, RUNNING, FastClock, Mode, new_context, run_sensor
+from tests.support.outages import Gate, NameServer
+from tests.support.submitting import WAYS, asked, jobs, submit
 
 _MINUTE = 60.0
 

@@ -12,10 +12,10 @@ import pytest
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsConfigError, MpsDownloadError
 from airflow_provider_mps.operators.mps import MpsTaskResultOperator
-from tests.harness import answer as task
-from tests.harness import as_json, new_context
-from tests.recorder import Recorder
-from tests.recorder import answer as http
+from tests.support.harness import answer as task
+from tests.support.harness import as_json, new_context
+from tests.support.recorder import Recorder
+from tests.support.recorder import answer as http
 
 SIGN = "q-signature=canary-5cfa3e"
 VTT = "WEBVTT\n\n00:01.000 --> 00:02.000\n你好\nHello\n".encode()

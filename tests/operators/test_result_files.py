@@ -16,7 +16,7 @@ from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.operators.mps import MpsTaskResultOperator
 from airflow_provider_mps.results.result import MpsTaskResult
 from airflow_provider_mps.results.subtitles import SUBTITLE_FORMATS
-from tests.harness import answer, as_json, new_context, part
+from tests.support.harness import answer, as_json, new_context, part
 
 
 def _subtitle_task() -> str:

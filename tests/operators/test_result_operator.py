@@ -17,8 +17,8 @@ from airflow_provider_mps.links.mps import MpsTaskLink
 from airflow_provider_mps.operators import mps as operators
 from airflow_provider_mps.operators.mps import MpsAbortTaskOperator, MpsTaskResultOperator
 from airflow_provider_mps.results.result import MpsTaskResult
-from tests.harness import FAILED, answer, as_json, new_context, part
-from tests.task_ids import NO_TASK_IDS
+from tests.support.harness import FAILED, answer, as_json, new_context, part
+from tests.support.task_ids import NO_TASK_IDS
 
 _SUBTITLES = {"RawParameter": {"VideoSrcLanguage": "zh", "TranslateSwitch": "ON", "TranslateDstLanguage": "en"}}
 _SECRET = "canary-5cfa3e"

@@ -14,8 +14,8 @@ from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsApiError, MpsTaskFailed, MpsTaskNotFound, MpsTransportError
 from airflow_provider_mps.operators.mps import MpsBatchProcessMediaOperator, MpsProcessMediaOperator
 from airflow_provider_mps.operators.submit import MpsSubmitOperator
-from tests.harness import Crash, clear, new_context, refusal, retry
-from tests.operators.submitting import (
+from tests.support.harness import Crash, clear, new_context, refusal, retry
+from tests.support.submitting import (
     ALL_KINDS,
     NO_SESSION,
     STORES,

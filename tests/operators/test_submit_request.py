@@ -17,8 +17,8 @@ from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsConfigError, MpsSessionClash, MpsSubmitUnknown
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
 from airflow_provider_mps.operators.submit import MpsSubmitOperator
-from tests.harness import Crash, clear, new_context, retry
-from tests.operators.submitting import (
+from tests.support.harness import Crash, clear, new_context, retry
+from tests.support.submitting import (
     ALL_KINDS,
     KINDS,
     STORES,

@@ -12,14 +12,14 @@ from airflow.sdk.exceptions import AirflowFailException
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_mps.client.submission import Identity
+from airflow_provider_mps.client.jobs.submission import Identity
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.emulator.state import Task
 from airflow_provider_mps.errors import MpsError, MpsTaskFailed
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
-from tests.harness import Crash, clear, new_context, retry
-from tests.operators.submitting import media, submit
+from tests.support.harness import Crash, clear, new_context, retry
+from tests.support.submitting import media, submit
 
 _FAULTS = {
     "request lost": Fault("reset"),

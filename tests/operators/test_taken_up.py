@@ -13,13 +13,13 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout, Tas
 from airflow.sdk.execution_time.timeout import timeout
 
 from airflow_provider_mps.emulator.server import LocalMps
+from airflow_provider_mps.lifecycle.wait import TaskWait
 from airflow_provider_mps.links.mps import MpsTaskLink
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
 from airflow_provider_mps.operators.submit import MpsSubmitOperator
-from airflow_provider_mps.waiting import TaskWait
-from tests.harness import Crash, StateStore, as_json, clear, first_event, new_context, retry, revive
-from tests.operators.killing import Says
-from tests.operators.submitting import (
+from tests.support.harness import Crash, StateStore, as_json, clear, first_event, new_context, retry, revive
+from tests.support.killing import Says
+from tests.support.submitting import (
     ALL_KINDS,
     NO_SESSION,
     STORES,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_mps.results.addresses import dataset_of, object_uri, store_uri
+from airflow_provider_mps.results.uris import dataset_of, object_uri, store_uri
 
 COS = "cos://media-1250000000"
 

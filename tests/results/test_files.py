@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_mps.results.files import facts_of, find_sources, media_of
 from airflow_provider_mps.results.task import TaskDetail
-from tests.answers import sample
-from tests.operators.submitting import batch, edit, media, process
+from tests.support.answers import sample
+from tests.support.submitting import batch, edit, media, process
 
 CANARY = "canary-77e2"
 S3 = {

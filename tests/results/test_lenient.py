@@ -17,7 +17,7 @@ from airflow_provider_mps.results.media import find_metadata
 from airflow_provider_mps.results.result import MpsTaskResult
 from airflow_provider_mps.results.subtitles import find_subtitles
 from airflow_provider_mps.results.task import SubmittedTask, TaskDetail, TaskPage
-from tests.answers import ECHOES, sample, successes
+from tests.support.answers import ECHOES, sample, successes
 
 
 def _one_part_each(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -13,7 +13,7 @@ from airflow_provider_mps.results.media import AudioStream, MediaMetadata, Video
 from airflow_provider_mps.results.model import as_items, finite, parse_time
 from airflow_provider_mps.results.subtitles import find_subtitles
 from airflow_provider_mps.results.task import TaskState
-from tests.answers import sample, successes
+from tests.support.answers import sample, successes
 
 
 @pytest.mark.fault("F44")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from airflow_provider_mps.errors import MpsNotificationError
 from airflow_provider_mps.results.notification import Notification
 from airflow_provider_mps.results.task import TaskDetail
-from tests.answers import sample, successes
+from tests.support.answers import sample, successes
 
 # The documented way to sign, computed by hand: md5("1633046400" + "notify-key-EXAMPLE").
 SIGNED = {"Timestamp": 1633046400, "Sign": "57f9b4f9846013fe5cab1c122743c49d"}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_mps.results.outputs import Storage, find_outputs
-from tests.answers import ECHOES, image_success, successes
+from tests.support.answers import ECHOES, image_success, successes
 
 ANSWERS = successes() | {"image": image_success()}
 _LOCATION = re.compile(r"\w*(Path|Paths|PathSet|Url)|VoiceClonedVideo|VoiceClonedMarkFile")

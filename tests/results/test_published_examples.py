@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from airflow_provider_mps.client.actions import DescribeMediaMetaData, DescribeTasks, RawAction, describe
-from airflow_provider_mps.client.wire import Response, decode
+from airflow_provider_mps.client.protocol import Response, decode
 from airflow_provider_mps.results.notification import Notification
 from airflow_provider_mps.results.redaction import without_secrets
 from airflow_provider_mps.results.result import MpsTaskResult
 from airflow_provider_mps.results.task import TaskDetail
-from tests.official import examples, international_examples
-from tests.typed_walk import opinion
+from tests.support.official import examples, international_examples
+from tests.support.typed_walk import opinion
 
 EDITIONS = {"mainland": examples(), "international": international_examples()}
 READ_BY_US = {

@@ -13,9 +13,9 @@ import pytest
 from airflow_provider_mps.results.outputs import OutputFile
 from airflow_provider_mps.results.result import MpsTaskResult
 from airflow_provider_mps.results.task import TaskDetail
-from tests.answers import at, image_places, image_success, places, successes
-from tests.random_answers import RandomAnswers
-from tests.typed_walk import FILES, TEXTS, Details, Opinion, opinion
+from tests.support.answers import at, image_places, image_success, places, successes
+from tests.support.random_answers import RandomAnswers
+from tests.support.typed_walk import FILES, TEXTS, Details, Opinion, opinion
 
 SEED = 20190612  # the version of the API
 ANSWERS = successes() | {"image": image_success()}

@@ -16,7 +16,7 @@ from airflow_provider_mps.errors import MpsTaskError
 from airflow_provider_mps.results.redaction import ECHOES, mask_address, mask_urls, secrets_in, without_secrets
 from airflow_provider_mps.results.result import MpsTaskResult
 from airflow_provider_mps.results.task import TaskDetail
-from tests.answers import image_success, successes
+from tests.support.answers import image_success, successes
 
 CANARY = "CANARY-51ab"
 SIGNED = f"https://user:{CANARY}@media.invalid/a/b.mp4?q-sign={CANARY}&x=1#{CANARY}"

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_mps.results.segments import Segment, Word
 from airflow_provider_mps.results.subtitles import Subtitle, find_subtitles
-from tests.answers import sample, successes
+from tests.support.answers import sample, successes
 
 ANSWERS = successes()
 _FLOW = "WorkflowTask.SmartSubtitlesTaskResult"

@@ -8,9 +8,9 @@ import pytest
 
 from airflow_provider_mps.results.summary import summarize
 from airflow_provider_mps.results.task import TaskDetail
-from tests.answers import sample
-from tests.harness import answer, part
-from tests.operators.submitting import media
+from tests.support.answers import sample
+from tests.support.harness import answer, part
+from tests.support.submitting import media
 
 _ID = "1250000000-WorkflowTask-1"
 _STORAGE = {"Type": "COS", "CosOutputStorage": {"Bucket": "out-1250000000", "Region": "ap-nanjing"}}

@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_mps.results.result import SCHEMA_VERSION, MpsTaskResult
 from airflow_provider_mps.results.task import TaskDetail
 from airflow_provider_mps.results.verdict import Finding
-from tests.answers import DATA, sample
+from tests.support.answers import DATA, sample
 
 
 @dataclass(frozen=True)

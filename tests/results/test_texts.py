@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_mps.results.texts import find_texts
-from tests.answers import image_success, successes
+from tests.support.answers import image_success, successes
 
 ANSWERS = successes() | {"image": image_success()}
 DESCRIBED = ["abstract", "description", "generic", "video_comprehension"]

@@ -9,8 +9,8 @@ import pytest
 from airflow_provider_mps.errors import MpsTaskFailed, MpsTaskNotFinished, MpsTaskUnsettled
 from airflow_provider_mps.results.task import TaskDetail
 from airflow_provider_mps.results.verdict import Finding, judge
-from tests.answers import sample, successes
-from tests.official import examples
+from tests.support.answers import sample, successes
+from tests.support.official import examples
 
 DONE: dict[str, Any] = {"Status": "SUCCESS", "ErrCode": 0, "Output": {"Path": "/a.mp4"}}
 FAILED: dict[str, Any] = {"Status": "FAIL", "ErrCode": 30010, "Message": "why"}

@@ -10,7 +10,17 @@ import pytest
 
 from airflow_provider_mps.results.task import TaskDetail
 from airflow_provider_mps.results.verdict import Verdict, judge
-from tests.answers import LANGUAGES, TASK_OBJECTS, Place, at, changed, image_places, image_success, places, successes
+from tests.support.answers import (
+    LANGUAGES,
+    TASK_OBJECTS,
+    Place,
+    at,
+    changed,
+    image_places,
+    image_success,
+    places,
+    successes,
+)
 
 ANSWERS = successes()
 IMAGE = image_success()

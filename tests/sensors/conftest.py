@@ -1,3 +1,3 @@
-from tests.harness import airflow_mps, fast_clock
+from tests.support.harness import airflow_mps, fast_clock
 
 __all__ = ["airflow_mps", "fast_clock"]

@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException, T
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsApiError, MpsConfigError, MpsTaskFailed
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
-from tests.harness import ALL_MODES, DONE, FAILED, RUNNING, Mode, new_context, refusal, run_sensor
+from tests.support.harness import ALL_MODES, DONE, FAILED, RUNNING, Mode, new_context, refusal, run_sensor
 
 _WAYS = pytest.mark.parametrize("option", ["soft_fail", "never_fail"])
 

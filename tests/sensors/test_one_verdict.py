@@ -8,8 +8,8 @@ from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsTaskFailed
 from airflow_provider_mps.operators.mps import MpsTaskResultOperator
-from tests.harness import ALL_MODES, Mode, new_context, run_sensor
-from tests.verdict_table import CASES, EVERY_CASE, Case
+from tests.support.harness import ALL_MODES, Mode, new_context, run_sensor
+from tests.support.verdict_table import CASES, EVERY_CASE, Case
 
 
 def _script(mps: LocalMps, case: Case, *, whole: bool) -> str:

@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
-from tests.harness import ALL_MODES, DONE, RUNNING, FastClock, Mode, new_context, run_sensor
-from tests.operators.submitting import asked, submit
+from tests.support.harness import ALL_MODES, DONE, RUNNING, FastClock, Mode, new_context, run_sensor
+from tests.support.submitting import asked, submit
 
 _INTERVAL = 30.0
 _DAY = 86_400.0

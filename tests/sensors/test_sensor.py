@@ -12,8 +12,8 @@ from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsConfigError, MpsTransportError
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
-from tests.harness import ALL_MODES, DONE, RUNNING, Mode, first_event, new_context, revive, run_sensor
-from tests.task_ids import NO_TASK_IDS
+from tests.support.harness import ALL_MODES, DONE, RUNNING, Mode, first_event, new_context, revive, run_sensor
+from tests.support.task_ids import NO_TASK_IDS
 
 _BATCH = "1250000000-BatchTask-0123456789abcdef0123456789abcdeft20"
 

@@ -18,7 +18,7 @@ from airflow_provider_mps.errors import MpsConfigError, MpsTaskFailed
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
-from tests.harness import DONE, FAILED, RUNNING, as_json, new_context
+from tests.support.harness import DONE, FAILED, RUNNING, as_json, new_context
 
 needs_33 = pytest.mark.skipif(
     not hasattr(BaseTrigger, "render_template_fields"), reason="Airflow before 3.3 cannot render in the triggerer"

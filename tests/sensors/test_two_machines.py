@@ -12,16 +12,16 @@ from airflow.sdk.exceptions import AirflowSensorTimeout
 from airflow.triggers.base import TriggerEvent
 from structlog.testing import capture_logs
 
-from airflow_provider_mps import waiting
-from airflow_provider_mps.client import keyring
+from airflow_provider_mps.client.credentials import cache
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsConfigError, MpsStateUnknown
+from airflow_provider_mps.lifecycle import wait
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
-from tests.harness import DONE, RUNNING, Mode, new_context, refusal, run_sensor
-from tests.operators.submitting import jobs, submit
+from tests.support.harness import DONE, RUNNING, Mode, new_context, refusal, run_sensor
+from tests.support.submitting import jobs, submit
 
 _AHEAD = 600.0
 
@@ -64,11 +64,11 @@ def keyless(airflow_mps: LocalMps, triggerer: Triggerer, monkeypatch: pytest.Mon
 
     def leave() -> None:
         monkeypatch.setenv("TENCENTCLOUD_SECRET_ID", airflow_mps.secret_id)
-        keyring.forget_all()
+        cache.forget_all()
 
     def enter() -> None:
         monkeypatch.delenv("TENCENTCLOUD_SECRET_ID")
-        keyring.forget_all()
+        cache.forget_all()
 
     leave()
     triggerer.enter, triggerer.leave = enter, leave
@@ -167,7 +167,7 @@ def test_the_deadline_of_the_worker_still_comes(
     airflow_mps: LocalMps, ahead: Triggerer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A clock that is ahead neither shortens nor extends the wait."""
-    monkeypatch.setattr(waiting, "_CLOCK_TOLERANCE", 0.5)
+    monkeypatch.setattr(wait, "_CLOCK_TOLERANCE", 0.5)
     started = time.monotonic()
     with pytest.raises(AirflowSensorTimeout):
         run_sensor(Mode.DEFERRABLE, mps_task_id=airflow_mps.backend.script([RUNNING]), timeout=3)

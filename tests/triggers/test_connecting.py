@@ -11,10 +11,10 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_provider_mps.emulator.server import LocalMps
-from airflow_provider_mps.triggers import connecting
-from airflow_provider_mps.triggers.connecting import config_of
+from airflow_provider_mps.triggers import connection as connecting
+from airflow_provider_mps.triggers.connection import load_config
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
-from tests.harness import DONE
+from tests.support.harness import DONE
 
 _ANSWER_TIME = 0.1
 
@@ -72,9 +72,9 @@ def test_one_that_is_cancelled_leaves_the_others_their_answer(airflow_mps: Local
     """The first who asked may end before the answer comes."""
 
     async def run() -> Any:
-        first = asyncio.create_task(config_of("mps_default", None))
+        first = asyncio.create_task(load_config("mps_default", None))
         await asyncio.sleep(0)
-        second = asyncio.create_task(config_of("mps_default", None))
+        second = asyncio.create_task(load_config("mps_default", None))
         await asyncio.sleep(_ANSWER_TIME / 2)
         first.cancel()
         return (await second).endpoint
@@ -88,7 +88,7 @@ def test_an_error_is_everybodys_and_is_not_kept(airflow_mps: LocalMps, slow: Slo
     slow.fails = 1
 
     async def run() -> list[Any]:
-        ended = await asyncio.gather(*(config_of("mps_default", None) for _ in range(3)), return_exceptions=True)
-        return [*(type(error) for error in ended), (await config_of("mps_default", "ap-tokyo")).region]
+        ended = await asyncio.gather(*(load_config("mps_default", None) for _ in range(3)), return_exceptions=True)
+        return [*(type(error) for error in ended), (await load_config("mps_default", "ap-tokyo")).region]
 
     assert asyncio.run(run()) == [AirflowNotFoundException] * 3 + ["ap-tokyo"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mps.client import lane
+from airflow_provider_mps.client.polling import queue
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.testing import airflow_connection
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
@@ -49,8 +49,8 @@ def test_a_worker_is_sent_once_for_what_only_a_list_says(mps: LocalMps, monkeypa
 
     A wait that a worker has resumed since, because it saw something else, is not given back for a list's word again.
     """
-    monkeypatch.setattr(lane, "_CROWD", 1.0)
-    monkeypatch.setattr(lane, "_SOON", 0.5)
+    monkeypatch.setattr(queue, "_CROWD", 1.0)
+    monkeypatch.setattr(queue, "_SOON", 0.5)
     monkeypatch.setenv("AIRFLOW_CONN_MPS_DEFAULT", airflow_connection(mps))
     mps.backend.settings.rates |= {"DescribeTaskDetail": _QUOTA, "DescribeTasks": _QUOTA}
     triggers = []

@@ -22,8 +22,8 @@ from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
-from tests.harness import DONE, FAILED, RUNNING, as_json, first_event, new_context, refusal
-from tests.operators.submitting import new_operator
+from tests.support.harness import DONE, FAILED, RUNNING, as_json, first_event, new_context, refusal
+from tests.support.submitting import new_operator
 
 _END_EVENTS = {"BaseTaskEndEvent", "TaskFailedEvent", "TaskSkippedEvent", "TaskSuccessEvent"}
 

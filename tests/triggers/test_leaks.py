@@ -14,7 +14,7 @@ import pytest
 from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 from dev.local_airflow import LocalMpsProcess
-from tests.harness import DONE, RUNNING
+from tests.support.harness import DONE, RUNNING
 
 _AT_ONCE = 50
 _ROUNDS = 20

@@ -20,9 +20,9 @@ from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsTransportError
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
-from tests.harness import DONE, RUNNING, first_event, new_context
-from tests.outages import NameServer
-from tests.tls import pass_on, private_authority
+from tests.support.harness import DONE, RUNNING, first_event, new_context
+from tests.support.outages import NameServer
+from tests.support.tls import pass_on, private_authority
 
 _STRIKES = 6
 

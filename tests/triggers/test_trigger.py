@@ -17,16 +17,16 @@ from airflow.sdk.observability.stats import Stats
 from airflow.sdk.serde import deserialize, serialize
 
 from airflow_provider_mps.client.config import ClientConfig
-from airflow_provider_mps.client.watch import Watch
-from airflow_provider_mps.emulator.contents import segments
+from airflow_provider_mps.client.polling.poller import Poller
 from airflow_provider_mps.emulator.faults import Fault
+from airflow_provider_mps.emulator.media import segments
 from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY, LocalMps
 from airflow_provider_mps.errors import MpsStateUnknown
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.triggers import killing
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 from dev.local_airflow import LocalMpsProcess
-from tests.harness import DONE, RUNNING, Mode, answer, first_event, part, refusal, revive, run_sensor
+from tests.support.harness import DONE, RUNNING, Mode, answer, first_event, part, refusal, revive, run_sensor
 
 _UNKNOWN = "1250000000-WorkflowTask-0123456789abcdef0123456789abcdef"
 _SUBTITLES = {"SegmentSet": segments(9000, translated=True, words=False), "SubtitlePath": "/a.srt"}
@@ -300,7 +300,7 @@ def test_the_deadline_also_ends_the_wait_for_a_connection(
     async def never(*_: object) -> Any:
         await asyncio.sleep(60)
 
-    monkeypatch.setattr("airflow_provider_mps.triggers.connecting.config_of", never)
+    monkeypatch.setattr("airflow_provider_mps.triggers.connection.load_config", never)
     started = time.monotonic()
     event = first_event(_trigger(_UNKNOWN, deadline=time.time() + 0.3))
     assert event["status"] == "timeout"
@@ -312,13 +312,13 @@ def test_first_looks_are_spread(airflow_mps: LocalMps, monkeypatch: pytest.Monke
     monkeypatch.setattr(MpsTaskTrigger, "earliest_event", 0.2)
     dues: list[float] = []
 
-    async def look(self: Watch, action: Any, *, due: float, since: float, first: bool, word_is_enough: bool) -> Any:
+    async def look(self: Poller, action: Any, *, due: float, since: float, first: bool, word_is_enough: bool) -> Any:
         assert first
         assert word_is_enough
         dues.append(due - asyncio.get_running_loop().time())
         raise asyncio.CancelledError
 
-    monkeypatch.setattr(Watch, "look", look)
+    monkeypatch.setattr(Poller, "look", look)
 
     async def many() -> None:
         async def drain() -> None:
@@ -355,15 +355,15 @@ def test_a_triggerer_that_breaks_down_does_not_lose_the_wait(
 ) -> None:
     """The worker looks and goes on; when it happens again and again it says so, and Airflow may retry."""
     task_id = airflow_mps.backend.script([RUNNING] * 3 + [DONE])
-    genuine, left = Watch.look, [2]
+    genuine, left = Poller.look, [2]
 
-    async def look(self: Watch, *args: Any, **kwargs: Any) -> Any:
+    async def look(self: Poller, *args: Any, **kwargs: Any) -> Any:
         if left[0]:
             left[0] -= 1
             raise ZeroDivisionError("a fault of ours")
         return await genuine(self, *args, **kwargs)
 
-    monkeypatch.setattr(Watch, "look", look)
+    monkeypatch.setattr(Poller, "look", look)
     assert run_sensor(Mode.DEFERRABLE, mps_task_id=task_id) == task_id
     left[0] = 10**9
     running = airflow_mps.backend.script([RUNNING])

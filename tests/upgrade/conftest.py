@@ -1,3 +1,3 @@
-from tests.harness import airflow_mps
+from tests.support.harness import airflow_mps
 
 __all__ = ["airflow_mps"]

@@ -15,15 +15,15 @@ from airflow.sdk.module_loading import import_string
 
 import airflow_provider_mps
 from airflow_provider_mps.client.actions import ProcessMedia
-from airflow_provider_mps.client.submission import Identity
+from airflow_provider_mps.client.jobs.submission import Identity
 from airflow_provider_mps.client.sync import MpsClient
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
 from dev.record_release import FOLDER, REQUEST, record
-from tests.harness import DONE, RUNNING, as_json, first_event, new_context, retry, run_operator
-from tests.operators.submitting import jobs, new_operator
+from tests.support.harness import DONE, RUNNING, as_json, first_event, new_context, retry, run_operator
+from tests.support.submitting import jobs, new_operator
 
 RELEASES = sorted(FOLDER.glob("*.json"))
 _EACH = pytest.mark.parametrize("path", RELEASES, ids=lambda path: path.stem)

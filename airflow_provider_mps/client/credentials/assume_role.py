@@ -1,0 +1,105 @@
+"""Roles that keys may assume through STS, and what the sources of keys have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+
+from airflow_provider_mps.client.credentials.base import CredentialProvider, Credentials, Lease, Network, flaw_in
+from airflow_provider_mps.client.credentials.sts import AssumeRole
+from airflow_provider_mps.errors import MpsApiError, MpsCredentialsError, MpsError
+
+DEFAULT_SESSION_NAME = "airflow-provider-mps"
+
+
+class SourceAbsent(MpsCredentialsError):
+    """This machine has no such source at all, so that another one may be meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sts:
+    """
+    How roles are assumed.
+
+    :param endpoint: ``https://host`` of STS.
+    :param region: its ``X-TC-Region``, which STS requires.
+    :param session_name: what CAM and its audit show as the name of the session.
+    :param duration: seconds that the keys shall hold; None leaves it to STS (7200).
+    """
+
+    endpoint: str
+    region: str = "ap-guangzhou"
+    session_name: str = DEFAULT_SESSION_NAME
+    duration: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AssumedRole:
+    """A role that the keys of another source may assume, also one of another account."""
+
+    base: CredentialProvider
+    role_arn: str
+    sts: Sts
+    external_id: str | None = None
+
+    @property
+    def of_machine(self) -> bool:
+        return self.base.of_machine
+
+    @property
+    def title(self) -> str:
+        return f"the role {self.role_arn}, assumed with {self.base.title}"
+
+    @property
+    def identity(self) -> Hashable:
+        return ("role", self.role_arn, self.base.identity)
+
+    def lease(self, network: Network) -> Lease:
+        base = self.base.lease(network)
+        return in_role(base, self.role_arn, self.sts.session_name, self.sts, network, self.external_id)
+
+
+def in_role(
+    base: Lease, role_arn: str, session_name: str, sts: Sts, network: Network, external_id: str | None = None
+) -> Lease:
+    """The keys of a role, if one is named; else those that could assume it."""
+    if not role_arn:
+        return base
+    origin = f"the role {role_arn}, assumed with {base.origin}"
+    try:
+        action = AssumeRole(
+            role_arn=role_arn,
+            role_session_name=session_name or sts.session_name,
+            duration_seconds=sts.duration,
+            external_id=external_id,
+        )
+        lease = network.assume(action, endpoint=sts.endpoint, region=sts.region, credentials=base.credentials)
+    except MpsError as error:
+        raise refused(origin, error) from None
+    return replace(lease, origin=origin)
+
+
+def checked(origin: str, secret_id: str, secret_key: str, token: str | None) -> Credentials:
+    """Keys as somebody wrote them down, in words of their origin where they cannot be keys."""
+    token = (token or "").strip() or None
+    if flaw := flaw_in(secret_id, secret_key, token):
+        raise failed(origin, f"the {flaw[0]} {flaw[1]}")
+    return Credentials(secret_id, secret_key, token)
+
+
+def absent(source: str, why: str) -> SourceAbsent:
+    """There is no such source on this machine."""
+    return SourceAbsent(why, source=source, retryable=False)
+
+
+def failed(source: str, why: str, retryable: bool = False) -> MpsCredentialsError:
+    """The source is there, and gives no keys."""
+    return MpsCredentialsError(why, source=source, retryable=retryable)
+
+
+def refused(source: str, error: MpsError, hidden: str = "") -> MpsCredentialsError:
+    """What became of a request to STS; its answer may quote what was sent."""
+    why = str(error).replace(hidden, "***") if hidden else str(error)
+    if isinstance(error, MpsApiError) and error.code.startswith("UnauthorizedOperation"):
+        why += " The policy of the caller must allow sts:AssumeRole on the role, and the role must trust the caller"
+    return MpsCredentialsError(why, source=source, retryable=error.retryable, keys_refused=error.keys_refused)

@@ -1,0 +1,144 @@
+"""What signs a request, and for how long. Nothing outside this package ever holds it, and no text form shows it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from airflow_provider_mps.errors import MpsConfigError
+
+if TYPE_CHECKING:
+    from airflow_provider_mps.client.action import Action
+
+# Tencent Cloud and this machine may disagree about the time by 300 seconds.
+_CLOCK_TOLERANCE = 300.0
+_EMPTY = "is empty"
+
+
+def flaw_in(secret_id: str, secret_key: str, token: str | None) -> tuple[str, str] | None:
+    """What is wrong with keys, if anything: which of them, and what; never its value."""
+    for name, value in (("SecretId", secret_id), ("SecretKey", secret_key)):
+        if not value:
+            return name, _EMPTY
+    for name, value in (("SecretId", secret_id), ("SecretKey", secret_key), ("session token", token or "")):
+        if not value.isascii() or not value.isprintable() or " " in value:
+            return name, "holds blanks, line breaks or other characters that no key has"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """
+    The keys that sign a request. Their text form shows neither key nor token.
+
+    :param secret_id: SecretId of a CAM user or of temporary credentials.
+    :param secret_key: SecretKey that belongs to it.
+    :param token: session token; set for temporary credentials only.
+    :raises MpsConfigError: a key is empty, or holds a character that no key has (a pasted line break, say).
+    """
+
+    secret_id: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    token: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if flaw := flaw_in(self.secret_id, self.secret_key, self.token):
+            field_name = {"SecretId": "SecretId (login)", "SecretKey": "SecretKey (password)"}.get(flaw[0], flaw[0])
+            advice = "Fill in both keys, or neither and a credential_source" if flaw[1] == _EMPTY else "Copy it again"
+            raise MpsConfigError(f"The {field_name} of the MPS connection {flaw[1]}. {advice}.")
+
+    of_machine: ClassVar[bool] = False
+
+    @property
+    def title(self) -> str:
+        return "the connection"
+
+    @property
+    def identity(self) -> Hashable:
+        return ("static", self.secret_id)
+
+    def lease(self, network: Network) -> Lease:  # noqa: ARG002 - keys that are at hand need no network
+        return Lease(self, self.title)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """
+    Keys for a time.
+
+    :param origin: where they came from, in words.
+    :param expires_at: Unix seconds of this machine's clock; None where they do not say.
+    :param obtained_at: Unix seconds.
+    """
+
+    credentials: Credentials
+    origin: str
+    expires_at: float | None = None
+    obtained_at: float = field(default_factory=time.time)
+
+    @classmethod
+    def of(cls, keys: Mapping[str, Any], *, origin: str, expires_at: Any) -> Lease:
+        """
+        Read temporary keys as STS and the metadata service write them.
+
+        :param expires_at: Unix seconds of Tencent Cloud's clock.
+        :raises ValueError: something is missing or is no key. The text holds no value.
+        """
+        secret_id, secret_key, token = (str(keys.get(name) or "") for name in ("TmpSecretId", "TmpSecretKey", "Token"))
+        if not token or flaw_in(secret_id, secret_key, token) or not isinstance(expires_at, (int, float)):
+            raise ValueError("TmpSecretId, TmpSecretKey, Token or their expiry is missing or makes no sense")
+        return cls(Credentials(secret_id, secret_key, token), origin, float(expires_at))
+
+    def by_clock(self, skew: float) -> Lease:
+        """The same, by a clock that is ``skew`` seconds ahead of Tencent Cloud's."""
+        return self if self.expires_at is None else replace(self, expires_at=self.expires_at + skew)
+
+    def is_valid(self, now: float) -> bool:
+        """Whether they have not expired."""
+        return self.expires_at is None or now < self.expires_at
+
+    def is_due(self, now: float) -> bool:
+        """
+        Whether to ask for new ones: 5 minutes or a tenth of their life before they expire, whichever comes first.
+
+        Keys that live shorter than that serve for half of their life.
+        """
+        if self.expires_at is None:
+            return False
+        life = self.expires_at - self.obtained_at
+        return now >= self.expires_at - min(max(_CLOCK_TOLERANCE, 0.1 * life), 0.5 * life)
+
+
+class Network(Protocol):
+    """What a source may ask for, with the proxy, certificates and timeouts of the connection."""
+
+    def assume(self, action: Action[Lease], *, endpoint: str, region: str, credentials: Credentials | None) -> Lease:
+        """Ask STS for keys; without credentials the request goes unsigned."""
+
+    def read_metadata(self, url: str) -> str:
+        """Ask the metadata service of the machine; it is on the machine's own link, so no proxy is used."""
+
+
+class CredentialProvider(Protocol):
+    """Where keys come from. Hashable, so that all who use the same one share its keys; no text form shows a secret."""
+
+    @property
+    def of_machine(self) -> bool:
+        """Whether each machine has keys of its own, so that they may work on one and not on another."""
+
+    @property
+    def title(self) -> str:
+        """It in words."""
+
+    @property
+    def identity(self) -> Hashable:
+        """Which account it stands for: without keys and tokens, so that it stays the same while they change."""
+
+    def lease(self, network: Network) -> Lease:
+        """
+        Read or ask for keys. May take seconds; never call it on an event loop.
+
+        :raises MpsCredentialsError: there are none; the text says why.
+        """
