@@ -32,76 +32,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_mps.error_codes import Category, look_up
+
 if TYPE_CHECKING:
     from airflow_provider_mps.results.quality import Violation
     from airflow_provider_mps.results.verdict import Finding
-
-_THROTTLED = ("RequestLimitExceeded",)
-_SERVER_FAULT = ("InternalError", "ServiceUnavailable", "ResourceUnavailable", "FailedOperation.NetWorkError")
-_NO_CAPACITY = ("LimitExceeded.CreateTask", "ResourceInsufficient", "ResourceInUse")
-_WORTH_A_NEW_SIGNATURE = ("AuthFailure.SignatureExpire",)
-_KEYS_REFUSED = (
-    "AuthFailure.TokenFailure",
-    "AuthFailure.SecretIdNotFound",
-    "AuthFailure.InvalidSecretId",
-    "AuthFailure.SignatureFailure",
-    "AuthFailure.AccessKeyIllegal",
-)
-# What asking again cannot change. A code that stands nowhere in this module is neither permanent nor retryable.
-_PERMANENT = (
-    "AuthFailure",
-    "UnauthorizedOperation",
-    "InvalidParameter",
-    "InvalidParameterValue",
-    "MissingParameter",
-    "UnknownParameter",
-    "UnsupportedOperation",
-    "UnsupportedProtocol",
-    "UnsupportedRegion",
-    "ResourceNotFound",
-    "NoSuchProduct",
-    "NoSuchVersion",
-    "InvalidAction",
-    "ActionOffline",
-    "IpInBlacklist",
-    "IpNotInWhitelist",
-    "RequestSizeLimitExceeded",
-    "ResponseSizeLimitExceeded",
-    "FailedOperation.InvalidMpsUser",
-    "FailedOperation.UserArrears",
-    "FailedOperation.CosStatusInavlid",
-    "InternalError.IllegalRole",  # of STS
-)
-# Which of the two means "expired" and which "malformed" is not documented, so both are read as "unknown id".
-_TASK_UNKNOWN_EXACT = ("InvalidParameterValue", "InvalidParameterValue.TaskId", "FailedOperation.TaskNotFound")
-_TASK_UNKNOWN = ("ResourceNotFound",)
-
-_NEXT_STEP = {
-    "AuthFailure.SecretIdNotFound": "the SecretId (connection login) does not exist or is disabled",
-    "AuthFailure.InvalidSecretId": "the SecretId (connection login) is not a key of the TencentCloud API",
-    "AuthFailure.SignatureFailure": "the SecretKey (connection password) does not belong to the SecretId",
-    "AuthFailure.SignatureExpire": "the clock of this machine differs from Tencent Cloud's by more than 5 minutes",
-    "AuthFailure.TokenFailure": "the session token of the connection is wrong or has expired",
-    "AuthFailure.UnauthorizedOperation": "the CAM policy of this key does not allow the action; add it there",
-    "UnauthorizedOperation": "the CAM policy of this key does not allow the action; add it there",
-    "FailedOperation.InvalidMpsUser": "MPS is not activated for this account; activate it in the MPS console",
-    "FailedOperation.UserArrears": "the account is in arrears; top it up",
-    "RequestLimitExceeded": "the account sends more requests per second than MPS allows; try again in a moment",
-    "UnsupportedRegion": "MPS is not offered in the region of the connection; choose another or none",
-    "AuthFailure.AccessKeyIllegal": "STS does not take this SecretId",
-    "AuthFailure.MFAFailure": "the CAM user needs a second factor, which no machine has; use a role or another user",
-    "ResourceNotFound.RoleNotFound": "role_arn names a role that does not exist, or does not trust this caller",
-    "InternalError.IllegalRole": "role_arn names a role that does not exist, or does not trust this caller",
-    "InvalidParameter.WebIdentityTokenError": "STS does not take the token of the pod; compare the identity provider "
-    "(TKE_PROVIDER_ID) with the one in CAM",
-    "InvalidParameter.OverTimeError": "role_duration is longer than the role allows",
-    "FailedOperation.TempKeyNotAllowed": "temporary keys may not assume this role",
-    "InvalidAction": "the API endpoint does not know the action: it is not one of MPS",
-    "NoSuchVersion": "the API endpoint does not know the action: it is not one of MPS",
-    "NoSuchProduct": "the API endpoint does not know the action: it is not one of MPS",
-    "IpNotInWhitelist": "the CAM policy of this key does not allow the address of this machine",
-    "IpInBlacklist": "the CAM policy of this key does not allow the address of this machine",
-}
 
 
 def clock_in_words(skew: float) -> str:
@@ -121,16 +56,15 @@ class MpsError(Exception):
     """
     Base of all errors of this package.
 
-    :ivar retryable: the same request may succeed a little later.
-    :ivar permanent: asking again cannot help, however much later, until somebody has changed something.
-    :ivar may_have_run: the action may have taken effect although an error came back.
-    :ivar keys_refused: the keys are wrong or no longer valid; others may do.
+    :ivar category: what kind of error it is. :mod:`airflow_provider_mps.client.retry` decides by it what happens next.
     """
 
-    retryable: bool = False
-    permanent: bool = False
-    may_have_run: bool = False
-    keys_refused: bool = False
+    category: Category = Category.FAILED
+
+    @property
+    def may_have_run(self) -> bool:
+        """Whether the request may have taken effect although an error came back."""
+        return self.category in {Category.SERVER, Category.NO_ANSWER, Category.UNKNOWN}
 
     @property
     def next_step(self) -> str | None:
@@ -145,7 +79,7 @@ class MpsError(Exception):
 class MpsConfigError(MpsError, ValueError):
     """A connection, an argument or a parameter is wrong; nothing was sent."""
 
-    permanent = True
+    category = Category.PERMANENT
 
 
 class MpsCredentialsError(MpsError):
@@ -154,36 +88,28 @@ class MpsCredentialsError(MpsError):
 
     :param why: what it said, without a secret.
     :param source: which one, in words.
-    :param retryable: False where asking again a little later cannot help.
-    :param permanent: None takes the opposite of ``retryable``.
-    :param keys_refused: STS did not take the keys that were to assume a role.
+    :param category: PERMANENT, or what kind of trouble the source has.
     """
 
-    def __init__(
-        self, why: str, *, source: str, retryable: bool, permanent: bool | None = None, keys_refused: bool = False
-    ) -> None:
+    def __init__(self, why: str, *, source: str, category: Category = Category.PERMANENT) -> None:
         super().__init__(f"No keys from {source}: {why}")
         self.why = why
         self.source = source
-        self.retryable = retryable
-        self.permanent = not retryable if permanent is None else permanent
-        self.keys_refused = keys_refused
+        self.category = category
 
 
 class MpsTransportError(MpsError):
     """
     No usable answer came back.
 
-    :param may_have_run: False only when MPS provably never saw the request, so that it can be sent again.
-    :param retryable: False where asking again cannot help (a certificate that does not verify, HTTP 407).
+    :param category: UNREACHABLE only where MPS provably never saw the request; PERMANENT where it did not and where
+        asking again cannot help (a certificate that does not verify, HTTP 407); else NO_ANSWER.
     """
 
-    def __init__(self, text: str, *, action: str, may_have_run: bool, retryable: bool = True) -> None:
+    def __init__(self, text: str, *, action: str, category: Category) -> None:
         super().__init__(f"{action}: {text}")
         self.action = action
-        self.may_have_run = may_have_run
-        self.retryable = retryable
-        self.permanent = not retryable
+        self.category = category
 
 
 class MpsApiError(MpsError):
@@ -214,53 +140,20 @@ class MpsApiError(MpsError):
         self.request_id = request_id
         self.mps_task_id = mps_task_id
         self.clock_skew = clock_skew
-        self.permanent = self._is(_PERMANENT)
-        self.retryable = not self.permanent and (self.throttled or self._is(_SERVER_FAULT) or self._is(_NO_CAPACITY))
-        self.may_have_run = self._is(_SERVER_FAULT)
-        self.keys_refused = self._is(_KEYS_REFUSED)
+        row = look_up(code)
+        self.category = row.category
+        self._advice = row.next_step
         subject = f"{action} of MPS task {mps_task_id}" if mps_task_id else action
-        parts = [f"{service} refused {subject}: {code}: {message} (RequestId {request_id})"]
+        parts = [f"{service} answered {subject} with {code}: {message} (RequestId {request_id})"]
         if next_step := self.next_step:
             parts.append(f"What to look at: {next_step}.")
         super().__init__(" ".join(parts))
 
-    def _is(self, codes: Sequence[str]) -> bool:
-        return any(self.code == code or self.code.startswith(f"{code}.") for code in codes)
-
     @property
     def next_step(self) -> str | None:
-        if self.code == "AuthFailure.SignatureExpire" and self.clock_skew is not None:
+        if self.category is Category.CLOCK and self.clock_skew is not None:
             return clock_in_words(self.clock_skew)
-        code = self.code
-        while code:
-            if code in _NEXT_STEP:
-                return _NEXT_STEP[code]
-            code = code.rpartition(".")[0]
-        return None
-
-    @property
-    def throttled(self) -> bool:
-        return self._is(_THROTTLED)
-
-    @property
-    def clock_is_off(self) -> bool:
-        """The signature was too old or too new: sign again with the server's time."""
-        return self._is(_WORTH_A_NEW_SIGNATURE)
-
-    @property
-    def duplicate(self) -> bool:
-        """MPS has seen this SessionId before."""
-        return self.code == "InvalidParameterValue.SessionId"
-
-    @property
-    def out_of_capacity(self) -> bool:
-        """MPS takes no more jobs of this account for now."""
-        return self._is(_NO_CAPACITY)
-
-    @property
-    def task_unknown(self) -> bool:
-        """Whether a Describe action says with it that it does not know the TaskId."""
-        return self.code in _TASK_UNKNOWN_EXACT or self._is(_TASK_UNKNOWN)
+        return self._advice
 
 
 class MpsTaskError(MpsError):
@@ -311,17 +204,19 @@ class MpsTaskUnsettled(MpsTaskError):
 class MpsTaskTimeout(MpsTaskError):
     """The task has not ended by its deadline."""
 
-    permanent = True
+    category = Category.FINAL
 
 
 class MpsStateUnknown(MpsTaskError):
     """MPS gave no usable answer for longer than is tolerated. The task itself may run or be done."""
 
+    category = Category.NO_ANSWER
+
 
 class MpsSubmitUnknown(MpsError):
     """It is not known whether MPS runs the job. Nothing was sent again: a second one would be billed as well."""
 
-    permanent = True
+    category = Category.FINAL
 
     def __init__(self, *, action: str, why: str, sent_at: float, session_context: str | None) -> None:
         sent = datetime.fromtimestamp(sent_at, UTC)
@@ -346,7 +241,7 @@ class MpsSessionClash(MpsError):
     :param mps_task_id: of that job; None where it was not found.
     """
 
-    permanent = True
+    category = Category.FINAL
 
     def __init__(self, *, session_id: str, mps_task_id: str | None) -> None:
         owner = f"MPS task {mps_task_id}, which cannot be told to be this task's" if mps_task_id else "an earlier job"
@@ -363,12 +258,11 @@ class MpsDownloadError(MpsError):
     A file that MPS wrote could not be fetched or read. The task itself is done.
 
     :param address: of the file; its query, where a signature stands, is cut off, and so is a user name.
-    :param retryable: the same may succeed a little later; otherwise it is the file or its address that is wrong.
+    :param category: PERMANENT where the file or its address is wrong, else what may pass.
     """
 
-    def __init__(self, text: str, *, address: str, retryable: bool = False) -> None:
-        self.retryable = retryable
-        self.permanent = not retryable
+    def __init__(self, text: str, *, address: str, category: Category = Category.PERMANENT) -> None:
+        self.category = category
         self.address = re.sub(r"//[^/]*@", "//", re.split(r"[?#]", address)[0])
         super().__init__(f"The subtitle file {self.address} was not fetched: {text}.")
 
@@ -376,7 +270,7 @@ class MpsDownloadError(MpsError):
 class MpsQualityError(MpsError):
     """Files are not as expected; ``violations`` holds every difference. ``mps_task_id`` is "" for a probed file."""
 
-    permanent = True
+    category = Category.FINAL
 
     def __init__(self, *, mps_task_id: str, violations: Sequence[Violation]) -> None:
         subject = f"The result of MPS task {mps_task_id}" if mps_task_id else "The file"
@@ -388,7 +282,7 @@ class MpsQualityError(MpsError):
 class MpsResultTooLarge(MpsError):
     """A parsed result is larger than an XCom value may be, and no place was given for the rest."""
 
-    permanent = True
+    category = Category.FINAL
 
 
 class MpsNotificationError(MpsError, ValueError):

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow import sdk
 
-from airflow_provider_mps.errors import MpsApiError, MpsConfigError, MpsError, MpsStateUnknown, MpsTaskNotFinished
+from airflow_provider_mps.client.retry import is_final, may_pass
+from airflow_provider_mps.error_codes import Category
+from airflow_provider_mps.errors import MpsConfigError, MpsError, MpsTaskNotFinished
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, RetryDecision, RetryPolicy
@@ -58,14 +60,14 @@ class MpsRetryPolicy(RetryPolicy):
         if not isinstance(exception, MpsError):
             return sdk.RetryDecision.default()
         reason = f"{type(exception).__name__}: {exception}"[:500]
-        if exception.permanent:
+        if is_final(exception):
             return sdk.RetryDecision.fail(reason)
-        if exception.retryable or isinstance(exception, (MpsStateUnknown, MpsTaskNotFinished)):
+        if may_pass(exception) or isinstance(exception, MpsTaskNotFinished):
             return sdk.RetryDecision.retry(self._pause(exception, try_number), reason)
         return sdk.RetryDecision.default()
 
     def _pause(self, error: MpsError, try_number: int) -> timedelta:
-        full = isinstance(error, MpsApiError) and error.out_of_capacity
+        full = error.category is Category.CAPACITY
         doubled = 2.0 ** min(max(try_number, 1) - 1, 20)
         seconds = self.delay.total_seconds() * doubled * (_CAPACITY_FACTOR if full else 1) * random.uniform(0.5, 1.5)
         return min(timedelta(seconds=seconds), self.longest)

@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import aiohttp
-import tenacity
 
 from airflow_provider_mps.client.actions import Action
 from airflow_provider_mps.client.config import ClientConfig, tls_context
@@ -28,7 +27,8 @@ from airflow_provider_mps.client.protocol import (
     transport_error,
 )
 from airflow_provider_mps.client.rate_limiter import rate_limiter_for
-from airflow_provider_mps.client.retry import DEFAULT_ATTEMPTS, DEFAULT_THROTTLE_PATIENCE, clock_correction, policy
+from airflow_provider_mps.client.retry import LIMITS, Limits, Purpose, clock_correction, decide
+from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import MpsApiError, MpsCredentialsError, MpsError, MpsTransportError
 from airflow_provider_mps.results.task import TaskDetail, TaskState
 
@@ -49,21 +49,13 @@ class AsyncMpsClient:
     """
     Ask MPS without blocking the event loop. Close it, or use it in an ``async with``.
 
-    :param attempts: how often one call may be sent in all, where it may be sent again.
-    :param throttle_patience: seconds in which a call that MPS refuses as one too many is sent again all the same.
+    :param limits: how often and for how long one call is repeated.
     :ivar clock_skew: seconds by which this machine's clock turned out to be ahead of MPS's; 0 while it is accepted.
     """
 
-    def __init__(
-        self,
-        config: ClientConfig,
-        *,
-        attempts: int = DEFAULT_ATTEMPTS,
-        throttle_patience: float = DEFAULT_THROTTLE_PATIENCE,
-    ) -> None:
+    def __init__(self, config: ClientConfig, *, limits: Limits | None = None) -> None:
         self.config = config
-        self.attempts = attempts
-        self.throttle_patience = throttle_patience
+        self.limits = limits
         self.clock_skew = 0.0
         self._keyring: CredentialCache | None = None
         self._rereading = asyncio.Lock()
@@ -81,9 +73,19 @@ class AsyncMpsClient:
         :raises MpsTransportError: no usable answer came.
         :raises MpsConfigError: its parameters cannot be sent.
         """
-        return await tenacity.AsyncRetrying(**policy(action, self.attempts, self.throttle_patience))(
-            self._in_turn, action
-        )
+        limits = self.limits or LIMITS[Purpose.CALL]
+        started, attempt = time.monotonic(), 0
+        while True:
+            attempt += 1
+            try:
+                return await self._rate_limited(action)
+            except MpsError as error:
+                elapsed = time.monotonic() - started
+                decision = decide(error, Purpose.CALL, action=action, attempt=attempt, elapsed=elapsed, limits=limits)
+                if not decision.retries:
+                    raise
+                log.debug("Attempt %d: %s. Repeated in %.1f seconds.", attempt, error, decision.delay)
+            await asyncio.sleep(decision.delay)
 
     async def look(self, action: Action[TaskDetail]) -> TaskState:
         """
@@ -106,7 +108,7 @@ class AsyncMpsClient:
         with contextlib.suppress(MpsCredentialsError):
             await self._current_keys()
 
-    async def _in_turn(self, action: Action[ResultT]) -> ResultT:
+    async def _rate_limited(self, action: Action[ResultT]) -> ResultT:
         pace = rate_limiter_for(action, self.config)
         await pace.turn()
         with pace.request():
@@ -121,7 +123,7 @@ class AsyncMpsClient:
         except (MpsApiError, MpsCredentialsError) as error:
             helped = (
                 await self._keys_replaced(used, config.credentials)
-                if error.keys_refused
+                if error.category is Category.KEYS
                 else self._clock_corrected(error, skew)
             )
             if not helped:

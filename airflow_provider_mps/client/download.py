@@ -21,6 +21,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from airflow_provider_mps.client.config import ClientConfig, is_loopback
+from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import MpsConfigError, MpsDownloadError
 
 MAX_BYTES = 32 * 1024 * 1024
@@ -61,7 +62,7 @@ class _Download:
                     url = answer
         except TimeoutError:
             text = f"not there after {self._config.timeout:g} seconds"
-            raise MpsDownloadError(text, address=address, retryable=True) from None
+            raise MpsDownloadError(text, address=address, category=Category.NO_ANSWER) from None
         raise MpsDownloadError(f"more than {_MOST_REDIRECTS} redirections", address=address)
 
     async def _get(self, url: URL) -> bytes | URL:
@@ -76,7 +77,8 @@ class _Download:
                     return _parse(str(url.join(URL(target, encoded=True))))
                 if answer.status != 200:
                     later = answer.status >= 500 or answer.status in {408, 425, 429}
-                    raise MpsDownloadError(f"HTTP {answer.status}", address=str(url), retryable=later)
+                    category = Category.NO_ANSWER if later else Category.PERMANENT
+                    raise MpsDownloadError(f"HTTP {answer.status}", address=str(url), category=category)
                 return await _read(answer, url)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             if isinstance(error, TimeoutError):
@@ -85,7 +87,8 @@ class _Download:
             reason = getattr(error, "strerror", None) or type(error).__name__
             if untrusted := isinstance(error, aiohttp.ClientConnectorCertificateError):
                 reason = "the certificate of the server is not trusted"
-            raise MpsDownloadError(str(reason), address=str(url), retryable=not untrusted) from None
+            category = Category.PERMANENT if untrusted else Category.NO_ANSWER
+            raise MpsDownloadError(str(reason), address=str(url), category=category) from None
 
     def _proxy(self, url: URL) -> str | None:
         """The proxy on the way, after the address was found to be one that may be asked."""

@@ -14,6 +14,7 @@ from airflow_provider_mps.client.actions import Action
 from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.credentials.base import Credentials
 from airflow_provider_mps.client.signing import authorization
+from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import MpsApiError, MpsConfigError, MpsTransportError
 from airflow_provider_mps.results.redaction import mask_secrets, mask_urls, masked, secrets_in
 from airflow_provider_mps.results.task import TaskDetail, TaskState
@@ -103,8 +104,7 @@ def decode(action: Action[ResultT], response: Response, now: int) -> ResultT:
         raise MpsTransportError(
             f"HTTP {response.status} from a gateway or proxy on the way, not an answer of {action.service.upper()}",
             action=action.name,
-            may_have_run=True,
-            retryable=response.status >= 500 or response.status in {408, 425, 429},
+            category=Category.NO_ANSWER,
         )
     body = _parse(action, response)
     log.debug("%s answered with %d bytes (RequestId %s)", action.name, len(response.body), body.get("RequestId"))
@@ -188,7 +188,9 @@ def _without_half_pairs(value: Any) -> Any:
 
 def _unusable(action: Action[Any], why: str) -> MpsTransportError:
     service = action.service.upper()
-    return MpsTransportError(f"the answer is not one of {service}: {why}", action=action.name, may_have_run=True)
+    return MpsTransportError(
+        f"the answer is not one of {service}: {why}", action=action.name, category=Category.NO_ANSWER
+    )
 
 
 def transport_error(
@@ -204,20 +206,19 @@ def transport_error(
         return MpsTransportError(
             "the proxy wants a user name and a password (HTTP 407): http://user:password@host:port",
             action=action,
-            may_have_run=False,
-            retryable=False,
+            category=Category.PERMANENT,
         )
     text = mask_urls(str(reason))  # it may name a proxy with its password
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return MpsTransportError(
             "the server's certificate is not trusted; if it is your proxy's, set verify to its authority's file",
             action=action,
-            may_have_run=False,
-            retryable=False,
+            category=Category.PERMANENT,
         )
     if timed_out:
         text = "timed out" + (" while connecting" if never_sent else "")
-    return MpsTransportError(f"no answer: {text or type(reason).__name__}", action=action, may_have_run=not never_sent)
+    category = Category.UNREACHABLE if never_sent else Category.NO_ANSWER
+    return MpsTransportError(f"no answer: {text or type(reason).__name__}", action=action, category=category)
 
 
 def _clock_skew(headers: Mapping[str, str], now: int) -> float | None:

@@ -20,6 +20,7 @@ from typing import Any
 
 from airflow_provider_mps.client.actions import Action
 from airflow_provider_mps.client.config import ClientConfig
+from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import MpsApiError
 
 # A refusal shows the limit: halve at once, double every few seconds up to just below it, and try for more only slowly,
@@ -93,7 +94,7 @@ class RateLimiter:
         try:
             yield
         except MpsApiError as error:
-            if error.throttled:
+            if error.category is Category.THROTTLED:
                 self.refused(sent)
             else:
                 self.passed()

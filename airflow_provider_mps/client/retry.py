@@ -1,80 +1,193 @@
-"""The one place that decides to ask again, and the one policy for both transports."""
+"""
+Whether to ask again: one function, asked by every loop of the package.
+
+What an error *means* stands in :mod:`airflow_provider_mps.error_codes`; :func:`decide` says what follows from it for a
+:class:`Purpose`. Only what is known to be permanent ends a wait at once. Whatever is not known (an undocumented code,
+the page of a gateway) is sat out for as long as the purpose allows.
+"""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from typing import Any, TypedDict
+import math
+import random
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
 
-import tenacity
+from airflow_provider_mps.error_codes import Category
+from airflow_provider_mps.errors import (
+    MpsApiError,
+    MpsConfigError,
+    MpsCredentialsError,
+    MpsError,
+    MpsTransportError,
+)
 
-from airflow_provider_mps.client.actions import Action
-from airflow_provider_mps.errors import MpsApiError, MpsError
-
-log = logging.getLogger(__name__)
-
-DEFAULT_ATTEMPTS = 4
-# A refused request did not run and was not at fault: seconds in which it is sent again, however often.
-DEFAULT_THROTTLE_PATIENCE = 60.0
-PAUSES: tenacity.wait.wait_base = tenacity.wait_random_exponential(multiplier=0.5, max=8)
-# A request signed with a clock that is off by less than this was not refused for it.
-_SKEW_WORTH_CORRECTING = 60
-
-
-class Policy(TypedDict):
-    """Arguments of tenacity's ``Retrying`` and ``AsyncRetrying``."""
-
-    retry: tenacity.retry_if_exception
-    stop: Callable[[tenacity.RetryCallState], bool]
-    wait: tenacity.wait.wait_base
-    before_sleep: Any
-    reraise: bool
+if TYPE_CHECKING:
+    from airflow_provider_mps.client.action import Action
 
 
-def should_retry(action: Action[Any], error: BaseException) -> bool:
+class Purpose(Enum):
+    """What a request is for: it decides how often and for how long it is repeated."""
+
+    CALL = "one call of a worker"
+    SUBMIT = "a submission that carries a SessionId, or none"
+    POLL = "one of many polls of a wait"
+    LIST = "a page of finished tasks, read to save polls"
+    ABORT = "an abort after a user's action or a deadline"
+    KEYS = "keys from STS or a metadata service"
+    CONNECTION = "an Airflow connection, read in the triggerer"
+
+
+class Next(Enum):
+    """What follows from an error."""
+
+    RETRY = "send the same request again"
+    FIND = "MPS has accepted this SessionId before: look for its job"
+    STOP = "give up"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
     """
-    Whether the same action may be sent once more.
+    What to do after an error.
 
-    A submission that may have run is not: MPS would run, and bill, a second job.
+    :param delay: seconds to wait before a retry.
     """
-    return isinstance(error, MpsError) and error.retryable and (action.idempotent or not error.may_have_run)
+
+    next: Next
+    delay: float = 0.0
+
+    @property
+    def retries(self) -> bool:
+        return self.next is Next.RETRY
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """
+    How often one purpose repeats a request.
+
+    :param attempts: requests in all.
+    :param seconds: no retry begins later than this after the first request.
+    :param throttle_timeout: seconds for which a throttled request is repeated however often; it was not executed.
+    :param first_delay: seconds before the first retry; doubled with each retry, and spread.
+    :param max_delay: seconds; no delay is longer.
+    """
+
+    attempts: float = math.inf
+    seconds: float = math.inf
+    throttle_timeout: float = 0.0
+    first_delay: float = 0.5
+    max_delay: float = 8.0
+
+
+LIMITS = {
+    Purpose.CALL: Limits(attempts=4, throttle_timeout=60.0),
+    Purpose.SUBMIT: Limits(attempts=8, throttle_timeout=60.0, first_delay=2.0, max_delay=30.0),
+    Purpose.POLL: Limits(seconds=3600.0),
+    Purpose.LIST: Limits(attempts=3),
+    Purpose.ABORT: Limits(seconds=300.0, first_delay=1.0, max_delay=2.0),
+    Purpose.KEYS: Limits(attempts=3, first_delay=0.5),
+    Purpose.CONNECTION: Limits(attempts=4, first_delay=1.0, max_delay=3.0),
+}
+
+_PASSING = {
+    Category.THROTTLED,
+    Category.CAPACITY,
+    Category.SERVER,
+    Category.UNREACHABLE,
+    Category.NO_ANSWER,
+    Category.UNKNOWN,
+}
+_KNOWN_PERMANENT = {
+    Category.PERMANENT,
+    Category.KEYS,
+    Category.CLOCK,
+    Category.DUPLICATE,
+    Category.NOT_FOUND,
+    Category.FINAL,
+}
+# A request signed with a clock that is off by less than this was not rejected for it.
+_MIN_CLOCK_CORRECTION = 60.0  # seconds
+
+
+def decide(
+    error: BaseException,
+    purpose: Purpose,
+    *,
+    action: Action[Any] | None = None,
+    attempt: int = 1,
+    elapsed: float = 0.0,
+    limits: Limits | None = None,
+) -> Decision:
+    """
+    Decide what follows from an error.
+
+    :param action: what was sent; a submission without a SessionId that may have been executed is never repeated.
+    :param attempt: requests so far.
+    :param elapsed: seconds since the first of them. For a POLL: since the first that failed.
+    :param limits: overrides those of the purpose.
+    """
+    limits = limits or LIMITS[purpose]
+    category = category_of(error)
+    if purpose is Purpose.SUBMIT and category is Category.DUPLICATE:
+        return Decision(Next.FIND)
+    may_pass = category in _PASSING
+    if purpose in {Purpose.POLL, Purpose.LIST}:
+        may_pass = category not in _KNOWN_PERMANENT
+    if not may_pass or not _may_repeat(error, purpose, action):
+        return Decision(Next.STOP)
+    throttled = category is Category.THROTTLED and limits.attempts > 1 and elapsed < limits.throttle_timeout
+    if elapsed >= limits.seconds or (attempt >= limits.attempts and not throttled):
+        return Decision(Next.STOP)
+    return Decision(Next.RETRY, _delay(limits, attempt))
+
+
+def category_of(error: BaseException) -> Category:
+    """What kind of error it is; one that is not ours and not of a network tells nothing."""
+    if isinstance(error, MpsError):
+        return error.category
+    return Category.UNREACHABLE if isinstance(error, (TimeoutError, OSError)) else Category.UNKNOWN
+
+
+def is_final(error: MpsError, *, job_sent: bool = False) -> bool:
+    """
+    Whether no retry of the Airflow task can succeed before somebody changes something.
+
+    :param job_sent: a job of the task may run. Then what keeps us from asking about it is left to the retries of the
+        task: a retry takes the job up at no cost, whereas a Clear pays for another.
+    """
+    if error.category is Category.FINAL:
+        return True
+    about_a_request = isinstance(error, (MpsApiError, MpsConfigError, MpsCredentialsError, MpsTransportError))
+    return error.category in _KNOWN_PERMANENT and not (job_sent and about_a_request)
+
+
+def may_pass(error: MpsError) -> bool:
+    """Whether the error is one that passes by itself: an outage, throttling, a lack of capacity."""
+    return error.category in _PASSING
 
 
 def clock_correction(error: MpsError, applied: float = 0.0) -> float:
     """
     Seconds to take off this machine's clock before signing again; 0 when the clock is not the reason.
 
-    :param applied: how much was taken off for the request that was refused.
+    :param applied: seconds that were taken off for the rejected request.
     """
-    if isinstance(error, MpsApiError) and error.clock_is_off and error.clock_skew is not None:
+    if isinstance(error, MpsApiError) and error.category is Category.CLOCK and error.clock_skew is not None:
         correction = error.clock_skew - applied
-        return correction if abs(correction) >= _SKEW_WORTH_CORRECTING else 0
-    return 0
+        return correction if abs(correction) >= _MIN_CLOCK_CORRECTION else 0.0
+    return 0.0
 
 
-def policy(action: Action[Any], attempts: int, throttle_patience: float = DEFAULT_THROTTLE_PATIENCE) -> Policy:
-    """
-    Up to ``attempts`` requests, with growing and random pauses of at most 8 seconds between them.
-
-    :param throttle_patience: seconds in which requests that MPS refuses as too many are sent again in any case.
-    """
-
-    def enough(state: tenacity.RetryCallState) -> bool:
-        error = state.outcome.exception() if state.outcome else None
-        throttled = isinstance(error, MpsApiError) and error.throttled
-        if throttled and attempts > 1 and (state.seconds_since_start or 0.0) < throttle_patience:
-            return False
-        return state.attempt_number >= attempts
-
-    return Policy(
-        retry=tenacity.retry_if_exception(lambda error: should_retry(action, error)),
-        stop=enough,
-        wait=PAUSES,
-        before_sleep=_say,
-        reraise=True,
-    )
+def _may_repeat(error: BaseException, purpose: Purpose, action: Action[Any] | None) -> bool:
+    """A request that may have been executed is repeated only where a second execution does no harm."""
+    if action is None or not isinstance(error, MpsError) or not error.may_have_run:
+        return True
+    return action.idempotent or (purpose is Purpose.SUBMIT and bool(getattr(action, "session_id", None)))
 
 
-def _say(state: tenacity.RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    log.debug("Attempt %d: %s. Asking again.", state.attempt_number, error)
+def _delay(limits: Limits, attempt: int) -> float:
+    longest = min(limits.first_delay * 2.0 ** min(attempt - 1, 30), limits.max_delay)
+    return longest * random.uniform(0.5, 1.0)

@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import requests
-import tenacity
 import urllib3.connection
 import urllib3.exceptions
 from requests.adapters import HTTPAdapter
@@ -24,7 +23,8 @@ from airflow_provider_mps.client.credentials.base import CredentialProvider, Cre
 from airflow_provider_mps.client.credentials.cache import CredentialCache, credential_cache_for
 from airflow_provider_mps.client.protocol import MAX_RESPONSE_BYTES, Request, Response, decode, encode, transport_error
 from airflow_provider_mps.client.rate_limiter import rate_limiter_for
-from airflow_provider_mps.client.retry import DEFAULT_ATTEMPTS, DEFAULT_THROTTLE_PATIENCE, clock_correction, policy
+from airflow_provider_mps.client.retry import LIMITS, Limits, Purpose, clock_correction, decide
+from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import MpsApiError, MpsCredentialsError, MpsError, MpsTransportError
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 ResultT = TypeVar("ResultT")
 
 _KEYS_TIMEOUT = 10.0
-_KEYS_ATTEMPTS = 3
 _METADATA_TIMEOUT = (2.0, 5.0)  # to connect, to answer; it is one hop away
 
 
@@ -42,40 +41,42 @@ class MpsClient:
     """
     Ask MPS, waiting for the answer. Close it, or use it in a ``with``.
 
-    :param attempts: how often one call may be sent in all, where it may be sent again.
-    :param throttle_patience: seconds in which a call that MPS refuses as one too many is sent again all the same.
+    :param limits: how often and for how long one call is repeated.
     :ivar clock_skew: seconds by which this machine's clock turned out to be ahead of MPS's; 0 while it is accepted.
     """
 
-    def __init__(
-        self,
-        config: ClientConfig,
-        *,
-        attempts: int = DEFAULT_ATTEMPTS,
-        throttle_patience: float = DEFAULT_THROTTLE_PATIENCE,
-    ) -> None:
+    def __init__(self, config: ClientConfig, *, limits: Limits | None = None) -> None:
         self.config = config
-        self.attempts = attempts
-        self.throttle_patience = throttle_patience
+        self.limits = limits
         self.clock_skew = 0.0
         self._keyring: CredentialCache | None = None
         self._session: requests.Session | None = None
 
-    def call(self, action: Action[ResultT], *, throttle_patience: float | None = None) -> ResultT:
+    def call(self, action: Action[ResultT], *, limits: Limits | None = None) -> ResultT:
         """
-        Send an action, when its turn has come, and return its result.
+        Send an action within the rate limit, and return its result.
 
-        :param throttle_patience: overrides the client's, for this call.
+        :param limits: overrides the client's, for this call.
         :raises MpsCredentialsError: there are no keys to sign it with.
         :raises MpsApiError: MPS refused it.
         :raises MpsTransportError: no usable answer came.
         :raises MpsConfigError: its parameters cannot be sent.
         """
-        patience = self.throttle_patience if throttle_patience is None else throttle_patience
-        result: ResultT = tenacity.Retrying(**policy(action, self.attempts, patience))(self._in_turn, action)
-        return result
+        limits = limits or self.limits or LIMITS[Purpose.CALL]
+        started, attempt = time.monotonic(), 0
+        while True:
+            attempt += 1
+            try:
+                return self._rate_limited(action)
+            except MpsError as error:
+                elapsed = time.monotonic() - started
+                decision = decide(error, Purpose.CALL, action=action, attempt=attempt, elapsed=elapsed, limits=limits)
+                if not decision.retries:
+                    raise
+                log.debug("Attempt %d: %s. Repeated in %.1f seconds.", attempt, error, decision.delay)
+            time.sleep(decision.delay)
 
-    def _in_turn(self, action: Action[ResultT]) -> ResultT:
+    def _rate_limited(self, action: Action[ResultT]) -> ResultT:
         pace = rate_limiter_for(action, self.config)
         time.sleep(pace.take())
         with pace.request():
@@ -88,7 +89,9 @@ class MpsClient:
             used = self._current_keys()
             return self._exchange(action, used, skew)
         except (MpsApiError, MpsCredentialsError) as error:
-            if not (self._keys_replaced(used) if error.keys_refused else self._clock_corrected(error, skew)):
+            if not (
+                self._keys_replaced(used) if error.category is Category.KEYS else self._clock_corrected(error, skew)
+            ):
                 raise
         time.sleep(rate_limiter_for(action, config).take())
         return self._exchange(action, self._current_keys(), self.clock_skew)
@@ -196,7 +199,7 @@ class _KeyNetwork:
             timeout=min(self._config.timeout, _KEYS_TIMEOUT),
             reread=None,
         )
-        with MpsClient(config, attempts=_KEYS_ATTEMPTS) as client:
+        with MpsClient(config, limits=LIMITS[Purpose.KEYS]) as client:
             return client.call(action).by_clock(client.clock_skew)
 
     def read_metadata(self, url: str) -> str:
@@ -209,7 +212,9 @@ class _KeyNetwork:
         if answer.status_code == 404:
             return ""
         if answer.status_code != 200:
-            raise MpsTransportError(f"HTTP {answer.status_code}", action="the metadata service", may_have_run=False)
+            raise MpsTransportError(
+                f"HTTP {answer.status_code}", action="the metadata service", category=Category.UNREACHABLE
+            )
         return answer.text
 
 

@@ -1,38 +1,48 @@
-"""What a retry by Airflow cannot mend is not retried, on every version of Airflow; the error stays what it is."""
+"""Errors that no retry can mend end the task at once: here, where the exception leaves the operator."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_provider_mps.client.retry import is_final
 from airflow_provider_mps.errors import MpsError
 
 
 @contextmanager
-def fail_fast_on_permanent(*hopeless: type[MpsError]) -> Iterator[None]:
+def fail_fast_on_permanent(*also: type[MpsError], job_sent: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """
-    Have Airflow fail the task without a retry where an error is permanent. Also a decorator.
+    Raise a final error as an error that Airflow does not retry. Also a decorator.
 
-    The error keeps its class, text and attributes for callbacks and handlers, and becomes an
-    :class:`AirflowFailException` besides.
+    The error keeps its class, text, attributes and traceback, for callbacks and handlers: what leaves is an instance
+    of its class that is an :class:`AirflowFailException` as well.
 
-    :param hopeless: errors that are permanent for this task, although not for every other.
+    :param also: errors that are final for this task, although not for every other.
+    :param job_sent: whether a job of the task may run, see :func:`airflow_provider_mps.client.retry.is_final`.
     """
     try:
         yield
     except MpsError as error:
-        if error.permanent or isinstance(error, hopeless):
-            # In place: a new exception would tell everything twice, with two tracebacks.
-            error.__class__ = _never_retried(type(error))  # type: ignore[arg-type]  # mypy takes the class for its instances
+        if isinstance(error, also) or is_final(error, job_sent=job_sent()):
+            raise without_retries(error).with_traceback(error.__traceback__) from error.__cause__
         raise
 
 
+def without_retries(error: MpsError) -> MpsError:
+    """The same error, as one that Airflow does not retry."""
+    kind = _final_class(type(error))
+    final = kind.__new__(kind, *error.args)
+    final.args = error.args
+    final.__dict__.update(error.__dict__)
+    return final
+
+
 @cache
-def _never_retried(kind: type[MpsError]) -> type[MpsError]:
+def _final_class(kind: type[MpsError]) -> type[MpsError]:
     if issubclass(kind, AirflowFailException):
         return kind
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import MpsConfigError, MpsDownloadError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def read_file(path: ObjectStoragePath) -> bytes:
             data: bytes = file.read(_MOST_READ + 1)
     except FileNotFoundError:
         # A mount may show what MPS wrote a little later.
-        raise MpsDownloadError("there is no such file", address=str(path), retryable=True) from None
+        raise MpsDownloadError("there is no such file", address=str(path), category=Category.NO_ANSWER) from None
     if len(data) > _MOST_READ:
         raise MpsDownloadError(f"larger than {_MOST_READ // 2**20} MiB", address=str(path))
     return data

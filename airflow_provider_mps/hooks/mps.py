@@ -94,6 +94,7 @@ class MpsHook(BaseHook):
         It runs where the button runs, in the API server: keys that a machine holds are those of that machine.
         """
         from airflow_provider_mps.client.actions import DescribeTasks
+        from airflow_provider_mps.client.retry import Limits
         from airflow_provider_mps.client.sync import MpsClient
         from airflow_provider_mps.errors import MpsError, clock_in_words
 
@@ -103,7 +104,7 @@ class MpsHook(BaseHook):
             return False, str(error)
         config = replace(config, timeout=min(config.timeout, _TEST_TIMEOUT))
         # A person waits: one request more at most.
-        with MpsClient(config, attempts=2, throttle_patience=0) as client:
+        with MpsClient(config, limits=Limits(attempts=2)) as client:
             try:
                 page = client.call(DescribeTasks(status="FINISH", limit=1))
             except MpsError as error:
@@ -155,12 +156,13 @@ def _elsewhere(config: ClientConfig) -> str:
 
 def _explained(error: MpsError, client: MpsClient) -> str:
     """What the test button says: first what to do, where that is known."""
+    from airflow_provider_mps.error_codes import Category
     from airflow_provider_mps.errors import MpsApiError, MpsCredentialsError, MpsTransportError
 
     if isinstance(error, MpsApiError):
         advice = f"{error.next_step[:1].upper()}{error.next_step[1:]}. " if error.next_step else ""
-        clock = "Set it right. " if error.clock_is_off else ""
-        keys = f" The keys are from {client.key_origin}." if error.keys_refused else ""
+        clock = "Set it right. " if error.category is Category.CLOCK else ""
+        keys = f" The keys are from {client.key_origin}." if error.category is Category.KEYS else ""
         return f"{advice}{clock}MPS says {error.code}: {error.message} (RequestId {error.request_id}).{keys}"
     if isinstance(error, MpsTransportError):
         where = client.config.endpoint

@@ -83,18 +83,18 @@ async def _abort(mps_task_id: str, config: ClientConfig, log: Any) -> None:
     from airflow_provider_mps.client.actions import ManageTask
     from airflow_provider_mps.client.aio import AsyncMpsClient
     from airflow_provider_mps.client.jobs.abort import abort_outcome
-    from airflow_provider_mps.client.retry import should_retry
+    from airflow_provider_mps.client.retry import Limits, Purpose, decide
     from airflow_provider_mps.errors import MpsError
 
     action = ManageTask(task_id=mps_task_id)
     failure: MpsError | None = None
-    async with AsyncMpsClient(config, attempts=1) as client:
+    async with AsyncMpsClient(config, limits=Limits(attempts=1)) as client:
         while True:
             try:
                 await client.call(action)
             except MpsError as error:
                 # MPS takes twenty a second, and a user may end hundreds at once. The caller bounds this in time.
-                if should_retry(action, error):
+                if decide(error, Purpose.ABORT, action=action).retries:
                     await asyncio.sleep(random.uniform(0.3, 1.5))
                     continue
                 failure = error

@@ -215,6 +215,7 @@ class MpsTaskTrigger(BaseTrigger):
         self, watch: Poller, action: Action[TaskDetail], patience: Patience, metrics: Metrics
     ) -> tuple[str, str]:
         from airflow_provider_mps.client.polling.progress import Progress
+        from airflow_provider_mps.client.retry import is_final
         from airflow_provider_mps.errors import MpsError
 
         clock = asyncio.get_running_loop().time
@@ -250,7 +251,7 @@ class MpsTaskTrigger(BaseTrigger):
             try:
                 ended = patience.judge(outcome, time.time())
             except MpsError as error:  # of the triggerer alone, perhaps: the worker looks with its own eyes
-                return ("refused" if error.permanent else "fault"), _named(error)
+                return ("refused" if is_final(error) else "fault"), _named(error)
             if ended is not None:
                 return "look", ended.summary
             due = clock() + self._pause(patience)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from airflow_provider_mps.client.credentials.base import CredentialProvider, Credentials, Lease, Network, flaw_in
 from airflow_provider_mps.client.credentials.sts import AssumeRole
+from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import MpsApiError, MpsCredentialsError, MpsError
 
 DEFAULT_SESSION_NAME = "airflow-provider-mps"
@@ -89,12 +90,12 @@ def checked(origin: str, secret_id: str, secret_key: str, token: str | None) -> 
 
 def absent(source: str, why: str) -> SourceAbsent:
     """There is no such source on this machine."""
-    return SourceAbsent(why, source=source, retryable=False)
+    return SourceAbsent(why, source=source)
 
 
-def failed(source: str, why: str, retryable: bool = False) -> MpsCredentialsError:
+def failed(source: str, why: str, category: Category = Category.PERMANENT) -> MpsCredentialsError:
     """The source is there, and gives no keys."""
-    return MpsCredentialsError(why, source=source, retryable=retryable)
+    return MpsCredentialsError(why, source=source, category=category)
 
 
 def refused(source: str, error: MpsError, hidden: str = "") -> MpsCredentialsError:
@@ -102,4 +103,4 @@ def refused(source: str, error: MpsError, hidden: str = "") -> MpsCredentialsErr
     why = str(error).replace(hidden, "***") if hidden else str(error)
     if isinstance(error, MpsApiError) and error.code.startswith("UnauthorizedOperation"):
         why += " The policy of the caller must allow sts:AssumeRole on the role, and the role must trust the caller"
-    return MpsCredentialsError(why, source=source, retryable=error.retryable, keys_refused=error.keys_refused)
+    return MpsCredentialsError(why, source=source, category=error.category)

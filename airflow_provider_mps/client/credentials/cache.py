@@ -18,6 +18,7 @@ from concurrent.futures import Future
 
 from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.credentials.base import CredentialProvider, Credentials, Lease
+from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import MpsCredentialsError
 
 log = logging.getLogger(__name__)
@@ -118,7 +119,7 @@ class CredentialCache:
         except MpsCredentialsError as error:
             failure = error
         except BaseException as error:  # noqa: BLE001 - a thread that dies in silence leaves its waiters waiting
-            failure = MpsCredentialsError(f"{type(error).__name__}", source=self._title, retryable=True)
+            failure = MpsCredentialsError(f"{type(error).__name__}", source=self._title, category=Category.NO_ANSWER)
         with self._lock:
             self._asking = None
             self._failure = failure
@@ -136,7 +137,9 @@ class CredentialCache:
             answer.set_exception(failure)
 
     def _too_slow(self, seconds: float) -> MpsCredentialsError:
-        return MpsCredentialsError(f"no answer within {seconds:g} seconds", source=self._title, retryable=True)
+        return MpsCredentialsError(
+            f"no answer within {seconds:g} seconds", source=self._title, category=Category.NO_ANSWER
+        )
 
 
 _keyrings: dict[Hashable, CredentialCache] = {}

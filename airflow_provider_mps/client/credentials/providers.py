@@ -22,6 +22,8 @@ from airflow_provider_mps.client.credentials.assume_role import (
 )
 from airflow_provider_mps.client.credentials.base import CredentialProvider, Credentials, Lease, Network
 from airflow_provider_mps.client.credentials.sts import AssumeRole, AssumeRoleWithWebIdentity
+from airflow_provider_mps.client.retry import may_pass
+from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import MpsConfigError, MpsCredentialsError, MpsError, MpsTransportError
 
 _ROLES_PATH = "/latest/meta-data/cam/security-credentials/"
@@ -160,7 +162,7 @@ class InstanceRole:
             answer = network.read_metadata(f"{self.endpoint}{_ROLES_PATH}{roles[0]}")
         except MpsTransportError as error:
             raise SourceAbsent(
-                f"{error} (is this machine a CVM instance?)", source=origin, retryable=error.retryable
+                f"{error} (is this machine a CVM instance?)", source=origin, category=error.category
             ) from None
         keys: Any = None
         try:
@@ -169,7 +171,7 @@ class InstanceRole:
         except (ValueError, AttributeError):  # no JSON, no object, no keys in it
             code = str(keys.get("Code")) if isinstance(keys, dict) else "no JSON object"
             why = f"the metadata service gave no keys of the role {roles[0]:.80} ({code:.80})"
-            raise failed(origin, why, retryable=True) from None
+            raise failed(origin, why, Category.NO_ANSWER) from None
         return lease
 
 
@@ -244,9 +246,8 @@ class ChainProvider:
             "; ".join(f"{failure.source}: {failure.why}" for failure in failures)
             + ". Fill in SecretId and SecretKey, or set credential_source to the one that you mean",
             source="any source of this machine",
-            retryable=False,
-            # The metadata service may have been away for a moment: Airflow's own retries shall have a chance.
-            permanent=not any(failure.retryable for failure in failures),
+            # The metadata service may have been away for a moment: then a retry of the task may succeed.
+            category=Category.FAILED if any(map(may_pass, failures)) else Category.PERMANENT,
         )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import MpsApiError, MpsError
 
 _TOO_LATE = ("InvalidParameterValue.NotProcessingTask",)
@@ -34,6 +35,6 @@ def abort_outcome(mps_task_id: str, error: MpsError | None) -> AbortResult:
         if error.code in _TOO_LATE:
             why = "it no longer waits, and MPS aborts only tasks that wait. If it still runs, it runs on and is billed"
             return AbortResult(False, True, f"{task} was not aborted: {why}. {error}")
-        if error.task_unknown:
+        if error.category is Category.NOT_FOUND:
             return AbortResult(False, True, f"{task} was not aborted: MPS does not know it (any more). {error}")
     return AbortResult(False, False, f"{task} was probably not aborted; it may run on and be billed. {error}")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from airflow_provider_mps.client.actions import DescribeTasks, describe
 from airflow_provider_mps.client.sync import MpsClient
+from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import MpsApiError, MpsConfigError
 from airflow_provider_mps.results.task import TaskDetail
 from airflow_provider_mps.results.verdict import TaskStatus
@@ -56,6 +57,6 @@ def _detail_of(client: MpsClient, mps_task_id: str) -> TaskDetail | None:
     except MpsConfigError:
         return None
     except MpsApiError as error:
-        if error.task_unknown:
+        if error.category is Category.NOT_FOUND:
             return None
         raise

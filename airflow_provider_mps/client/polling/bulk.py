@@ -20,6 +20,7 @@ from airflow_provider_mps.client.actions import DescribeTasks
 from airflow_provider_mps.client.aio import AsyncMpsClient
 from airflow_provider_mps.client.polling.hints import HintAccuracy
 from airflow_provider_mps.client.polling.queue import PollQueue
+from airflow_provider_mps.client.retry import is_final, may_pass
 from airflow_provider_mps.errors import MpsError
 from airflow_provider_mps.results.task import TaskPage, TaskState
 from airflow_provider_mps.results.verdict import TaskStatus
@@ -125,12 +126,12 @@ class BulkStatusPoller:
         self._trust.round_over(time.monotonic(), whole=False)  # what it was right about fades
         self._lane.relax(1.0)
         self._rest = None
-        if isinstance(error, TimeoutError) or error.retryable:
+        if isinstance(error, TimeoutError) or may_pass(error):
             self._refusals = 0
             return ""
         self._refusals += 1
         # A token may have expired: only at the start of a list does a refusal tell of the list.
-        final = (error.permanent and not in_the_middle) or self._refusals >= _REFUSALS_TO_GIVE_UP
+        final = (is_final(error) and not in_the_middle) or self._refusals >= _REFUSALS_TO_GIVE_UP
         return str(error) if final else ""
 
     async def _round(self) -> bool:

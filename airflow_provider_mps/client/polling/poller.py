@@ -20,6 +20,7 @@ from airflow_provider_mps.client.polling.bulk import BulkStatusPoller
 from airflow_provider_mps.client.polling.metrics import NULL_METRICS, Metrics
 from airflow_provider_mps.client.polling.queue import PollQueue, PollResult
 from airflow_provider_mps.client.rate_limiter import rate_limiter_for
+from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import MpsTransportError
 from airflow_provider_mps.results.task import TaskDetail
 
@@ -116,7 +117,7 @@ class Poller:
         finally:
             if self._lanes.get(name) is lane:
                 del self._lanes[name]
-            lane.tell_all(MpsTransportError(f"the watch stopped: {reason}", action=name, may_have_run=False))
+            lane.tell_all(MpsTransportError(f"the watch stopped: {reason}", action=name, category=Category.UNREACHABLE))
             for helper in helpers:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)

@@ -21,6 +21,7 @@ from airflow_provider_mps.client.actions import Action
 from airflow_provider_mps.client.aio import AsyncMpsClient
 from airflow_provider_mps.client.polling.metrics import Metrics
 from airflow_provider_mps.client.rate_limiter import RateLimiter
+from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import MpsApiError, MpsError, MpsTransportError
 from airflow_provider_mps.results.task import TaskDetail, TaskState
 
@@ -292,7 +293,7 @@ class PollQueue:
         called = entry.called
         try:
             outcome = await self._ask(entry)
-            if isinstance(outcome, MpsApiError) and outcome.throttled:
+            if isinstance(outcome, MpsApiError) and outcome.category is Category.THROTTLED:
                 self._observer.count("looks_refused", entry.action.name)
                 if self._keeps_its_place(entry, loop_time):
                     return
@@ -322,7 +323,7 @@ class PollQueue:
             if entry.look is None or entry.look.cancelling():
                 raise
             trouble = "something that it waited for was cancelled"
-        return MpsTransportError(trouble, action=entry.action.name, may_have_run=False)
+        return MpsTransportError(trouble, action=entry.action.name, category=Category.UNREACHABLE)
 
     def _keeps_its_place(self, entry: PendingPoll, sent: float) -> bool:
         if entry.refused_since is None:

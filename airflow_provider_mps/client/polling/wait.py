@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from types import NoneType
 from typing import Any, TypeVar
 
+from airflow_provider_mps.client.retry import Limits, Purpose, decide, is_final
+from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import (
     MpsApiError,
     MpsConfigError,
@@ -105,19 +107,20 @@ class Patience:
         """
         if isinstance(outcome, TaskState):
             return self._judge_state(outcome, now)
-        if isinstance(outcome, MpsApiError) and outcome.task_unknown:
+        if isinstance(outcome, MpsApiError) and outcome.category is Category.NOT_FOUND:
             self._judge_not_found(outcome, now)
             return None
-        if outcome.retryable:
-            self.calm = False
-            if self.failing(now) < self.outage_tolerance:
-                return None
-            raise MpsStateUnknown(
-                f"is in an unknown state: no usable answer for {_minutes(now - self.answered)}. "
-                f"It may still run, or be done. Last error: {outcome}",
-                mps_task_id=self.mps_task_id,
-            ) from outcome
-        raise outcome
+        if is_final(outcome):
+            raise outcome
+        self.calm = False
+        limits = Limits(seconds=self.outage_tolerance)
+        if decide(outcome, Purpose.POLL, elapsed=self.failing(now), limits=limits).retries:
+            return None
+        raise MpsStateUnknown(
+            f"is in an unknown state: no usable answer for {_minutes(now - self.answered)}. "
+            f"It may still run, or be done. Last error: {outcome}",
+            mps_task_id=self.mps_task_id,
+        ) from outcome
 
     def failing(self, now: float) -> float:
         """Take note that there is no usable answer; returns for how many seconds there has been none."""
