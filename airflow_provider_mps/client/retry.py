@@ -84,7 +84,7 @@ class Limits:
 
 LIMITS = {
     Purpose.CALL: Limits(attempts=4, throttle_timeout=60.0),
-    Purpose.SUBMIT: Limits(attempts=8, throttle_timeout=60.0, first_delay=2.0, max_delay=30.0),
+    Purpose.SUBMIT: Limits(attempts=8, first_delay=2.0, max_delay=30.0),
     Purpose.POLL: Limits(seconds=3600.0),
     Purpose.LIST: Limits(attempts=3),
     Purpose.ABORT: Limits(seconds=300.0, first_delay=1.0, max_delay=2.0),
@@ -133,6 +133,8 @@ def decide(
     category = category_of(error)
     if purpose is Purpose.SUBMIT and category is Category.DUPLICATE:
         return Decision(Next.FIND)
+    if purpose is Purpose.SUBMIT and category is Category.CLOCK and attempt == 1:
+        return Decision(Next.RETRY)  # its answer has told the right time
     may_pass = category in _PASSING
     if purpose in {Purpose.POLL, Purpose.LIST}:
         may_pass = category not in _KNOWN_PERMANENT

@@ -18,6 +18,7 @@ import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 
 from airflow_provider_mps.client.actions import Action
+from airflow_provider_mps.client.clock import clock_for
 from airflow_provider_mps.client.config import ClientConfig, tls_context
 from airflow_provider_mps.client.credentials.base import CredentialProvider, Credentials, Lease
 from airflow_provider_mps.client.credentials.cache import CredentialCache, credential_cache_for
@@ -49,6 +50,7 @@ class MpsClient:
         self.config = config
         self.limits = limits
         self.clock_skew = 0.0
+        self.clock = clock_for(config.endpoint)
         self._keyring: CredentialCache | None = None
         self._session: requests.Session | None = None
 
@@ -99,7 +101,9 @@ class MpsClient:
     def _exchange(self, action: Action[ResultT], credentials: Credentials | None, skew: float) -> ResultT:
         now = int(time.time())
         request = encode(action, self.config, int(now - skew), credentials)
-        return decode(action, self._send(action.name, request), now)
+        response = self._send(action.name, request)
+        self.clock.observe(response.headers.get("date"))
+        return decode(action, response, now)
 
     def _current_keys(self, refused: Credentials | None = None) -> Credentials | None:
         if self.config.credentials is None:

@@ -94,6 +94,7 @@ class TaskWait:
         :raises MpsError: the wait is over, and not because the task has ended.
         """
         from airflow_provider_mps.client.actions import describe
+        from airflow_provider_mps.client.retry import Limits
         from airflow_provider_mps.errors import MpsError
 
         outcome: TaskDetail | MpsError
@@ -102,7 +103,7 @@ class TaskWait:
             # A refused look is judged, like any other, and comes again: it must not hold up a deadline. But where a
             # list has woken hundreds at once, to wait for a few seconds is cheaper than another start of a worker.
             patience = _PATIENCE_IN_A_CROWD if self.patience.listed else 0.0
-            outcome = self.hook.get_conn().call(action, throttle_patience=patience)
+            outcome = self.hook.get_conn().call(action, limits=Limits(attempts=4, throttle_timeout=patience))
             self.last_seen = outcome.summary
         except MpsError as error:
             outcome = error

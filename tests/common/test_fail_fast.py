@@ -235,7 +235,7 @@ def test_a_refused_job_is_not_retried(airflow_mps: LocalMps, code: str) -> None:
     """Nothing runs and nothing would change."""
     airflow_mps.backend.faults.add(Fault("error", action="ProcessMedia", code=code, times=None))
     with pytest.raises(MpsApiError) as caught:
-        run_operator(new_operator(MpsProcessMediaOperator), new_context(store=True))
+        run_operator(new_operator(MpsProcessMediaOperator), new_context())
     assert isinstance(caught.value, AirflowFailException)
     assert jobs(airflow_mps) == []
 
@@ -246,7 +246,7 @@ def test_a_job_that_runs_is_not_given_up_for_a_wrong_key(airflow_mps: LocalMps, 
     """A retry takes it up at no cost, while a Clear would pay for another: here the retries of the task hold."""
     fault = Fault("error", action="DescribeTaskDetail", code="AuthFailure.SecretIdNotFound", times=None)
     airflow_mps.backend.faults.add(fault)
-    context = new_context(store=store)
+    context = new_context()
     for _ in range(2):
         with pytest.raises(MpsApiError) as caught:
             run_operator(new_operator(MpsProcessMediaOperator, deferrable=deferrable), context)

@@ -27,7 +27,7 @@ from tests.support.submitting import new_operator
 
 def _deferred_trigger(mps: LocalMps, name: str = "talk.queued.mp4", **arguments: Any) -> MpsTaskTrigger:
     with pytest.raises(TaskDeferred) as caught:
-        new_operator(MpsProcessMediaOperator, name, deferrable=True, **arguments)().execute(new_context(store=True))
+        new_operator(MpsProcessMediaOperator, name, deferrable=True, **arguments)().execute(new_context())
     trigger: MpsTaskTrigger = revive(caught.value.trigger)
     trigger.task_instance = TaskInstance()  # type: ignore[assignment]
     return trigger

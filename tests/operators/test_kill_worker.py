@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException
 
-from airflow_provider_mps.client.jobs import submission
+from airflow_provider_mps.client.retry import LIMITS, Limits, Purpose
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsApiError, MpsError
@@ -33,14 +33,14 @@ def _in_mid_wait(name: str, **arguments: Any) -> tuple[MpsSubmitOperator, thread
 
     def run() -> None:
         try:
-            operator.execute(new_context(store=True))
+            operator.execute(new_context())
         except AirflowException as error:
             ended.append(error)
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     for _ in range(500):
-        if operator._mps_task_id:
+        if operator._record:
             break
         time.sleep(0.01)
     return operator, thread, ended
@@ -56,8 +56,7 @@ def test_a_user_who_ends_a_running_task_aborts_the_job(airflow_mps: LocalMps, ai
     thread.join(3)
     assert not thread.is_alive()
     assert airflow_mps.backend.aborts == jobs(airflow_mps)
-    assert operator._mps_task_id is not None
-    assert operator._mps_task_id in str(ended[0])
+    assert str(jobs(airflow_mps)[0]) in str(ended[0])
 
 
 @pytest.mark.fault("F20")
@@ -103,7 +102,7 @@ def test_f17_killed_before_anything_was_sent(
 ) -> None:
     """F17: Airflow's signal handler returns to where it came from; after that nothing is sent, nor an Abort."""
     airflow_says("failed")
-    operator, context = new_operator(kind)(), new_context(store=True)
+    operator, context = new_operator(kind)(), new_context()
     store = context["task_state_store"]
     owner, name = {
         "checked": (operator, "_checked"),
@@ -112,8 +111,8 @@ def test_f17_killed_before_anything_was_sent(
     }[point]
     step = getattr(owner, name)
 
-    def killed(*arguments: Any) -> Any:
-        done = step(*arguments)
+    def killed(*arguments: Any, **options: Any) -> Any:
+        done = step(*arguments, **options)
         operator.on_kill()
         return done
 
@@ -151,14 +150,14 @@ def test_f17_killed_before_the_answer_is_stored(
     """F17: a kill between the answer and storing it aborts the job, also one that has no SessionId to be found by."""
     airflow_says("failed")
     operator = new_operator(kind, "talk.queued.mp4")()
-    context = new_context(store=True)
+    context = new_context()
     store = context["task_state_store"]
     real = store.set
 
-    def killed(key: str, value: Any) -> None:
+    def killed(key: str, value: Any, **options: Any) -> None:
         if value.get("mps_task_id"):
             operator.on_kill()
-        real(key, value)
+        real(key, value, **options)
 
     store.set = killed
     with contextlib.suppress(AirflowException, MpsError):  # Airflow ends the process meanwhile
@@ -190,15 +189,15 @@ def test_f17_a_job_that_cannot_be_looked_for_is_named(
 
 def _quietly(operator: MpsSubmitOperator) -> None:
     try:
-        operator.execute(new_context(store=True))
+        operator.execute(new_context())
     except (AirflowException, MpsError):
         return
 
 
 def _kill_and_time(monkeypatch: pytest.MonkeyPatch, operator: MpsSubmitOperator) -> float:
     """Seconds that on_kill takes with one second of its four, so that a slow machine has room up to Airflow's five."""
-    assert cancel._KILL_BUDGET <= 4.0
-    monkeypatch.setattr(cancel, "_KILL_BUDGET", 1.0)
+    assert cancel._WORKER_BUDGET <= 4.0
+    monkeypatch.setattr(cancel, "_WORKER_BUDGET", 1.0)
     started = time.monotonic()
     operator.on_kill()
     return time.monotonic() - started
@@ -259,7 +258,7 @@ def test_abort_operator(airflow_mps: LocalMps) -> None:
 @pytest.mark.parametrize(("name", "aborts"), [("talk.queued.mp4", 1), ("talk.stuck.mp4", 0), ("talk.mp4", 0)])
 def test_f15_a_clear_aborts_what_still_waits(airflow_mps: LocalMps, deferrable: bool, name: str, aborts: int) -> None:
     """F15: the try after a Clear aborts the job from before it if that still waits: on_kill may be too late for it."""
-    context = new_context(store=True)
+    context = new_context()
     first = submit(MpsProcessMediaOperator, name, context=context, wait_for_completion=False)
     airflow_mps.backend.tasks[first].looks = 0 if "queued" in name else 5
     submit(MpsProcessMediaOperator, name, context=clear(context), wait_for_completion=False, deferrable=deferrable)
@@ -281,7 +280,7 @@ def test_f19_a_killed_submission_sends_nothing_more(airflow_mps: LocalMps, airfl
 
     operator._checked = kill_first  # type: ignore[method-assign]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(submission, "PAUSE", 1.0)
+        patch.setitem(LIMITS, Purpose.SUBMIT, Limits(attempts=8, throttle_timeout=60, first_delay=2, max_delay=2))
         with pytest.raises(MpsError):
-            operator.execute(new_context(store=True))
+            operator.execute(new_context())
     assert jobs(airflow_mps) == []

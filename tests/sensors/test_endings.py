@@ -83,7 +83,7 @@ def test_partial_success_is_opt_in(airflow_mps: LocalMps, mode: Mode) -> None:
 @ALL_MODES
 def test_a_retry_looks_afresh(airflow_mps: LocalMps, mode: Mode) -> None:
     """The next try of a sensor that failed starts with a new look, a new clock and no memory."""
-    context = new_context(store=mode is Mode.RESCHEDULE_WITH_STORE)
+    context = new_context()
     task_id = airflow_mps.backend.script([RUNNING, refusal("UnauthorizedOperation")])
     with pytest.raises(MpsApiError):
         run_sensor(mode, mps_task_id=task_id, context=context)

@@ -125,4 +125,22 @@ CATALOGUE: dict[str, Fault] = {
     "F78": Fault(
         "P1", "lost, repeated, late and forged callbacks: nothing here waits for one, forged and late ones are refused"
     ),
+    "F79": Fault("P0", "one task instance submits one job: a second one in the same try is refused"),
+    "F80": Fault("P0", "a missing record at a later try is no proof: a batch or picture is not sent again"),
+    "F81": Fault("P1", "a job whose record is missing is found by its marker"),
+    "F82": Fault("P0", "lowered retries hide no Clear: it sends a new job"),
+    "F83": Fault("P0", "Clear of a running task whose worker is dead sends a new job"),
+    "F84": Fault("P1", "Clear after a crash in mid-submission: the old job is found and aborted, a new one sent"),
+    "F85": Fault("P0", "a run that is queued again while its task runs: one job"),
+    "F86": Fault("P1", "a TaskId of a form not seen before is awaited as it is"),
+    "F87": Fault("P0", "a triggerer that thaws while its task is scheduled, queued or running aborts nothing"),
+    "F88": Fault("P1", "an empty page with a token ends the list"),
+    "F89": Fault("P1", "a clock that is wrong changes no verdict, and no deadline"),
+    "F90": Fault("P1", "a job that was certainly not sent is sent by the next try"),
+    "F91": Fault("P1", "the page of a gateway during a wait is sat out"),
+    "F92": Fault("P2", "an error code that is not documented is sat out"),
+    "F93": Fault("P2", "a wall clock that steps during a wait ends nothing early"),
+    "F94": Fault("P2", "a log handler that raises in the triggerer loses no event"),
+    "F95": Fault("P1", "a retry after somebody else's abort submits a new job"),
+    "F96": Fault("P1", "a duration that nobody can wait is refused before anything is sent"),
 }

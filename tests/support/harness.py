@@ -11,19 +11,19 @@ import selectors
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 import pytest
-import tenacity
 from airflow.sdk import timezone
 from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferred
 from airflow.sdk.module_loading import import_string
 
 from airflow_provider_mps.client import rate_limiter
 from airflow_provider_mps.client import retry as retry_policy
-from airflow_provider_mps.client.jobs import submission
+from airflow_provider_mps.client.jobs import recovery
 from airflow_provider_mps.client.polling import poller, queue
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
@@ -40,7 +40,6 @@ class Mode(StrEnum):
 
     POKE = "poke"
     RESCHEDULE = "reschedule"
-    RESCHEDULE_WITH_STORE = "reschedule with a task state store"
     DEFERRABLE = "deferrable"
 
 
@@ -62,7 +61,7 @@ class StateStore:
     def get(self, key: str) -> Any:
         return json.loads(self._values[key]) if key in self._values else None
 
-    def set(self, key: str, value: Any) -> None:
+    def set(self, key: str, value: Any, *, retention: timedelta | None = None) -> None:
         self.sets += 1
         if self.sets == self.crash_at:
             raise Crash
@@ -97,13 +96,13 @@ class DagRun:
     """What our operators ask of a run."""
 
     def __init__(self) -> None:
-        self.start_date = datetime.now(UTC)
+        self.start_date = self.run_after = datetime.now(UTC)
+        self.clear_number = 0
 
 
-def new_context(*, store: bool = False, **names: Any) -> dict[str, Any]:
+def new_context(**names: Any) -> dict[str, Any]:
     """The context of a first try; ``names`` are attributes of its task instance."""
-    context: dict[str, Any] = {"ti": TaskInstance(**names), "dag_run": DagRun()}
-    return context | ({"task_state_store": StateStore()} if store else {})
+    return {"ti": TaskInstance(**names), "dag_run": DagRun(), "task_state_store": StateStore()}
 
 
 def retry(context: dict[str, Any]) -> dict[str, Any]:
@@ -111,14 +110,14 @@ def retry(context: dict[str, Any]) -> dict[str, Any]:
     ti = context["ti"]
     ti.try_number += 1
     ti.first_reschedule, ti.crash_on_push, ti.xcoms = None, False, {}
-    if store := context.get("task_state_store"):
-        store.crash_at = None
+    context["task_state_store"].crash_at = None
     return context
 
 
 def clear(context: dict[str, Any], retries: int = 2) -> dict[str, Any]:
-    """The context after a user cleared the task: ``max_tries`` has grown, the state store is as it was."""
+    """The context after a user cleared the task: Airflow's numbers have grown, the state store is as it was."""
     context["ti"].max_tries = context["ti"].try_number + retries
+    context["dag_run"].clear_number += 1
     return retry(context)
 
 
@@ -135,7 +134,7 @@ def run_operator(new: Callable[[], Any], context: dict[str, Any]) -> Any:
 
 def run_sensor(mode: Mode, *, context: dict[str, Any] | None = None, **arguments: Any) -> Any:
     """Run a MpsTaskSensor to its end; returns what it returns, raises what it raises."""
-    context = context or new_context(store=mode is Mode.RESCHEDULE_WITH_STORE)
+    context = context or new_context()
 
     def new() -> MpsTaskSensor:
         return MpsTaskSensor(
@@ -200,8 +199,9 @@ def airflow_mps(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalMps]:
         }
         for name, fields in others.items():
             monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(fields))
-        monkeypatch.setattr(retry_policy, "PAUSES", tenacity.wait_none())
-        monkeypatch.setattr(submission, "PAUSE", 0.0)
+        for purpose, limits in retry_policy.LIMITS.items():
+            monkeypatch.setitem(retry_policy.LIMITS, purpose, replace(limits, max_delay=0.0))
+        monkeypatch.setattr(recovery, "SEARCH_PAUSE", 0.0)
         monkeypatch.setattr(rate_limiter, "REST", 0.0)
         monkeypatch.setattr(rate_limiter, "SLOWEST", 50.0)
         monkeypatch.setattr(queue, "_REFUSAL_PATIENCE", 0.1)
