@@ -1,4 +1,4 @@
-"""What a retry by Airflow cannot mend is not retried, on every version of Airflow; the error stays what it is."""
+"""What a retry by Airflow cannot mend is not retried; the error stays what it is."""
 
 from __future__ import annotations
 

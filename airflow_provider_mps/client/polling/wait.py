@@ -27,7 +27,6 @@ _MEMORY: dict[str, tuple[type, ...]] = {
     "failing_since": (float, int, NoneType),
     "found": (bool,),
     "unsettled_since": (float, int, NoneType),
-    "calm": (bool,),
     "faults": (int,),
     "listed": (bool,),
 }
@@ -48,7 +47,6 @@ class Patience:
     :param failing_since: when the first look failed after that.
     :param found: whether MPS has known the task before.
     :param unsettled_since: when FINISH was first seen without all results.
-    :param calm: the last look was a plain "not yet"; nothing has to be remembered to judge the next one.
     :param faults: how often in a row the triggerer gave this wait back without an answer of MPS.
     :param listed: the triggerer has sent a worker to look because a list named the task; it does so once.
     """
@@ -62,7 +60,6 @@ class Patience:
     failing_since: float | None = None
     found: bool = False
     unsettled_since: float | None = None
-    calm: bool = True
     faults: int = 0
     listed: bool = False
 
@@ -109,7 +106,6 @@ class Patience:
             self._judge_not_found(outcome, now)
             return None
         if outcome.retryable:
-            self.calm = False
             if self.failing(now) < self.outage_tolerance:
                 return None
             raise MpsStateUnknown(
@@ -127,7 +123,6 @@ class Patience:
 
     def _judge_state(self, detail: StateT, now: float) -> StateT | None:
         self.found = True
-        self.calm = detail.is_known and not detail.is_finished
         if not detail.is_known:
             if self.failing(now) < self.outage_tolerance:
                 return None
@@ -148,7 +143,6 @@ class Patience:
 
     def _judge_not_found(self, error: MpsApiError, now: float) -> None:
         self.answered, self.failing_since = now, None
-        self.calm = True
         if self.found:
             what = "is no longer known to MPS, although it was before. Its result can no longer be asked for"
         elif now - self.started < self.not_found_grace:
