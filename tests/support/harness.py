@@ -67,6 +67,10 @@ class StateStore:
             raise Crash
         self._values[key] = json.dumps(value)
 
+    def values(self) -> dict[str, Any]:
+        """All that is stored."""
+        return {key: self.get(key) for key in self._values}
+
 
 class TaskInstance:
     """What our operators ask of a task instance."""
