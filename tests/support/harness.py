@@ -272,7 +272,7 @@ class _FastSelector(selectors.DefaultSelector):
         loop = asyncio.get_running_loop()
         lanes = [lane for each in poller._watches.get(loop, {}).values() for lane in each._lanes.values()]
         ends = loop._executor_shutdown_called  # type: ignore[attr-defined]  # Python 3.13 waits for threads in the loop
-        return ends or bool(connecting._asked.get(loop)) or any(queue._under_way for lane in lanes)
+        return ends or bool(connecting._asked.get(loop)) or any(lane._under_way for lane in lanes)
 
 
 @pytest.fixture
