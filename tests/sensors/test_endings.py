@@ -105,9 +105,9 @@ def test_f48_a_refusal_for_good_ends_the_wait(airflow_mps: LocalMps, mode: Mode,
 
 
 @pytest.mark.fault("F46")
-@pytest.mark.parametrize("mode", [Mode.POKE, Mode.RESCHEDULE, Mode.DEFERRABLE])
+@ALL_MODES
 def test_an_outage_is_sat_out(airflow_mps: LocalMps, mode: Mode) -> None:
-    """Ten bad looks in a row do not end a wait, not even in reschedule mode without a state store."""
+    """Ten bad looks in a row do not end a wait."""
     trouble = [refusal("InternalError")] * 40  # each look asks four times
     task_id = airflow_mps.backend.script([RUNNING, *trouble, RUNNING, DONE])
     assert run_sensor(mode, mps_task_id=task_id) == task_id

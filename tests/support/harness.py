@@ -67,6 +67,10 @@ class StateStore:
             raise Crash
         self._values[key] = json.dumps(value)
 
+    def values(self) -> dict[str, Any]:
+        """All that is stored."""
+        return {key: self.get(key) for key in self._values}
+
 
 class TaskInstance:
     """What our operators ask of a task instance."""
@@ -269,7 +273,7 @@ class _FastSelector(selectors.DefaultSelector):
         loop = asyncio.get_running_loop()
         lanes = [lane for each in poller._watches.get(loop, {}).values() for lane in each._lanes.values()]
         ends = loop._executor_shutdown_called  # type: ignore[attr-defined]  # Python 3.13 waits for threads in the loop
-        return ends or bool(connecting._asked.get(loop)) or any(queue._under_way for lane in lanes)
+        return ends or bool(connecting._asked.get(loop)) or any(lane._under_way for lane in lanes)
 
 
 @pytest.fixture

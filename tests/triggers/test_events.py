@@ -119,7 +119,7 @@ _STRANGE: list[Any] = [
     {"status": "look", "patience": {"mps_task_id": _ID, "started": "yesterday", "answered": None, "faults": "many"}},
     {"status": "look", "patience": {"mps_task_id": _ID, "unsettled_since": "yesterday"}},
     {"status": "refused", "patience": {"mps_task_id": _ID, "faults": "many"}},
-    {"status": "fault", "patience": {"mps_task_id": _ID, "faults": None, "found": "yes", "calm": 1}},
+    {"status": "fault", "patience": {"mps_task_id": _ID, "faults": None, "found": "yes", "listed": 1}},
 ]
 
 

@@ -29,7 +29,6 @@ _MEMORY: dict[str, tuple[type, ...]] = {
     "failing_since": (float, int, NoneType),
     "found": (bool,),
     "unsettled_since": (float, int, NoneType),
-    "calm": (bool,),
     "faults": (int,),
     "listed": (bool,),
 }
@@ -50,7 +49,6 @@ class Patience:
     :param failing_since: when the first look failed after that.
     :param found: whether MPS has known the task before.
     :param unsettled_since: when FINISH was first seen without all results.
-    :param calm: the last look was a plain "not yet"; nothing has to be remembered to judge the next one.
     :param faults: how often in a row the triggerer gave this wait back without an answer of MPS.
     :param listed: the triggerer has sent a worker to look because a list named the task; it does so once.
     """
@@ -64,7 +62,6 @@ class Patience:
     failing_since: float | None = None
     found: bool = False
     unsettled_since: float | None = None
-    calm: bool = True
     faults: int = 0
     listed: bool = False
 
@@ -112,7 +109,6 @@ class Patience:
             return None
         if is_final(outcome):
             raise outcome
-        self.calm = False
         limits = Limits(seconds=self.outage_tolerance)
         if decide(outcome, Purpose.POLL, elapsed=self.failing(now), limits=limits).retries:
             return None
@@ -130,7 +126,6 @@ class Patience:
 
     def _judge_state(self, detail: StateT, now: float) -> StateT | None:
         self.found = True
-        self.calm = detail.is_known and not detail.is_finished
         if not detail.is_known:
             if self.failing(now) < self.outage_tolerance:
                 return None
@@ -151,7 +146,6 @@ class Patience:
 
     def _judge_not_found(self, error: MpsApiError, now: float) -> None:
         self.answered, self.failing_since = now, None
-        self.calm = True
         if self.found:
             what = "is no longer known to MPS, although it was before. Its result can no longer be asked for"
         elif now - self.started < self.not_found_grace:
