@@ -1,7 +1,7 @@
 """
 What must not change while the package is rebuilt, recorded as JSON beside this file.
 
-``python -m tests.pins.record`` writes the records anew. A change of theirs is a change of behaviour: it is reviewed as one.
+``python -m tests.pins.record`` writes the records anew; a change of theirs is a change of behaviour.
 """
 
 from __future__ import annotations
@@ -18,10 +18,15 @@ RECORDED = Path(__file__).parent / "recorded"
 _RECORD = "RECORD_PINS"
 
 
+def is_recording() -> bool:
+    """Whether what is seen is the record, and not compared with one."""
+    return _RECORD in os.environ
+
+
 def pinned(file: str, name: str, value: Any) -> None:
     """Compare a value with the one that is recorded under this name; while recording, write it down."""
     value = json.loads(json.dumps(value))
-    if os.environ.get(_RECORD):
+    if is_recording():
         text = json.dumps({**recorded(file), name: value}, indent=1, sort_keys=True, ensure_ascii=False)
         (RECORDED / file).write_text(f"{text}\n", encoding="utf-8")
     assert value == recorded(file).get(name), f"{name} differs from {file}; see {__name__}"

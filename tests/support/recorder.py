@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import BinaryIO, NamedTuple, Self
+from typing import BinaryIO, NamedTuple, Self, cast
 
 # Something that every action can read.
 ANSWER = b'{"Response": {"TaskId": "1250000000-WorkflowTask-1", "MetaData": {"Size": 1}, "RequestId": "recorded"}}'
@@ -116,7 +116,7 @@ class Recorder:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 sent = Sent(self.command, self.path, headers, body)
                 recorder.sent.append(sent)
-                recorder._answer(sent, self.wfile)
+                recorder._answer(sent, cast(BinaryIO, self.wfile))
                 self.close_connection = self.close_connection or self.wfile.closed
 
             do_POST = do_GET = do_CONNECT = _keep  # noqa: N815 - the names that http.server looks for
