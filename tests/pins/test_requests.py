@@ -40,7 +40,7 @@ from tests.support.harness import (
 )
 from tests.support.machine import in_a_pod, on_an_instance, with_a_role
 from tests.support.recorder import Recorder, Sent
-from tests.support.submitting import ALL_KINDS, WAYS, media, process, submit
+from tests.support.submitting import ALL_KINDS, KINDS, WAYS, media, process, submit
 
 __all__ = ["airflow_mps"]
 
@@ -69,57 +69,46 @@ class World(NamedTuple):
         own |= {name: fields.pop(name) for name in ("login", "password") if name in fields}
         self.monkeypatch.setenv("AIRFLOW_CONN_MPS_DEFAULT", json.dumps({**own, "extra": {"timeout": 5, **fields}}))
 
-    def fault(self, kind: Any, action: str, **more: Any) -> None:
-        self.mps.backend.faults.add(Fault(kind, action, **more))
-
     def pin(self, name: str, *, polls: bool = True) -> None:
         pinned(FILE, name, Transcript(self.exchanges, polls=polls).read())
 
 
-def _world(mps: LocalMps, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, folder: Path) -> World:
+def _world(mps: LocalMps, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, folder: Path, **extra: Any) -> World:
     mps.backend.settings.rates["DescribeTaskDetail"] = 0  # no request is throttled by chance
+    monkeypatch.setenv("HOME", str(folder))
     exchanges = recorder.relay_to(mps.host.removeprefix("http://"))
     world = World(mps, monkeypatch, folder, f"http://{recorder.netloc}", exchanges)
-    world.connect()
+    world.connect(**extra)
     return world
 
 
 @pytest.fixture
 def world(airflow_mps: LocalMps, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     """Without pauses."""
-    monkeypatch.setenv("HOME", str(tmp_path))
     return _world(airflow_mps, recorder, monkeypatch, tmp_path)
 
 
-Call = Callable[..., None]
+# The client.
 
 
-def _sync(*actions: api.Action[Any], between: Callable[[], object] = lambda: None) -> None:
-    """Call with one client, whatever comes of it."""
+def _sync(*actions: api.Action[Any], after: Callable[[], object]) -> None:
     with MpsHook().get_conn() as client:
         for action in actions:
             with contextlib.suppress(MpsError):
                 client.call(action)
-            between()
+            after()
 
 
-def _async(*actions: api.Action[Any], between: Callable[[], object] = lambda: None) -> None:
+def _async(*actions: api.Action[Any], after: Callable[[], object]) -> None:
     async def work() -> None:
-        client = await MpsHook().aget_conn()
-        try:
+        async with await MpsHook().aget_conn() as client:
             for action in actions:
                 with contextlib.suppress(MpsError):
                     await client.call(action)
-                between()
-        finally:
-            await client.close()
+                after()
 
     asyncio.run(work())
 
-
-EACH_TRANSPORT = pytest.mark.parametrize("call", [_sync, _async], ids=["requests", "aiohttp"])
-
-# The client.
 
 ACTIONS: list[api.Action[Any]] = [
     api.DescribeTaskDetail(task_id=TASK_ID),
@@ -145,24 +134,25 @@ ACTIONS: list[api.Action[Any]] = [
     api.ProcessLiveStream(url="rtmp://live.invalid/a?k=b", task_notify_config=NOTIFY, session_id="my-session"),
     api.RawAction(action="DescribeTranscodeTemplates", body={"Definitions": [10], "Limit": 1}),
 ]
-LOOK, SUBMIT = ACTIONS[0], ACTIONS[6]
 
 
-def test_every_action_is_sent() -> None:
-    """An action that is added to the package is added here."""
-    known = {name for name in api.__all__ if isinstance(getattr(api, name), type)} - {"Action", "SubmitAction"}
-    assert {type(action).__name__ for action in ACTIONS} == known
+def _nothing(_: World) -> None:
+    """All is well."""
 
 
-@EACH_TRANSPORT
-@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.name)
-def test_an_action_travels_as_before(world: World, call: Call, action: api.Action[Any]) -> None:
-    """Its headers and its body, over both transports alike."""
-    call(action)
-    world.pin(f"action {action.name}", polls=False)
+def _fault(kind: Any, action: str = "*", **more: Any) -> Callable[[World], None]:
+    return lambda world: world.mps.backend.faults.add(Fault(kind, action, **more))
 
 
-def _keys_change(world: World) -> Callable[[], object]:
+def _connection(**fields: Any) -> Callable[[World], None]:
+    return lambda world: world.connect(**fields)
+
+
+def _machine(machine: Any) -> Callable[[World], None]:
+    return lambda world: world.connect(**machine(world.mps, world.monkeypatch, world.folder))
+
+
+def _keys_change(world: World) -> Callable[[], None]:
     def change() -> None:
         world.mps.backend.accounts[world.mps.secret_id] = Account("the-new-key")
         world.connect(password="the-new-key")
@@ -175,52 +165,52 @@ def _temporary(world: World) -> None:
     world.connect(login="AKIDtemporary", password="key", token="a-token")
 
 
-def _through_no_proxy(world: World) -> None:
+def _no_proxy(world: World) -> None:
     world.monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     world.monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
-def _machine(machine: Any) -> Callable[[World], None]:
-    return lambda world: world.connect(**machine(world.mps, world.monkeypatch, world.folder))
 
 
 def _clock_is_off(world: World) -> None:
     world.mps.backend.clock_offset = 600
 
 
-ONCE, TWICE, ONE_SUBMISSION = (LOOK,), (LOOK, LOOK), (SUBMIT,)
+LOOK, SUBMIT = ACTIONS[0], ACTIONS[6]
 # How the world is before the calls of one client; where it returns a function, that is called after each.
-SETTINGS: dict[str, tuple[Callable[[World], Any], tuple[api.Action[Any], ...]]] = {
-    "throttled": (lambda world: world.fault("throttle", "*"), ONCE),
-    "throttled submission": (lambda world: world.fault("throttle", "*"), ONE_SUBMISSION),
-    "InternalError": (lambda world: world.fault("error", "*", code="InternalError.SystemError"), ONCE),
-    "InternalError for a submission": (lambda world: world.fault("error", "*"), ONE_SUBMISSION),
-    "lost answer": (lambda world: world.fault("reset", "*", when="after"), ONCE),
-    "lost answer to a submission": (lambda world: world.fault("reset", "*", when="after"), ONE_SUBMISSION),
-    "permanent error": (lambda world: world.fault("error", "*", code="UnauthorizedOperation"), ONCE),
-    "clock is off": (_clock_is_off, TWICE),
-    "too old, by a clock that is right": (
-        lambda world: world.fault("error", "*", code="AuthFailure.SignatureExpire"),
-        ONCE,
-    ),
-    "rejected keys, new ones in the connection": (_keys_change, TWICE),
-    "rejected keys, no others": (lambda world: world.connect(password="not-the-key"), ONCE),
-    "temporary token": (_temporary, ONCE),
-    "region and language": (lambda world: world.connect(region="ap-nanjing", language="zh-CN"), ONCE),
-    "NO_PROXY": (_through_no_proxy, ONCE),
-    "AssumeRole": (_machine(with_a_role), TWICE),
-    "unsigned AssumeRoleWithWebIdentity": (_machine(in_a_pod), TWICE),
-    "role of an instance": (_machine(on_an_instance), TWICE),
+CLIENTS: dict[str, tuple[Callable[[World], Any], list[api.Action[Any]]]] = {
+    **{action.name: (_nothing, [action]) for action in ACTIONS},
+    "throttled": (_fault("throttle"), [LOOK]),
+    "throttled submission": (_fault("throttle"), [SUBMIT]),
+    "InternalError": (_fault("error"), [LOOK]),
+    "InternalError for a submission": (_fault("error"), [SUBMIT]),
+    "lost answer": (_fault("reset", when="after"), [LOOK]),
+    "lost answer to a submission": (_fault("reset", when="after"), [SUBMIT]),
+    "permanent error": (_fault("error", code="UnauthorizedOperation"), [LOOK]),
+    "clock is off": (_clock_is_off, [LOOK, LOOK]),
+    "signature too old by a clock that is right": (_fault("error", code="AuthFailure.SignatureExpire"), [LOOK]),
+    "rejected keys, new ones in the connection": (_keys_change, [LOOK, LOOK]),
+    "rejected keys, no others": (_connection(password="not-the-key"), [LOOK]),
+    "temporary token": (_temporary, [LOOK]),
+    "region and language": (_connection(region="ap-nanjing", language="zh-CN"), [LOOK]),
+    "NO_PROXY": (_no_proxy, [LOOK]),
+    "AssumeRole": (_machine(with_a_role), [LOOK, LOOK]),
+    "unsigned AssumeRoleWithWebIdentity": (_machine(in_a_pod), [LOOK, LOOK]),
+    "role of an instance": (_machine(on_an_instance), [LOOK, LOOK]),
 }
 
 
-@EACH_TRANSPORT
-@pytest.mark.parametrize("name", SETTINGS)
-def test_a_client_sends_what_it_sent(world: World, call: Call, name: str) -> None:
-    """What is repeated, signed again or asked for first is the same over both transports."""
-    prepare, actions = SETTINGS[name]
+def test_every_action_is_sent() -> None:
+    """An action that is added to the package is added here."""
+    known = {name for name in api.__all__ if isinstance(getattr(api, name), type)} - {"Action", "SubmitAction"}
+    assert {type(action).__name__ for action in ACTIONS} == known
+
+
+@pytest.mark.parametrize("call", [_sync, _async], ids=["requests", "aiohttp"])
+@pytest.mark.parametrize("name", CLIENTS)
+def test_a_client_sends_what_it_sent(world: World, call: Callable[..., None], name: str) -> None:
+    """Headers, body, what is repeated, signed again or asked for first: the same over both transports."""
+    prepare, actions = CLIENTS[name]
     world.mps.backend.script([RUNNING], TASK_ID)
-    call(*actions, between=prepare(world) or (lambda: None))
+    call(*actions, after=prepare(world) or (lambda: None))
     world.pin(f"client, {name}", polls=False)
 
 
@@ -235,49 +225,35 @@ def test_a_job_from_submission_to_success(world: World, kind: Any, deferrable: b
     world.pin(f"operator {kind.action_name}")
 
 
-@WAYS
-def test_a_submission_whose_answer_is_lost(world: World, deferrable: bool) -> None:
-    """It is sent again with the same SessionId; then the job is searched for, page by page."""
+def _lost_among_many(world: World) -> None:
     for _ in range(101):
         world.mps.backend.script([WAITING])
-    world.fault("reset", "ProcessMedia", when="after")
-    submit(MpsProcessMediaOperator, deferrable=deferrable)
-    world.pin("operator ProcessMedia, lost answer")
+    _fault("reset", "ProcessMedia", when="after")(world)
+
+
+OWN = process(SessionId="my-session", SessionContext="my-context")
+# How the world is before a job, arguments of its operator, and how often its task is tried.
+JOBS: dict[str, tuple[Callable[[World], object], dict[str, Any], int]] = {
+    "lost answer": (_lost_among_many, {}, 1),
+    "throttled": (_fault("throttle", "ProcessMedia"), {}, 1),
+    "failed and retried": (_nothing, {"name": "talk.all-fail.mp4"}, 2),
+    "timeout": (_nothing, {"name": "talk.queued.mp4", "timeout": 0.3}, 1),
+    "own session": (_nothing, {"request": OWN, "region": "ap-nanjing"}, 1),
+}
 
 
 @WAYS
-def test_a_submission_that_is_throttled(world: World, deferrable: bool) -> None:
-    """It is sent again with the same SessionId."""
-    world.fault("throttle", "ProcessMedia")
-    submit(MpsProcessMediaOperator, deferrable=deferrable)
-    world.pin("operator ProcessMedia, throttled")
-
-
-@WAYS
-def test_a_retry_after_a_job_that_failed(world: World, deferrable: bool) -> None:
-    """The next try looks at it once more, and submits another one."""
+@pytest.mark.parametrize("name", JOBS)
+def test_a_job_is_sent_and_found_as_before(world: World, name: str, deferrable: bool) -> None:
+    """Which SessionId is sent again, what is searched for, page by page, and what is aborted."""
+    prepare, arguments, tries = JOBS[name]
+    prepare(world)
     context = new_context(store=True)
-    for _ in range(2):
+    for _ in range(tries):
         with contextlib.suppress(MpsError):
-            submit(MpsProcessMediaOperator, "talk.all-fail.mp4", context, deferrable=deferrable)
+            submit(MpsProcessMediaOperator, context=context, deferrable=deferrable, **arguments)
         retry(context)
-    world.pin("operator ProcessMedia, failed, retried")
-
-
-@WAYS
-def test_a_job_that_waits_beyond_its_deadline(world: World, deferrable: bool) -> None:
-    """It is aborted."""
-    with pytest.raises(MpsError):
-        submit(MpsProcessMediaOperator, "talk.queued.mp4", deferrable=deferrable, timeout=0.3)
-    world.pin("operator ProcessMedia, timeout")
-
-
-@WAYS
-def test_a_session_of_the_users_own(world: World, deferrable: bool) -> None:
-    """It is sent as it was given, and so is the region."""
-    own = process(SessionId="my-session", SessionContext="my-context")
-    submit(MpsProcessMediaOperator, request=own, deferrable=deferrable, region="ap-nanjing")
-    world.pin("operator ProcessMedia, own session")
+    world.pin(f"operator ProcessMedia, {name}")
 
 
 @ALL_MODES
@@ -305,43 +281,29 @@ def test_an_operator_asks_what_it_asked(world: World, name: str) -> None:
     world.pin(f"operator {name}")
 
 
-# Many waits.
+def test_many_waits_list_what_has_ended(
+    mps: LocalMps, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The page that is asked for, where the quota is small; when, and how often, is not pinned."""
+    world = _world(mps, recorder, monkeypatch, tmp_path, quota_share=0.001)
+    waits = [MpsTaskTrigger(mps_task_id=mps.backend.run_for(600)) for _ in range(40)]
 
-
-@pytest.fixture
-def paced(mps: LocalMps, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
-    """With the pauses that people have, and the smallest part of the quota."""
-    world = _world(mps, recorder, monkeypatch, tmp_path)
-    world.connect(quota_share=0.001)
-    return world
-
-
-def test_many_waits_list_what_has_ended(paced: World) -> None:
-    """The page that is asked for; when, and how often, is not pinned."""
-    waits = [MpsTaskTrigger(mps_task_id=paced.mps.backend.run_for(600)) for _ in range(40)]
-
-    async def consume(wait: MpsTaskTrigger) -> None:
-        async for _ in wait.run():
-            pass
+    def lists() -> list[tuple[Sent, bytes]]:
+        return [each for each in world.exchanges if each[0].headers.get("x-tc-action") == "DescribeTasks"]
 
     async def work() -> None:
-        tasks = [asyncio.create_task(consume(wait)) for wait in waits]
+        tasks = [asyncio.ensure_future(anext(wait.run())) for wait in waits]
         async with asyncio.timeout(60):
-            while not _lists(paced):  # noqa: ASYNC110 - the server runs in another thread
+            while not lists():  # noqa: ASYNC110 - the server runs in another thread
                 await asyncio.sleep(0.1)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     asyncio.run(work())
-    pinned(FILE, "many waits", Transcript(_lists(paced)[:1], polls=True).read())
-
-
-def _lists(world: World) -> list[tuple[Sent, bytes]]:
-    return [(sent, answer) for sent, answer in world.exchanges if sent.headers.get("x-tc-action") == "DescribeTasks"]
+    pinned(FILE, "many waits", Transcript(lists()[:1], polls=True).read())
 
 
 def test_every_scenario_has_a_record() -> None:
     """Each has one of its own, and none is left of a scenario that is gone."""
-    many = len(ACTIONS) + len(SETTINGS) + len(OPERATORS)
-    assert len(recorded(FILE)) == many + 5 + 5 + 1 + 1  # kinds of jobs, fates of one, the sensor, many waits
+    assert len(recorded(FILE)) == len(CLIENTS) + len(KINDS) + len(JOBS) + len(OPERATORS) + 2  # sensor, waits

@@ -81,13 +81,9 @@ def _small(value: Any) -> Any:
         return {name: _small(inner) for name, inner in value.items()}
     if len(text) <= _LARGE:
         return value
+    keys = sorted({key for item in value for key in item if isinstance(item, dict)})
     shape = f"{type(value).__name__} of {len(value)}"
-    keys = sorted({key for item in value for key in item}) if isinstance(value, list) and _holds_dicts(value) else []
     return {"shape": shape, "keys": keys, "sha256": hashlib.sha256(text.encode()).hexdigest()[:24]}
-
-
-def _holds_dicts(value: list[Any]) -> bool:
-    return all(isinstance(item, dict) for item in value)
 
 
 def _xcom(mps: LocalMps, action: str, body: dict[str, Any], **arguments: Any) -> Any:
