@@ -137,9 +137,9 @@ FACTS: dict[type[MpsError], tuple[str, ...]] = {
 
 @each_error
 def test_the_text_holds_the_facts(error: MpsError) -> None:
-    """Whoever has only the log sees what the attributes say, and why."""
-    told = [getattr(error, name, None) for name in ("code", "message", "request_id", "mps_task_id", "next_step")]
-    facts = [*FACTS.get(type(error), ()), *filter(None, told)]
+    """The log alone says what the attributes say, and why."""
+    values = [getattr(error, name, None) for name in ("code", "message", "request_id", "mps_task_id", "next_step")]
+    facts = [*FACTS.get(type(error), ()), *filter(None, values)]
     assert [fact for fact in facts if fact not in str(error)] == []
     assert facts or type(error) is MpsError
 

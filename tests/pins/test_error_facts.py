@@ -20,14 +20,14 @@ from tests.support.submitting import process, submit
 __all__ = ["airflow_mps"]
 
 TASK_ID = "1250000000-WorkflowTask-0123456789abcdeftt7"
-Door = Callable[[], Any]
+Run = Callable[[], Any]
 
 
-def _sensor(mode: Mode = Mode.POKE, **arguments: Any) -> Door:
+def _sensor(mode: Mode = Mode.POKE, **arguments: Any) -> Run:
     return lambda: sensor(mode, mps_task_id=TASK_ID, **{"settle_grace": 0.1, "not_found_grace": 0.1, **arguments})
 
 
-def _result(**arguments: Any) -> Door:
+def _result(**arguments: Any) -> Run:
     options = {"mps_task_id": TASK_ID, "settle_grace": 0.1, **arguments}
     return lambda: run_operator(lambda: Result(task_id="result", **options), new_context())
 
@@ -39,7 +39,7 @@ def _clash() -> None:
 
 
 # What MPS answers, what is run, how it ends, and what the text has to hold.
-CASES: dict[str, tuple[dict[str, Any] | None, Door, type[Exception], tuple[str, ...]]] = {
+CASES: dict[str, tuple[dict[str, Any] | None, Run, type[Exception], tuple[str, ...]]] = {
     "failed part": (
         FAILED,
         _result(),

@@ -52,7 +52,7 @@ NOTIFY = {"NotifyType": "URL", "NotifyUrl": "https://me.invalid/live"}
 COS = {"Type": "COS", "CosOutputStorage": {"Bucket": "out-1250000000", "Region": "ap-nanjing"}}
 
 
-class World(NamedTuple):
+class Environment(NamedTuple):
     """A local MPS, the connection ``mps_default`` to it, and all that goes that way."""
 
     mps: LocalMps
@@ -73,19 +73,21 @@ class World(NamedTuple):
         pinned(FILE, name, Transcript(self.exchanges, polls=polls).read())
 
 
-def _world(mps: LocalMps, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, folder: Path, **extra: Any) -> World:
+def _environment(
+    mps: LocalMps, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, folder: Path, **extra: Any
+) -> Environment:
     mps.backend.settings.rates["DescribeTaskDetail"] = 0  # no request is throttled by chance
     monkeypatch.setenv("HOME", str(folder))
     exchanges = recorder.relay_to(mps.host.removeprefix("http://"))
-    world = World(mps, monkeypatch, folder, f"http://{recorder.netloc}", exchanges)
-    world.connect(**extra)
-    return world
+    env = Environment(mps, monkeypatch, folder, f"http://{recorder.netloc}", exchanges)
+    env.connect(**extra)
+    return env
 
 
 @pytest.fixture
-def world(airflow_mps: LocalMps, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
-    """Without pauses."""
-    return _world(airflow_mps, recorder, monkeypatch, tmp_path)
+def env(airflow_mps: LocalMps, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Environment:
+    """A local MPS whose clients make no pauses."""
+    return _environment(airflow_mps, recorder, monkeypatch, tmp_path)
 
 
 # The client.
@@ -136,65 +138,65 @@ ACTIONS: list[api.Action[Any]] = [
 ]
 
 
-def _nothing(_: World) -> None:
-    """All is well."""
+def _nothing(_: Environment) -> None:
+    """No fault."""
 
 
-def _fault(kind: Any, action: str = "*", **more: Any) -> Callable[[World], None]:
-    return lambda world: world.mps.backend.faults.add(Fault(kind, action, **more))
+def _fault(kind: Any, action: str = "*", **more: Any) -> Callable[[Environment], None]:
+    return lambda env: env.mps.backend.faults.add(Fault(kind, action, **more))
 
 
-def _connection(**fields: Any) -> Callable[[World], None]:
-    return lambda world: world.connect(**fields)
+def _connection(**fields: Any) -> Callable[[Environment], None]:
+    return lambda env: env.connect(**fields)
 
 
-def _machine(machine: Any) -> Callable[[World], None]:
-    return lambda world: world.connect(**machine(world.mps, world.monkeypatch, world.folder))
+def _machine(machine: Any) -> Callable[[Environment], None]:
+    return lambda env: env.connect(**machine(env.mps, env.monkeypatch, env.folder))
 
 
-def _keys_change(world: World) -> Callable[[], None]:
+def _keys_change(env: Environment) -> Callable[[], None]:
     def change() -> None:
-        world.mps.backend.accounts[world.mps.secret_id] = Account("the-new-key")
-        world.connect(password="the-new-key")
+        env.mps.backend.accounts[env.mps.secret_id] = Account("the-new-key")
+        env.connect(password="the-new-key")
 
     return change
 
 
-def _temporary(world: World) -> None:
-    world.mps.backend.accounts["AKIDtemporary"] = Account("key", token="a-token")
-    world.connect(login="AKIDtemporary", password="key", token="a-token")
+def _temporary(env: Environment) -> None:
+    env.mps.backend.accounts["AKIDtemporary"] = Account("key", token="a-token")
+    env.connect(login="AKIDtemporary", password="key", token="a-token")
 
 
-def _no_proxy(world: World) -> None:
-    world.monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    world.monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+def _no_proxy(env: Environment) -> None:
+    env.monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    env.monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
-def _clock_is_off(world: World) -> None:
-    world.mps.backend.clock_offset = 600
+def _clock_is_off(env: Environment) -> None:
+    env.mps.backend.clock_offset = 600
 
 
-LOOK, SUBMIT = ACTIONS[0], ACTIONS[6]
-# How the world is before the calls of one client; where it returns a function, that is called after each.
-CLIENTS: dict[str, tuple[Callable[[World], Any], list[api.Action[Any]]]] = {
+POLL, SUBMIT = ACTIONS[0], ACTIONS[6]
+# How the env is before the calls of one client; where it returns a function, that is called after each.
+CLIENTS: dict[str, tuple[Callable[[Environment], Any], list[api.Action[Any]]]] = {
     **{action.name: (_nothing, [action]) for action in ACTIONS},
-    "throttled": (_fault("throttle"), [LOOK]),
+    "throttled": (_fault("throttle"), [POLL]),
     "throttled submission": (_fault("throttle"), [SUBMIT]),
-    "InternalError": (_fault("error"), [LOOK]),
+    "InternalError": (_fault("error"), [POLL]),
     "InternalError for a submission": (_fault("error"), [SUBMIT]),
-    "lost answer": (_fault("reset", when="after"), [LOOK]),
+    "lost answer": (_fault("reset", when="after"), [POLL]),
     "lost answer to a submission": (_fault("reset", when="after"), [SUBMIT]),
-    "permanent error": (_fault("error", code="UnauthorizedOperation"), [LOOK]),
-    "clock is off": (_clock_is_off, [LOOK, LOOK]),
-    "signature too old by a clock that is right": (_fault("error", code="AuthFailure.SignatureExpire"), [LOOK]),
-    "rejected keys, new ones in the connection": (_keys_change, [LOOK, LOOK]),
-    "rejected keys, no others": (_connection(password="not-the-key"), [LOOK]),
-    "temporary token": (_temporary, [LOOK]),
-    "region and language": (_connection(region="ap-nanjing", language="zh-CN"), [LOOK]),
-    "NO_PROXY": (_no_proxy, [LOOK]),
-    "AssumeRole": (_machine(with_a_role), [LOOK, LOOK]),
-    "unsigned AssumeRoleWithWebIdentity": (_machine(in_a_pod), [LOOK, LOOK]),
-    "role of an instance": (_machine(on_an_instance), [LOOK, LOOK]),
+    "permanent error": (_fault("error", code="UnauthorizedOperation"), [POLL]),
+    "clock is off": (_clock_is_off, [POLL, POLL]),
+    "signature too old by a clock that is right": (_fault("error", code="AuthFailure.SignatureExpire"), [POLL]),
+    "rejected keys, new ones in the connection": (_keys_change, [POLL, POLL]),
+    "rejected keys, no others": (_connection(password="not-the-key"), [POLL]),
+    "temporary token": (_temporary, [POLL]),
+    "region and language": (_connection(region="ap-nanjing", language="zh-CN"), [POLL]),
+    "NO_PROXY": (_no_proxy, [POLL]),
+    "AssumeRole": (_machine(with_a_role), [POLL, POLL]),
+    "unsigned AssumeRoleWithWebIdentity": (_machine(in_a_pod), [POLL, POLL]),
+    "role of an instance": (_machine(on_an_instance), [POLL, POLL]),
 }
 
 
@@ -206,12 +208,12 @@ def test_every_action_is_sent() -> None:
 
 @pytest.mark.parametrize("call", [_sync, _async], ids=["requests", "aiohttp"])
 @pytest.mark.parametrize("name", CLIENTS)
-def test_a_client_sends_what_it_sent(world: World, call: Callable[..., None], name: str) -> None:
+def test_a_client_sends_what_it_sent(env: Environment, call: Callable[..., None], name: str) -> None:
     """Headers, body, what is repeated, signed again or asked for first: the same over both transports."""
     prepare, actions = CLIENTS[name]
-    world.mps.backend.script([RUNNING], TASK_ID)
-    call(*actions, after=prepare(world) or (lambda: None))
-    world.pin(f"client, {name}", polls=False)
+    env.mps.backend.script([RUNNING], TASK_ID)
+    call(*actions, after=prepare(env) or (lambda: None))
+    env.pin(f"client, {name}", polls=False)
 
 
 # Operators and sensor, over both transports: a worker asks over requests, a trigger over aiohttp.
@@ -219,21 +221,21 @@ def test_a_client_sends_what_it_sent(world: World, call: Callable[..., None], na
 
 @WAYS
 @ALL_KINDS
-def test_a_job_from_submission_to_success(world: World, kind: Any, deferrable: bool) -> None:
+def test_a_job_from_submission_to_success(env: Environment, kind: Any, deferrable: bool) -> None:
     """One submission, then one describing action."""
     submit(kind, deferrable=deferrable)
-    world.pin(f"operator {kind.action_name}")
+    env.pin(f"operator {kind.action_name}")
 
 
-def _lost_among_many(world: World) -> None:
+def _lost_among_many(env: Environment) -> None:
     for _ in range(101):
-        world.mps.backend.script([WAITING])
-    _fault("reset", "ProcessMedia", when="after")(world)
+        env.mps.backend.script([WAITING])
+    _fault("reset", "ProcessMedia", when="after")(env)
 
 
 OWN = process(SessionId="my-session", SessionContext="my-context")
-# How the world is before a job, arguments of its operator, and how often its task is tried.
-JOBS: dict[str, tuple[Callable[[World], object], dict[str, Any], int]] = {
+# How the env is before a job, arguments of its operator, and how often its task is tried.
+JOBS: dict[str, tuple[Callable[[Environment], object], dict[str, Any], int]] = {
     "lost answer": (_lost_among_many, {}, 1),
     "throttled": (_fault("throttle", "ProcessMedia"), {}, 1),
     "failed and retried": (_nothing, {"name": "talk.all-fail.mp4"}, 2),
@@ -244,23 +246,23 @@ JOBS: dict[str, tuple[Callable[[World], object], dict[str, Any], int]] = {
 
 @WAYS
 @pytest.mark.parametrize("name", JOBS)
-def test_a_job_is_sent_and_found_as_before(world: World, name: str, deferrable: bool) -> None:
+def test_a_job_is_sent_and_found_as_before(env: Environment, name: str, deferrable: bool) -> None:
     """Which SessionId is sent again, what is searched for, page by page, and what is aborted."""
     prepare, arguments, tries = JOBS[name]
-    prepare(world)
+    prepare(env)
     context = new_context(store=True)
     for _ in range(tries):
         with contextlib.suppress(MpsError):
             submit(MpsProcessMediaOperator, context=context, deferrable=deferrable, **arguments)
         retry(context)
-    world.pin(f"operator ProcessMedia, {name}")
+    env.pin(f"operator ProcessMedia, {name}")
 
 
 @ALL_MODES
-def test_a_sensor_asks_what_it_asked(world: World, mode: Mode) -> None:
+def test_a_sensor_asks_what_it_asked(env: Environment, mode: Mode) -> None:
     """The same in all modes."""
-    run_sensor(mode, mps_task_id=world.mps.backend.script([RUNNING, RUNNING, DONE]))
-    world.pin("sensor")
+    run_sensor(mode, mps_task_id=env.mps.backend.script([RUNNING, RUNNING, DONE]))
+    env.pin("sensor")
 
 
 ABORT = {"OperationType": "Abort", "TaskId": TASK_ID}
@@ -273,23 +275,23 @@ OPERATORS: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("name", OPERATORS)
-def test_an_operator_asks_what_it_asked(world: World, name: str) -> None:
-    """Those that wait for nothing."""
-    world.mps.backend.script([WAITING if name == "abort" else DONE], TASK_ID)
+def test_an_operator_asks_what_it_asked(env: Environment, name: str) -> None:
+    """Operators that do not wait."""
+    env.mps.backend.script([WAITING if name == "abort" else DONE], TASK_ID)
     with contextlib.suppress(MpsError):
         run_operator(OPERATORS[name], new_context())
-    world.pin(f"operator {name}")
+    env.pin(f"operator {name}")
 
 
 def test_many_waits_list_what_has_ended(
     mps: LocalMps, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The page that is asked for, where the quota is small; when, and how often, is not pinned."""
-    world = _world(mps, recorder, monkeypatch, tmp_path, quota_share=0.001)
+    env = _environment(mps, recorder, monkeypatch, tmp_path, quota_share=0.001)
     waits = [MpsTaskTrigger(mps_task_id=mps.backend.run_for(600)) for _ in range(40)]
 
     def lists() -> list[tuple[Sent, bytes]]:
-        return [each for each in world.exchanges if each[0].headers.get("x-tc-action") == "DescribeTasks"]
+        return [each for each in env.exchanges if each[0].headers.get("x-tc-action") == "DescribeTasks"]
 
     async def work() -> None:
         tasks = [asyncio.ensure_future(anext(wait.run())) for wait in waits]
