@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from tests.support.submitting import process, submit
 __all__ = ["airflow_mps"]
 
 TASK_ID = "1250000000-WorkflowTask-0123456789abcdeftt7"
+_PART, _DESCRIBE = "WorkflowTask.MediaProcessResultSet[1].TranscodeTask", "DescribeTaskDetail"
 Run = Callable[[], Any]
 
 
@@ -38,77 +40,44 @@ def _clash() -> None:
         submit(MpsProcessMediaOperator, request=process(f"{run_id}.mp4", SessionId="mine"), context=context)
 
 
+_TIMED_OUT = partial(submit, MpsProcessMediaOperator, "a.queued.mp4", timeout=0.2)
+_LOST = partial(submit, MpsBatchProcessMediaOperator)
+_KEY = _result(mps_conn_id="wrong_key")
+_NOBODY = _result(mps_conn_id="nobody_there")
+_SILENCE = _sensor(mps_conn_id="nobody_there", outage_tolerance=0.1)
 # What MPS answers, what is run, how it ends, and what the text has to hold.
-CASES: dict[str, tuple[dict[str, Any] | None, Run, type[Exception], tuple[str, ...]]] = {
-    "failed part": (
-        FAILED,
-        _result(),
-        errors.MpsTaskFailed,
-        (TASK_ID, "1 of 2", "MediaProcessResultSet[1].TranscodeTask", "FAIL", "30010", "broken", "RequestId"),
-    ),
-    "no result": (answer(), _sensor(), errors.MpsTaskUnsettled, (TASK_ID, "FINISH", "WorkflowTask")),
-    "unknown id": (
+CASES: list[tuple[dict[str, Any] | None, Run, type[Exception], str]] = [
+    (FAILED, _result(), errors.MpsTaskFailed, f"{TASK_ID}, 1 of 2, {_PART}, FAIL, 30010, broken, RequestId"),
+    (answer(), _sensor(), errors.MpsTaskUnsettled, f"{TASK_ID}, FINISH, WorkflowTask"),
+    (None, _sensor(Mode.DEFERRABLE), errors.MpsTaskNotFound, f"{TASK_ID}, {_DESCRIBE}, ResourceNotFound, RequestId"),
+    (None, _result(), errors.MpsTaskNotFound, f"{TASK_ID}, 7 days, 3 days, describe_action"),
+    (RUNNING, _result(), errors.MpsTaskNotFinished, f"{TASK_ID}, PROCESSING, 0/1"),
+    (RUNNING, _sensor(timeout=0.2), AirflowSensorTimeout, f"{TASK_ID}, 0.2, PROCESSING, timeout"),
+    (None, _TIMED_OUT, errors.MpsTaskTimeout, "MPS task 1250000000-WorkflowTask-, 0.2, WAITING, aborted"),
+    (DONE, _KEY, errors.MpsApiError, f"{TASK_ID}, {_DESCRIBE}, AuthFailure.SignatureFailure, RequestId, SecretKey"),
+    (DONE, _NOBODY, errors.MpsTransportError, f"{_DESCRIBE}, 127.0.0.1:1, refused"),
+    (DONE, _SILENCE, errors.MpsStateUnknown, f"{TASK_ID}, {_DESCRIBE}, 127.0.0.1:1"),
+    (DONE, _result(max_xcom_bytes=300), errors.MpsResultTooLarge, f"{TASK_ID}, max_xcom_bytes=300, save_result"),
+    (
         None,
-        _sensor(Mode.DEFERRABLE),
-        errors.MpsTaskNotFound,
-        (TASK_ID, "DescribeTaskDetail", "ResourceNotFound", "RequestId", "7 days", "3 days", "describe_action"),
-    ),
-    "not finished": (RUNNING, _result(), errors.MpsTaskNotFinished, (TASK_ID, "PROCESSING", "0/1")),
-    "sensor's timeout": (
-        RUNNING,
-        _sensor(timeout=0.2),
-        AirflowSensorTimeout,
-        (TASK_ID, "0.2", "PROCESSING", "timeout"),
-    ),
-    "operator's timeout": (
-        None,
-        lambda: submit(MpsProcessMediaOperator, "a.queued.mp4", timeout=0.2),
-        errors.MpsTaskTimeout,
-        ("MPS task 1250000000-WorkflowTask-", "0.2", "WAITING", "aborted"),
-    ),
-    "wrong key": (
-        DONE,
-        _result(mps_conn_id="wrong_key"),
-        errors.MpsApiError,
-        (TASK_ID, "DescribeTaskDetail", "AuthFailure.SignatureFailure", "RequestId", "SecretKey", "password"),
-    ),
-    "nobody there": (
-        DONE,
-        _result(mps_conn_id="nobody_there"),
-        errors.MpsTransportError,
-        ("DescribeTaskDetail", "127.0.0.1:1", "refused"),
-    ),
-    "state unknown": (
-        DONE,
-        _sensor(mps_conn_id="nobody_there", outage_tolerance=0.1),
-        errors.MpsStateUnknown,
-        (TASK_ID, "DescribeTaskDetail", "127.0.0.1:1"),
-    ),
-    "too large": (
-        DONE,
-        _result(max_xcom_bytes=300),
-        errors.MpsResultTooLarge,
-        (TASK_ID, "max_xcom_bytes=300", "output_path", "save_result"),
-    ),
-    "lost answer": (
-        None,
-        lambda: submit(MpsBatchProcessMediaOperator),
+        _LOST,
         errors.MpsSubmitUnknown,
-        ("BatchProcessMedia", "UTC", "SessionContext", "MpsTaskSensor", "resubmit_if_unknown"),
+        "BatchProcessMedia, UTC, SessionContext, MpsTaskSensor, resubmit_if_unknown",
     ),
-    "taken SessionId": (None, _clash, errors.MpsSessionClash, ("mine", "MPS task 1250000000-WorkflowTask-", "3 days")),
-    "no TaskId": (None, _result(mps_task_id="None"), errors.MpsConfigError, ("mps_task_id", "'None'")),
-    "bad connection": (None, _result(mps_conn_id="bad_region"), errors.MpsConfigError, ("bad_region", "Guangzhou!")),
-}
+    (None, _clash, errors.MpsSessionClash, "mine, MPS task 1250000000-WorkflowTask-, 3 days"),
+    (None, _result(mps_task_id="None"), errors.MpsConfigError, "mps_task_id, 'None'"),
+    (None, _result(mps_conn_id="bad_region"), errors.MpsConfigError, "bad_region, Guangzhou!"),
+]
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_a_failure_tells_the_facts(airflow_mps: LocalMps, name: str) -> None:
+@pytest.mark.parametrize(("body", "run", "kind", "facts"), CASES)
+def test_a_failure_tells_the_facts(
+    airflow_mps: LocalMps, body: dict[str, Any] | None, run: Run, kind: type[Exception], facts: str
+) -> None:
     """Task, action, code, RequestId, limits, and the argument that changes it."""
-    body, run, kind, facts = CASES[name]
     if body is not None:
         airflow_mps.backend.script([body], TASK_ID)
     airflow_mps.backend.faults.add(Fault("reset", "BatchProcessMedia", when="after"))
     with pytest.raises(kind) as raised:
         run()
-    assert [fact for fact in facts if fact not in str(raised.value)] == []
+    assert [fact for fact in facts.split(", ") if fact not in str(raised.value)] == []
