@@ -1,4 +1,4 @@
-"""A retry policy for Airflow 3.3 and later: how long to wait for what, by our errors."""
+"""A retry policy for Airflow: how long to wait for what, by our errors."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ import random
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow import sdk
+from airflow.sdk import RetryDecision, RetryPolicy
 
 from airflow_provider_mps.client.retry import is_final, may_pass
 from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import MpsConfigError, MpsError, MpsTaskNotFinished
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context, RetryDecision, RetryPolicy
-else:
-    # Airflow before 3.3 has none; then this module can still be imported, and the class says so when it is used.
-    RetryPolicy = getattr(sdk, "RetryPolicy", object)
+    from airflow.sdk import Context
 
 _CAPACITY_FACTOR = 5
 
@@ -36,15 +33,10 @@ class MpsRetryPolicy(RetryPolicy):
 
     :param delay: before the first retry.
     :param longest: no retry waits for longer.
-    :raises MpsConfigError: this Airflow has no retry policies.
+    :raises MpsConfigError: ``delay`` is not above 0, or is above ``longest``.
     """
 
     def __init__(self, *, delay: timedelta = timedelta(minutes=1), longest: timedelta = timedelta(minutes=30)) -> None:
-        if not hasattr(sdk, "RetryPolicy"):
-            raise MpsConfigError(
-                "MpsRetryPolicy needs Airflow 3.3 or later. Leave retry_policy out: permanent errors are not retried "
-                "without it either, and the others are after retry_delay."
-            )
         if not timedelta(0) < delay <= longest:
             raise MpsConfigError("delay must be above 0 and not above longest.")
         self.delay = delay
@@ -58,13 +50,13 @@ class MpsRetryPolicy(RetryPolicy):
         context: Context | None = None,  # noqa: ARG002 - Airflow passes it
     ) -> RetryDecision:
         if not isinstance(exception, MpsError):
-            return sdk.RetryDecision.default()
+            return RetryDecision.default()
         reason = f"{type(exception).__name__}: {exception}"[:500]
         if is_final(exception):
-            return sdk.RetryDecision.fail(reason)
+            return RetryDecision.fail(reason)
         if may_pass(exception) or isinstance(exception, MpsTaskNotFinished):
-            return sdk.RetryDecision.retry(self._pause(exception, try_number), reason)
-        return sdk.RetryDecision.default()
+            return RetryDecision.retry(self._pause(exception, try_number), reason)
+        return RetryDecision.default()
 
     def _pause(self, error: MpsError, try_number: int) -> timedelta:
         full = error.category is Category.CAPACITY

@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 
 import pytest
 from airflow.sdk import DAG, BaseHook
-from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.operators import mps as operators
@@ -76,7 +75,6 @@ def test_a_trigger_is_made_without_its_connection() -> None:
     assert MpsTaskTrigger(**trigger.serialize()[1]).serialize() == trigger.serialize()
 
 
-@pytest.mark.skipif(not hasattr(BaseTrigger, "render_template_fields"), reason="Airflow 3.3 starts tasks in a trigger")
 def test_a_sensor_that_begins_in_the_triggerer_is_made_without_its_connection() -> None:
     """It only says what its trigger will be."""
     sensor = MpsTaskSensor(

@@ -11,11 +11,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from airflow import sdk
 from airflow.sdk import DAG
-from airflow.triggers.base import BaseTrigger
 
-from airflow_provider_mps.errors import MpsConfigError
 from tests.support.official import api_model
 from tests.support.pages import BLOCKS, DOCS, PYTHON, ROOT, TEXT, WHOLE, Block, prose, without_blocks
 
@@ -31,22 +28,15 @@ each_page = pytest.mark.parametrize("page", TEXT)
 @pytest.mark.parametrize("block", [block for block in PYTHON if block.page not in RUN_ELSEWHERE], ids=str)
 def test_every_python_block_runs(block: Block) -> None:
     """Names are spelled right, arguments exist; nothing is asked of MPS or Airflow while a DAG is built."""
-    if needs := _missing_feature(block):
-        with pytest.raises(MpsConfigError, match=needs), DAG("docs", schedule=None):
-            _execute(block)
-        return
     with DAG("docs", schedule=None):
         _execute(block)
 
 
 @pytest.mark.parametrize("block", WHOLE, ids=str)
-def test_every_dag_of_a_page_parses(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_dag_of_a_page_parses(block: Block, tmp_path: Path) -> None:
     """What is copied into a DAG folder is a DAG there."""
     from airflow.dag_processing.dagbag import DagBag
 
-    if _missing_feature(block):
-        pytest.skip("it shows a feature that this Airflow lacks")
-    monkeypatch.setenv("AIRFLOW__CORE__LOAD_EXAMPLES", "False")  # Airflow 3.2 adds its own to every bag
     file = tmp_path / "copied.py"
     file.write_text(block.code, encoding="utf-8")
     bag = DagBag(file)
@@ -62,10 +52,9 @@ def test_every_dag_of_the_pages_runs(
     dags, videos = pytester.mkdir("dags"), tmp_path / "incoming"
     videos.mkdir()
     (videos / "a.mp4").touch()
-    runnable = [block for block in WHOLE if not _missing_feature(block)]
-    for number, block in enumerate(runnable):
+    for number, block in enumerate(WHOLE):
         (dags / f"page_{number}.py").write_text(block.code, encoding="utf-8")
-    names = {name for block in runnable for name in block.dags}
+    names = {name for block in WHOLE for name in block.dags}
     [conftest] = re.findall(r"<!-- conftest.py -->\n```python\n(.*?)```", TEXT["docs/testing.md"], re.DOTALL)
     pytester.makeconftest(conftest)
     pytester.makepyfile(
@@ -113,15 +102,6 @@ def test_no_two_dags_share_a_name() -> None:
 
 def _execute(block: Block) -> None:
     exec(compile(block.code, str(block), "exec"), {"__name__": __name__})
-
-
-def _missing_feature(block: Block) -> str:
-    """What this Airflow says to a block that shows a later feature; "" where it has all that the block needs."""
-    if "start_from_trigger=True" in block.code and not hasattr(BaseTrigger, "render_template_fields"):
-        return "needs Airflow 3.3"
-    if "MpsRetryPolicy(" in block.code and not hasattr(sdk, "RetryPolicy"):
-        return "needs Airflow 3.3"
-    return ""
 
 
 @each_page

@@ -69,12 +69,11 @@ class MpsHook(BaseHook):
 
     async def aget_config(self) -> ClientConfig:
         """What the connection says, for the event loop; raises as :meth:`aget_conn` does."""
-        from airflow.sdk import log
+        from airflow.sdk.log import amask_secret
 
         connection = await self.aget_connection(self._checked_id())
-        # Airflow 3.3 has it; the plain one of older versions can wait for itself in an event loop.
-        if connection.login and (amask_secret := getattr(log, "amask_secret", None)):
-            await amask_secret(connection.login)
+        if connection.login:
+            await amask_secret(connection.login)  # Airflow masks the password and the token by itself
         return self._config(connection, reread=self.aget_config)
 
     def call(self, action: Action[ResultT]) -> ResultT:

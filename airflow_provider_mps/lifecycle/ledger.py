@@ -1,4 +1,4 @@
-"""The ledger of a task's job in Airflow's task state store (3.3 and later), which survives retries and crashes."""
+"""The ledger of a task's job in Airflow's task state store, which survives retries and crashes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ class TaskStateJobStore:
         self._store = store
 
     @classmethod
-    def of(cls, context: Context) -> Self | None:
-        """The ledger of the running task; None where Airflow has no such store."""
-        store = context.get("task_state_store")
-        return None if store is None else cls(store)
+    def of(cls, context: Context) -> Self:
+        """The ledger of the running task."""
+        return cls(context["task_state_store"])
 
     def load(self) -> Job | None:
         """The last job saved, or None."""

@@ -54,7 +54,7 @@ class MpsTaskSensor(CompletesJobMixin, BaseSensorOperator):
     :param settle_grace: seconds in which a task that says FINISH may still lack results.
     :param deferrable: wait in the triggerer, without holding a worker.
     :param start_from_trigger: begin in the triggerer as well, so that a worker starts once, at the end, and not twice.
-        Needs Airflow 3.3 and ``deferrable``; not for mapped tasks, which Airflow cannot start so.
+        Needs ``deferrable``; not for mapped tasks, which Airflow cannot start so.
 
     :raises MpsTaskFailed: the task ended and a part of it failed; the error lists every failed part.
     :raises MpsTaskNotFound: MPS does not know the task (any more).
@@ -122,32 +122,17 @@ class MpsTaskSensor(CompletesJobMixin, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         wait = self._wait = self._wait or self._load_wait(context)
-        ended = wait.look()
-        while ended is None and self.reschedule and not self._can_leave(context, wait):
-            if time.time() - wait.patience.started > self.timeout:
-                break
-            time.sleep(self.poke_interval)
-            ended = wait.look()
-        if ended is None:
-            return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=self._conclude(context, wait, ended))
-
-    def _can_leave(self, context: Context, wait: TaskWait) -> bool:
-        """
-        Whether the next look may start in a new process, which knows nothing of this one.
-
-        Without a task state store (Airflow before 3.3) an outage has to be seen through here.
-        """
-        if (store := context.get("task_state_store")) is None:
-            return wait.patience.calm
-        store.set(_STORE_KEY, {"try": context["ti"].try_number, "patience": wait.patience.as_dict()})
-        return True
+        if (ended := wait.look()) is not None:
+            return PokeReturnValue(is_done=True, xcom_value=self._conclude(context, wait, ended))
+        if self.reschedule:  # the next look starts in a new process, which knows only what is stored
+            memory: dict[str, Any] = {"try": context["ti"].try_number, "patience": wait.patience.as_dict()}
+            context["task_state_store"].set(_STORE_KEY, memory)
+        return PokeReturnValue(is_done=False)
 
     def _load_wait(self, context: Context) -> TaskWait:
         if not self.reschedule:
             return self._first_wait()
-        store = context.get("task_state_store")
-        stored: Any = store.get(_STORE_KEY) if store is not None else None
+        stored: Any = context["task_state_store"].get(_STORE_KEY)
         if stored and stored["try"] == context["ti"].try_number:
             wait = self._new_wait()
             wait.patience = wait.patience.resumed(stored["patience"])

@@ -1,4 +1,4 @@
-"""Start a sensor in the triggerer: Airflow 3.3 can, and the first half of a wait then needs no worker."""
+"""Start a sensor in the triggerer: the first half of a wait then needs no worker."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import XComArg
 from airflow.sdk.definitions.xcom_arg import PlainXComArg
-from airflow.triggers.base import BaseTrigger, StartTriggerArgs
+from airflow.triggers.base import StartTriggerArgs
 
 if TYPE_CHECKING:
     from airflow_provider_mps.sensors.mps import MpsTaskSensor
@@ -22,17 +22,12 @@ def start_trigger_args(sensor: MpsTaskSensor) -> StartTriggerArgs:
     """
     What Airflow's scheduler needs to start the wait of a sensor without a worker.
 
-    :raises MpsConfigError: this Airflow, or this sensor, cannot be started so.
+    :raises MpsConfigError: this sensor cannot be started so.
     """
     from airflow_provider_mps.errors import MpsConfigError
 
     if not sensor.deferrable:
         raise MpsConfigError(f"Task {sensor.task_id}: start_from_trigger=True needs deferrable=True.")
-    if not hasattr(BaseTrigger, "render_template_fields"):
-        raise MpsConfigError(
-            f"Task {sensor.task_id}: start_from_trigger=True needs Airflow 3.3, where a trigger can render templates. "
-            "Leave it out: the sensor then starts on a worker and defers from there."
-        )
     if sensor.execution_timeout is not None:
         raise MpsConfigError(
             f"Task {sensor.task_id}: with start_from_trigger=True Airflow counts execution_timeout from the start of "

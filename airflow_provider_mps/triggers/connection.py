@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from airflow_provider_mps.client.config import ClientConfig
 
-# Older 3.x can stall here, so each question is bounded.
+# Seconds. Airflow 3.3.0 and 3.3.1 can stall here, so each question is bounded.
 TIMEOUT = 30.0
 
 _Asked = dict[tuple[str, str | None], "asyncio.Task[ClientConfig]"]

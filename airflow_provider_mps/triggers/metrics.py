@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk.observability.stats import Stats
+from airflow.sdk.observability import stats
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +25,13 @@ class AirflowMetrics:
         self._tags = {"account": account, "host": platform.node()}
 
     def count(self, name: str, action: str) -> None:
-        self._send(Stats.incr, name, action)
+        self._send(stats.incr, name, action)
 
     def gauge(self, name: str, value: float, action: str) -> None:
-        self._send(Stats.gauge, name, action, value)
+        self._send(stats.gauge, name, action, value)
 
     def timing(self, name: str, seconds: float, action: str) -> None:
-        self._send(Stats.timing, name, action, timedelta(seconds=seconds))
+        self._send(stats.timing, name, action, timedelta(seconds=seconds))
 
     def _send(self, send: Callable[..., Any], name: str, action: str, *value: object) -> None:
         try:

@@ -108,7 +108,7 @@ class MpsTaskTrigger(BaseTrigger):
             payload = await self._payload()
             await asyncio.sleep(started + self.earliest_event - clock())
         except asyncio.CancelledError as cancelled:
-            if self._may_be_a_users_doing(cancelled):
+            if self._is_user_action(cancelled):
                 with contextlib.suppress(Exception):  # any other exception would fail the task instead of moving it
                     await self.on_kill()
             raise
@@ -117,9 +117,10 @@ class MpsTaskTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """
-        Abort the MPS task if a user ended the Airflow task; called by Airflow 3.3, which also calls it on failover.
+        Abort the MPS task if a user ended the Airflow task.
 
-        https://github.com/apache/airflow/issues/73454: hence the question to Airflow first.
+        Airflow also calls this on failover (https://github.com/apache/airflow/issues/73454), so it is asked first
+        whether a user ended the task.
         """
         if not self.cancel_on_kill or self._fired:
             return
@@ -136,15 +137,13 @@ class MpsTaskTrigger(BaseTrigger):
         if not work.cancelled():
             work.result()
 
-    def _may_be_a_users_doing(self, cancelled: asyncio.CancelledError) -> bool:
+    def _is_user_action(self, cancelled: asyncio.CancelledError) -> bool:
         """
-        Whether to ask Airflow who ended the task: before 3.3 it says it in no other way than by cancelling the trigger.
+        Whether Airflow cancelled the trigger because a user acted on the task.
 
-        Airflow 3.3 cancels with a word in this case, and then calls on_kill, unless it is so busy that it cancels once
-        more before it gets there. A deferral that has timed out is cancelled with the same word.
+        Airflow then cancels with a message and calls on_kill afterwards. A busy triggerer cancels once more before
+        that call, which is then lost. A deferral that has timed out is cancelled with the same message.
         """
-        if not hasattr(BaseTrigger, "on_kill"):
-            return True
         timeout_after: datetime | None = getattr(self, "timeout_after", None)
         timed_out = timeout_after is not None and timeout_after.timestamp() <= time.time()
         return bool(cancelled.args) and not timed_out

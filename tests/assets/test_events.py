@@ -21,7 +21,7 @@ _STORAGE = {"Type": "COS", "CosOutputStorage": {"Bucket": "media-1250000000", "R
 
 
 def _context() -> dict[str, Any]:
-    return new_context(store=True) | {"outlet_events": OutletEventAccessors()}
+    return new_context() | {"outlet_events": OutletEventAccessors()}
 
 
 def _added(context: dict[str, Any], alias: AssetAlias = ALIAS) -> dict[str, dict[str, Any]]:

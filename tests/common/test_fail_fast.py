@@ -1,4 +1,4 @@
-"""Which errors Airflow retries: never what a retry cannot mend, on any version; on 3.3 also when, by our policy."""
+"""Which errors Airflow retries: never what a retry cannot mend; and when, by our policy."""
 
 from __future__ import annotations
 
@@ -47,8 +47,6 @@ from tests.test_errors import ONE_OF_EACH
 
 __all__ = ["airflow_mps"]
 
-HAS_POLICIES = hasattr(sdk, "RetryPolicy")
-needs_policies = pytest.mark.skipif(not HAS_POLICIES, reason="this Airflow has no retry policies")
 TASK_ID = "1250000000-WorkflowTask-1"
 
 
@@ -108,12 +106,11 @@ def _as_airflow_sees(error: MpsError) -> BaseException:
 
 @each_verdict
 def test_permanent_errors_are_not_retried(error: MpsError, verdict: str) -> None:
-    """On every Airflow: it fails a task at once for an AirflowFailException, and these are one besides."""
+    """It fails a task at once for an AirflowFailException, and these are one besides."""
     seen = _as_airflow_sees(error)
     assert isinstance(seen, AirflowFailException) is (verdict == FAIL)
 
 
-@needs_policies
 @each_verdict
 def test_the_policy_decides_the_same(error: MpsError, verdict: str) -> None:
     """And for what may pass it says when; a reason comes along for people."""
@@ -125,14 +122,12 @@ def test_the_policy_decides_the_same(error: MpsError, verdict: str) -> None:
     assert decision.reason is None or str(error)[:100] in decision.reason
 
 
-@needs_policies
 @pytest.mark.parametrize("error", [ValueError("x"), AssertionError(), KeyError("k"), TimeoutError()])
 def test_the_policy_leaves_other_errors_alone(error: BaseException) -> None:
     """It judges what it knows."""
     assert MpsRetryPolicy().evaluate(error, 1, 3).action is sdk.RetryAction.DEFAULT
 
 
-@needs_policies
 def test_pauses_double_spread_and_stay_bounded() -> None:
     """Tasks that failed together do not come back together; a full account is left alone for longer."""
     random.seed(3)
@@ -149,7 +144,6 @@ def test_pauses_double_spread_and_stay_bounded() -> None:
     assert set(pauses("InternalError", 500)) == {1800.0}
 
 
-@needs_policies
 def test_the_policy_survives_its_journey() -> None:
     """A DAG is stored as JSON."""
     policy = MpsRetryPolicy(delay=timedelta(seconds=7), longest=timedelta(hours=1))
@@ -157,7 +151,6 @@ def test_the_policy_survives_its_journey() -> None:
     assert (again.delay, again.longest) == (policy.delay, policy.longest)
 
 
-@needs_policies
 def test_operators_and_sensor_take_the_policy() -> None:
     """In a DAG that is stored and read again, as Airflow does with each."""
     from airflow.serialization.serialized_objects import DagSerialization
@@ -170,15 +163,6 @@ def test_operators_and_sensor_take_the_policy() -> None:
     assert all(isinstance(task.retry_policy, MpsRetryPolicy) for task in dag.tasks)
 
 
-@pytest.mark.fault("F77")
-@pytest.mark.skipif(HAS_POLICIES, reason="this Airflow has retry policies")
-def test_without_policies_the_class_says_so() -> None:
-    """On Airflow 3.2 the module can be imported; its use is one clear error."""
-    with pytest.raises(MpsConfigError, match=r"needs Airflow 3\.3 or later\. Leave retry_policy out"):
-        MpsRetryPolicy()
-
-
-@needs_policies
 @pytest.mark.parametrize(("delay", "longest"), [(0, 60), (-1, 60), (61, 60)])
 def test_pauses_that_make_no_sense(delay: int, longest: int) -> None:
     """Found when the DAG is parsed."""
@@ -235,18 +219,17 @@ def test_a_refused_job_is_not_retried(airflow_mps: LocalMps, code: str) -> None:
     """Nothing runs and nothing would change."""
     airflow_mps.backend.faults.add(Fault("error", action="ProcessMedia", code=code, times=None))
     with pytest.raises(MpsApiError) as caught:
-        run_operator(new_operator(MpsProcessMediaOperator), new_context(store=True))
+        run_operator(new_operator(MpsProcessMediaOperator), new_context())
     assert isinstance(caught.value, AirflowFailException)
     assert jobs(airflow_mps) == []
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
-@pytest.mark.parametrize("store", [False, True])
-def test_a_job_that_runs_is_not_given_up_for_a_wrong_key(airflow_mps: LocalMps, deferrable: bool, store: bool) -> None:
+def test_a_job_that_runs_is_not_given_up_for_a_wrong_key(airflow_mps: LocalMps, deferrable: bool) -> None:
     """A retry takes it up at no cost, while a Clear would pay for another: here the retries of the task hold."""
     fault = Fault("error", action="DescribeTaskDetail", code="AuthFailure.SecretIdNotFound", times=None)
     airflow_mps.backend.faults.add(fault)
-    context = new_context(store=store)
+    context = new_context()
     for _ in range(2):
         with pytest.raises(MpsApiError) as caught:
             run_operator(new_operator(MpsProcessMediaOperator, deferrable=deferrable), context)

@@ -60,7 +60,7 @@ def test_a_picture_from_submission_to_result(airflow_mps: LocalMps, mode: Mode) 
 @WAYS
 def test_the_operator_knows_that_its_job_is_a_picture(airflow_mps: LocalMps, deferrable: bool) -> None:
     """Waiting, taking up an earlier job and clearing never ask the API that does not know it."""
-    context = new_context(store=True)
+    context = new_context()
     context["ti"].crash_on_push = True
     with pytest.raises(Crash):
         submit(MpsProcessImageOperator, context=context, deferrable=deferrable)
@@ -135,7 +135,7 @@ def test_an_endless_stream_is_ended_by_its_timeout(airflow_mps: LocalMps, deferr
 
 def test_a_running_stream_is_ended_by_a_clear(airflow_mps: LocalMps) -> None:
     """A cleared task leaves no old job behind that records on for ever."""
-    context = new_context(store=True)
+    context = new_context()
     first = submit(MpsProcessLiveStreamOperator, "talk.stuck", context=context, wait_for_completion=False)
     airflow_mps.backend.tasks[first].looks = 5
     submit(MpsProcessLiveStreamOperator, "talk.stuck", context=clear(context), wait_for_completion=False)

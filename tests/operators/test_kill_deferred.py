@@ -11,13 +11,10 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException, TaskDeferred
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
-from airflow_provider_mps.operators.mps import (
-    MpsProcessMediaOperator,
-)
+from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 from tests.support.harness import TaskInstance, new_context, revive
@@ -27,7 +24,7 @@ from tests.support.submitting import new_operator
 
 def _deferred_trigger(mps: LocalMps, name: str = "talk.queued.mp4", **arguments: Any) -> MpsTaskTrigger:
     with pytest.raises(TaskDeferred) as caught:
-        new_operator(MpsProcessMediaOperator, name, deferrable=True, **arguments)().execute(new_context(store=True))
+        new_operator(MpsProcessMediaOperator, name, deferrable=True, **arguments)().execute(new_context())
     trigger: MpsTaskTrigger = revive(caught.value.trigger)
     trigger.task_instance = TaskInstance()  # type: ignore[assignment]
     return trigger
@@ -92,7 +89,7 @@ def test_f13_a_cancelled_question_is_doubt(airflow_mps: LocalMps, monkeypatch: p
 def test_f15_a_repeated_cancellation_does_not_stop_the_abort(
     airflow_mps: LocalMps, airflow_says: Says, state: str, aborts: int
 ) -> None:
-    """F15: Airflow 3.3 cancels a trigger again every second until it has ended: the Abort goes on."""
+    """F15: Airflow cancels a trigger again every second until it has ended: the Abort goes on."""
     airflow_says(state, seconds=0.3)
     trigger = _deferred_trigger(airflow_mps)
     airflow_mps.backend.faults.add(Fault("hang", action="ManageTask", seconds=0.3))
@@ -151,14 +148,13 @@ async def _cancelled(trigger: MpsTaskTrigger, *word: str) -> None:
         await run
 
 
-@pytest.mark.skipif(not hasattr(BaseTrigger, "on_kill"), reason="Airflow before 3.3 cancels without a word")
 @pytest.mark.fault("F14", "F15")
 @pytest.mark.parametrize(
     ("word", "timed_out", "state", "asked", "aborts"),
     [
-        (("a user's doing",), False, "failed", True, 1),
-        (("a user's doing",), False, "deferred", True, 0),
-        (("a user's doing",), True, "scheduled", False, 0),
+        (("a user's action",), False, "failed", True, 1),
+        (("a user's action",), False, "deferred", True, 0),
+        (("a user's action",), True, "scheduled", False, 0),
         ((), False, "failed", False, 0),
     ],
     ids=["ended by a user", "moved to another triggerer", "timed out", "the triggerer ends"],
@@ -182,27 +178,12 @@ def test_f15_a_triggerer_too_busy_to_call_on_kill(
     assert trigger._fired is asked
 
 
-@pytest.mark.fault("F15", "F77")
-@_STATES
-def test_f15_before_airflow_33_a_cancelled_trigger_asks_itself(
-    airflow_mps: LocalMps, airflow_says: Says, monkeypatch: pytest.MonkeyPatch, state: str, aborts: int
-) -> None:
-    """F15: Airflow 3.2 has no on_kill for triggers: the cancellation asks for the task's state, and aborts or not."""
-    airflow_says(state)
-    monkeypatch.delattr(BaseTrigger, "on_kill", raising=False)
-    trigger = _deferred_trigger(airflow_mps, poll_interval=60)
-
-    asyncio.run(_cancelled(trigger))
-    assert len(airflow_mps.backend.aborts) == aborts
-
-
 @pytest.mark.fault("F16")
 @pytest.mark.parametrize("state", ["failed", "success", "scheduled"])
-@pytest.mark.parametrize("on_kill", [True, False], ids=["on_kill", "before Airflow 3.3"])
+@pytest.mark.parametrize("on_kill", [True, False], ids=["on_kill", "too busy for on_kill"])
 def test_f16_a_job_that_runs_already_is_told_of(
     airflow_mps: LocalMps,
     airflow_says: Says,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     state: str,
     on_kill: bool,
@@ -218,11 +199,7 @@ def test_f16_a_job_that_runs_already_is_told_of(
         await trigger.on_kill()
         await trigger.on_kill()
 
-    if on_kill:
-        asyncio.run(twice())
-    else:
-        monkeypatch.delattr(BaseTrigger, "on_kill", raising=False)
-        asyncio.run(_cancelled(trigger))
+    asyncio.run(twice() if on_kill else _cancelled(trigger, "a user's action"))
     refusals = [call.code for call in airflow_mps.backend.calls if call.action == "ManageTask"]
     assert refusals == ["InvalidParameterValue.NotProcessingTask"]
     (told,) = [line for line in capsys.readouterr().out.splitlines() if "was not aborted" in line]
@@ -282,13 +259,11 @@ def test_f15_many_ended_at_once_are_all_aborted(airflow_mps: LocalMps, airflow_s
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), EOFError()], ids=repr)
-def test_any_error_of_the_question_is_doubt(
-    airflow_mps: LocalMps, airflow_says: Says, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
+def test_any_error_of_the_question_is_doubt(airflow_mps: LocalMps, airflow_says: Says, error: Exception) -> None:
     """Whatever Airflow's answer fails with, a cancelled trigger stays cancelled, and nothing is aborted."""
     airflow_says(error=error)
-    monkeypatch.delattr(BaseTrigger, "on_kill", raising=False)
     trigger = _deferred_trigger(airflow_mps, poll_interval=60)
 
-    asyncio.run(_cancelled(trigger))
+    asyncio.run(_cancelled(trigger, "a user's action"))
+    assert trigger._fired
     assert airflow_mps.backend.aborts == []

@@ -33,7 +33,7 @@ def _in_mid_wait(name: str, **arguments: Any) -> tuple[MpsSubmitOperator, thread
 
     def run() -> None:
         try:
-            operator.execute(new_context(store=True))
+            operator.execute(new_context())
         except AirflowException as error:
             ended.append(error)
 
@@ -103,7 +103,7 @@ def test_f17_killed_before_anything_was_sent(
 ) -> None:
     """F17: Airflow's signal handler returns to where it came from; after that nothing is sent, nor an Abort."""
     airflow_says("failed")
-    operator, context = new_operator(kind)(), new_context(store=True)
+    operator, context = new_operator(kind)(), new_context()
     store = context["task_state_store"]
     owner, name = {
         "checked": (operator, "_checked"),
@@ -151,7 +151,7 @@ def test_f17_killed_before_the_answer_is_stored(
     """F17: a kill between the answer and storing it aborts the job, also one that has no SessionId to be found by."""
     airflow_says("failed")
     operator = new_operator(kind, "talk.queued.mp4")()
-    context = new_context(store=True)
+    context = new_context()
     store = context["task_state_store"]
     real = store.set
 
@@ -190,7 +190,7 @@ def test_f17_a_job_that_cannot_be_looked_for_is_named(
 
 def _quietly(operator: MpsSubmitOperator) -> None:
     try:
-        operator.execute(new_context(store=True))
+        operator.execute(new_context())
     except (AirflowException, MpsError):
         return
 
@@ -259,7 +259,7 @@ def test_abort_operator(airflow_mps: LocalMps) -> None:
 @pytest.mark.parametrize(("name", "aborts"), [("talk.queued.mp4", 1), ("talk.stuck.mp4", 0), ("talk.mp4", 0)])
 def test_f15_a_clear_aborts_what_still_waits(airflow_mps: LocalMps, deferrable: bool, name: str, aborts: int) -> None:
     """F15: the try after a Clear aborts the job from before it if that still waits: on_kill may be too late for it."""
-    context = new_context(store=True)
+    context = new_context()
     first = submit(MpsProcessMediaOperator, name, context=context, wait_for_completion=False)
     airflow_mps.backend.tasks[first].looks = 0 if "queued" in name else 5
     submit(MpsProcessMediaOperator, name, context=clear(context), wait_for_completion=False, deferrable=deferrable)
@@ -283,5 +283,5 @@ def test_f19_a_killed_submission_sends_nothing_more(airflow_mps: LocalMps, airfl
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(submission, "PAUSE", 1.0)
         with pytest.raises(MpsError):
-            operator.execute(new_context(store=True))
+            operator.execute(new_context())
     assert jobs(airflow_mps) == []

@@ -57,7 +57,7 @@ def _submit(mps: LocalMps, case: Case, deferrable: bool, context: dict[str, Any]
 @EVERY_CASE
 def test_a_submit_operator_ends_like_the_sensor(airflow_mps: LocalMps, case: Case, deferrable: bool) -> None:
     """Verdict, type of the exception and failed parts are the sensor's; but for a deadline, Airflow tries it again."""
-    context = new_context(store=True)
+    context = new_context()
     if case.submitter is None:
         assert [_submit(airflow_mps, case, deferrable, context)] == jobs(airflow_mps)
         return
@@ -77,7 +77,7 @@ def test_each_mode_returns_the_same(airflow_mps: LocalMps, kind: type[MpsSubmitO
     """Operator and sensor return the TaskId in every mode, and the other XComs do not tell the mode either."""
     others = []
     for deferrable in (False, True):
-        context = new_context(store=True)
+        context = new_context()
         value = submit(kind, context=context, deferrable=deferrable)
         xcoms = context["ti"].xcoms
         assert value == jobs(airflow_mps)[-1] == xcoms.pop("mps_task_id")

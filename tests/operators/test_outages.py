@@ -78,7 +78,7 @@ def test_f46_an_operator_waits_through_ten_minutes(
     """F46: once the job is accepted, no look for ten minutes, then its success; one job, and few lines about it."""
     fast_clock.plan((1, outage.fail), (1 + 10 * _MINUTE, outage.heal))
     arguments = {"timeout": 3600, "poll_interval": 30, "deferrable": deferrable}
-    task_id = submit(MpsProcessMediaOperator, context=new_context(store=True), **arguments)
+    task_id = submit(MpsProcessMediaOperator, context=new_context(), **arguments)
     assert jobs(airflow_mps) == [task_id]
     assert 10 * _MINUTE < fast_clock.slept < 20 * _MINUTE
     log = capsys.readouterr().out

@@ -83,7 +83,7 @@ def test_partial_success_is_opt_in(airflow_mps: LocalMps, mode: Mode) -> None:
 @ALL_MODES
 def test_a_retry_looks_afresh(airflow_mps: LocalMps, mode: Mode) -> None:
     """The next try of a sensor that failed starts with a new look, a new clock and no memory."""
-    context = new_context(store=mode is Mode.RESCHEDULE_WITH_STORE)
+    context = new_context()
     task_id = airflow_mps.backend.script([RUNNING, refusal("UnauthorizedOperation")])
     with pytest.raises(MpsApiError):
         run_sensor(mode, mps_task_id=task_id, context=context)
@@ -105,9 +105,9 @@ def test_f48_a_refusal_for_good_ends_the_wait(airflow_mps: LocalMps, mode: Mode,
 
 
 @pytest.mark.fault("F46")
-@pytest.mark.parametrize("mode", [Mode.POKE, Mode.RESCHEDULE, Mode.DEFERRABLE])
+@ALL_MODES
 def test_an_outage_is_sat_out(airflow_mps: LocalMps, mode: Mode) -> None:
-    """Ten bad looks in a row do not end a wait, not even in reschedule mode without a state store."""
+    """Ten bad looks in a row do not end a wait."""
     trouble = [refusal("InternalError")] * 40  # each look asks four times
     task_id = airflow_mps.backend.script([RUNNING, *trouble, RUNNING, DONE])
     assert run_sensor(mode, mps_task_id=task_id) == task_id

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowSensorTimeout
-from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsConfigError, MpsTaskFailed
@@ -19,10 +18,6 @@ from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 from tests.support.harness import DONE, FAILED, RUNNING, as_json, new_context
-
-needs_33 = pytest.mark.skipif(
-    not hasattr(BaseTrigger, "render_template_fields"), reason="Airflow before 3.3 cannot render in the triggerer"
-)
 
 
 def _sensor(task_id: str, **arguments: Any) -> MpsTaskSensor:
@@ -46,7 +41,6 @@ def _run(sensor: MpsTaskSensor, timeout_after: datetime | None = None) -> dict[s
     return as_json(event)  # type: ignore[no-any-return]
 
 
-@needs_33
 def test_it_ends_as_any_other(airflow_mps: LocalMps) -> None:
     """The worker that starts at the end returns the TaskId, or raises what the sensor raises in every other mode."""
     task_id = airflow_mps.backend.script([RUNNING, DONE])
@@ -58,7 +52,6 @@ def test_it_ends_as_any_other(airflow_mps: LocalMps) -> None:
         _sensor(task_id).resume_execution("execute_complete", {"event": event}, new_context())
 
 
-@needs_33
 def test_the_deadline_is_that_of_the_start(airflow_mps: LocalMps) -> None:
     """A restart of the triggerer does not move it, and the worker takes it from the event."""
     task_id = airflow_mps.backend.script([RUNNING])
@@ -71,7 +64,6 @@ def test_the_deadline_is_that_of_the_start(airflow_mps: LocalMps) -> None:
         sensor.resume_execution("execute_complete", {"event": event}, new_context())
 
 
-@needs_33
 @pytest.mark.parametrize("arguments", [{"mps_task_id": "None"}, {"mps_conn_id": "empty_key"}], ids=["id", "connection"])
 def test_a_mistake_is_said_by_the_worker(airflow_mps: LocalMps, arguments: dict[str, Any]) -> None:
     """What the triggerer cannot even ask comes back as an error of the task, with its reason."""
@@ -82,7 +74,6 @@ def test_a_mistake_is_said_by_the_worker(airflow_mps: LocalMps, arguments: dict[
         sensor.resume_execution("execute_complete", {"event": event}, new_context())
 
 
-@needs_33
 def test_an_xcom_reads_as_a_template() -> None:
     """The id of a submit operator is rendered in the triggerer; the dependency between the two stays."""
     with DAG("a_dag", schedule=None):
@@ -95,7 +86,6 @@ def test_an_xcom_reads_as_a_template() -> None:
     assert sensor.upstream_task_ids == {"submit"}
 
 
-@needs_33
 def test_a_template_that_would_hang_is_refused() -> None:
     """Airflow's triggerer answers for one XCom only; what asks for more is found when the DAG is read."""
     with pytest.raises(MpsConfigError, match="map_indexes=-1"):
@@ -107,7 +97,6 @@ def test_a_template_that_would_hang_is_refused() -> None:
             _sensor(mapped.output)  # type: ignore[arg-type]
 
 
-@needs_33
 def test_a_mapped_sensor_is_told(airflow_mps: LocalMps) -> None:
     """Airflow starts mapped tasks on a worker whatever is asked; the task says so instead of doing something else."""
     sensor = _sensor(airflow_mps.backend.script([DONE]))
@@ -116,14 +105,10 @@ def test_a_mapped_sensor_is_told(airflow_mps: LocalMps) -> None:
     assert sensor.execute(new_context()) == sensor.mps_task_id  # dag.test() starts every task like this
 
 
-@pytest.mark.fault("F77")
-def test_it_is_refused_where_it_cannot_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An Airflow before 3.3 and a sensor that is not deferrable say so when the DAG is read."""
+def test_it_is_refused_where_it_cannot_work() -> None:
+    """A sensor that is not deferrable says so when the DAG is read."""
     with pytest.raises(MpsConfigError, match="deferrable=True"):
         MpsTaskSensor(task_id="wait", mps_task_id="1-WorkflowTask-2", deferrable=False, start_from_trigger=True)
-    monkeypatch.delattr(BaseTrigger, "render_template_fields", raising=False)
-    with pytest.raises(MpsConfigError, match=r"Airflow 3\.3"):
-        _sensor("1-WorkflowTask-2")
 
 
 @pytest.mark.fault("F54")
@@ -136,7 +121,6 @@ def test_f54_an_interval_that_is_none(airflow_mps: LocalMps, seconds: Any) -> No
     assert not airflow_mps.backend.calls
 
 
-@needs_33
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

@@ -184,7 +184,7 @@ def test_the_deadline_of_the_worker_still_comes(
 def test_a_timeout_is_believed_where_no_clock_speaks_against_it(
     airflow_mps: LocalMps, event: dict[str, Any], deadline: float | None
 ) -> None:
-    """Events of earlier releases tell no clock, and Airflow's own timeout brings neither clock nor deadline."""
+    """A clock may be missing or make no sense, and Airflow's own timeout brings neither clock nor deadline."""
     sensor = MpsTaskSensor(task_id="wait", mps_task_id=airflow_mps.backend.script([RUNNING]), deferrable=True)
     resume = {"event": {"status": "timeout", **event}, "deadline": deadline and time.time() + deadline}
     with pytest.raises(AirflowSensorTimeout):

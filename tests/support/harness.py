@@ -40,7 +40,6 @@ class Mode(StrEnum):
 
     POKE = "poke"
     RESCHEDULE = "reschedule"
-    RESCHEDULE_WITH_STORE = "reschedule with a task state store"
     DEFERRABLE = "deferrable"
 
 
@@ -100,7 +99,7 @@ class DagRun:
         self.start_date = datetime.now(UTC)
 
 
-def new_context(*, store: bool = False, **names: Any) -> dict[str, Any]:
+def new_context(*, store: bool = True, **names: Any) -> dict[str, Any]:
     """The context of a first try; ``names`` are attributes of its task instance."""
     context: dict[str, Any] = {"ti": TaskInstance(**names), "dag_run": DagRun()}
     return context | ({"task_state_store": StateStore()} if store else {})
@@ -135,7 +134,7 @@ def run_operator(new: Callable[[], Any], context: dict[str, Any]) -> Any:
 
 def run_sensor(mode: Mode, *, context: dict[str, Any] | None = None, **arguments: Any) -> Any:
     """Run a MpsTaskSensor to its end; returns what it returns, raises what it raises."""
-    context = context or new_context(store=mode is Mode.RESCHEDULE_WITH_STORE)
+    context = context or new_context()
 
     def new() -> MpsTaskSensor:
         return MpsTaskSensor(

@@ -19,7 +19,7 @@ from airflow_provider_mps.operators.submit import MpsSubmitOperator
 from tests.support.harness import new_context, run_operator
 
 WAYS = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
-STORES = pytest.mark.parametrize("store", [True, False], ids=["state store", "no state store"])
+STORES = pytest.mark.parametrize("store", [True], ids=["state store"])
 TRANSCODE = {"TranscodeTaskSet": [{"Definition": 100030}]}
 
 
@@ -87,7 +87,7 @@ def submit(
     kind: type[MpsSubmitOperator], name: str = "talk.mp4", context: dict[str, Any] | None = None, **arguments: Any
 ) -> Any:
     """One try."""
-    return run_operator(new_operator(kind, name, **arguments), context or new_context(store=True))
+    return run_operator(new_operator(kind, name, **arguments), context or new_context())
 
 
 def jobs(mps: LocalMps) -> list[str]:

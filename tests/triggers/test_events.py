@@ -86,7 +86,7 @@ def test_both_halves_of_a_task_have_the_same_connection(airflow_mps: LocalMps, m
 @pytest.mark.parametrize("way", ["sensor", "operator"])
 def test_an_event_taken_twice_ends_alike(airflow_mps: LocalMps, way: str) -> None:
     """Two triggerers may both send their event, and a task may be resumed twice: the same end, and one job."""
-    context = new_context(store=True)
+    context = new_context()
     if way == "sensor":
         task_id = airflow_mps.backend.script([RUNNING, DONE])
         new: Any = lambda: MpsTaskSensor(task_id="a_task", mps_task_id=task_id, deferrable=True, poke_interval=0.02)  # noqa: E731
@@ -119,7 +119,7 @@ _STRANGE: list[Any] = [
     {"status": "look", "patience": {"mps_task_id": _ID, "started": "yesterday", "answered": None, "faults": "many"}},
     {"status": "look", "patience": {"mps_task_id": _ID, "unsettled_since": "yesterday"}},
     {"status": "refused", "patience": {"mps_task_id": _ID, "faults": "many"}},
-    {"status": "fault", "patience": {"mps_task_id": _ID, "faults": None, "found": "yes", "calm": 1}},
+    {"status": "fault", "patience": {"mps_task_id": _ID, "faults": None, "found": "yes", "listed": 1}},
 ]
 
 

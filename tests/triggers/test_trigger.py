@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.observability.stats import Stats
+from airflow.sdk.observability import stats
 from airflow.sdk.serde import deserialize, serialize
 
 from airflow_provider_mps.client.config import ClientConfig
@@ -379,7 +379,7 @@ def test_a_metric_that_fails_fails_nothing(airflow_mps: LocalMps, monkeypatch: p
         raise OSError("no metrics today")
 
     for name in ("incr", "gauge", "timing"):
-        monkeypatch.setattr(Stats, name, fail)
+        monkeypatch.setattr(stats, name, fail)
     assert first_event(_trigger(airflow_mps.backend.script([RUNNING, DONE])))["status"] == "look"
 
 

@@ -242,21 +242,10 @@ def test_a_wait_resumes_with_its_own_bounds() -> None:
         {"mps_task_id": "another", "started": 1.0},
         {"mps_task_id": None},
         {"mps_task_id": TASK_ID, "started": "1", "answered": None, "failing_since": "x", "unsettled_since": []},
-        {"mps_task_id": TASK_ID, "found": 1, "calm": "no", "faults": 1.5},
+        {"mps_task_id": TASK_ID, "found": 1, "listed": "no", "faults": 1.5},
     ],
 )
 def test_a_foreign_memory_is_no_memory(stored: Any) -> None:
     """Another task's, another release's or a broken one leaves the wait as if it began now."""
     fresh = Patience(TASK_ID, START)
     assert fresh.resumed(stored) == Patience(TASK_ID, START)
-
-
-@pytest.mark.parametrize(
-    ("outcome", "calm"),
-    [(WAITING, True), (RUNNING, True), (NOT_FOUND, True), (UNSETTLED, False), (_broken(), False), (STRANGE, False)],
-)
-def test_calm_means_that_nothing_has_to_be_remembered(outcome: Any, calm: bool) -> None:
-    """Only then may the next look start in a process that knows nothing of this one."""
-    patience = Patience(TASK_ID, START)
-    patience.judge(outcome, START)
-    assert patience.calm is calm
