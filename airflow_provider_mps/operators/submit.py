@@ -155,14 +155,17 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
         self.log.info("MPS task %s: %s%s", mps_task_id, job.how, failed)
         if not self.wait_for_completion:
             return mps_task_id
-        wait, deadline = self._new_wait(mps_task_id), job.sent_at + self.timeout
-        wait.warn_of_late_end(self.timeout)
-        return (self._end_or_defer if self.deferrable else self._poll)(context, wait, deadline)
+        wait = self._new_wait(mps_task_id, job.sent_at)
+        wait.warn_if_timeout_exceeds_query_window()
+        if self.deferrable and job.how == "submitted":
+            self._defer(wait)  # it cannot have ended yet
+        return self._wait(context, wait)
 
     def _checked(self) -> SubmitAction:
         """Everything that can fail without sending anything."""
         from airflow_provider_mps.client import actions
         from airflow_provider_mps.errors import MpsConfigError
+        from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 
         for name in ("poll_interval", "timeout"):
             value = getattr(self, name)
@@ -171,7 +174,8 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
         if not isinstance(self.request, dict):
             raise MpsConfigError(f"request is a {type(self.request).__name__}, not a dict of {self.action_name}")
         action: SubmitAction = getattr(actions, self.action_name)(**self.request)
-        trigger = self._new_wait(_NEVER_SENT).trigger(poll_interval=self.poll_interval, deadline=time.time())
+        wait = self._new_wait(_NEVER_SENT)
+        trigger = MpsTaskTrigger.continue_wait(wait, poll_interval=self.poll_interval)
         for what, value in (("request", action.parameters), ("trigger arguments", trigger.serialize()[1])):
             try:
                 json.dumps(value, allow_nan=False)
@@ -222,35 +226,35 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
 
     # Wait.
 
-    def _new_wait(self, mps_task_id: str) -> TaskWait:
+    def _new_wait(self, mps_task_id: str, sent_at: float = 0.0) -> TaskWait:
         from airflow_provider_mps.lifecycle.wait import TaskWait
 
-        return TaskWait.of(self, mps_task_id)
+        return TaskWait.of(self, mps_task_id, started=sent_at)
 
-    def _poll(self, context: Context, wait: TaskWait, deadline: float) -> str:
-        while (ended := wait.look()) is None:
-            if time.time() >= deadline:
+    def _wait(self, context: Context, wait: TaskWait) -> str:
+        """Poll until the job has ended, here or in the triggerer."""
+        while (ended := wait.poll()) is None:
+            if wait.is_overdue:
                 self._give_up(wait)
-            # A clock that is set back must not make a pause longer.
-            next_look = time.monotonic() + min(self.poll_interval, deadline - time.time())
-            while not self._killed and (pause := next_look - time.monotonic()) > 0:
+            if self.deferrable:
+                self._defer(wait)
+            next_poll = time.monotonic() + wait.next_poll_delay(self.poll_interval)
+            while not self._killed and (pause := next_poll - time.monotonic()) > 0:
                 time.sleep(min(pause, _STEP))
             if self._killed:
                 raise AirflowException(f"Task {self.task_id} was killed while it waited for {wait.mps_task_id}.")
         return self._conclude(context, wait, ended)
 
-    def _end_or_defer(self, context: Context, wait: TaskWait, deadline: float) -> str:
-        if (ended := wait.look()) is not None:
-            return self._conclude(context, wait, ended)
-        if time.time() >= deadline:
-            self._give_up(wait)
+    def _defer(self, wait: TaskWait) -> None:
+        from airflow_provider_mps.triggers.mps import MpsTaskTrigger
+
         self.defer(
-            trigger=wait.trigger(
-                poll_interval=self.poll_interval, deadline=deadline, cancel_on_kill=self.cancel_on_kill
+            trigger=MpsTaskTrigger.continue_wait(
+                wait, poll_interval=self.poll_interval, cancel_on_kill=self.cancel_on_kill
             ),
             method_name="execute_complete",
-            kwargs={"mps_task_id": wait.mps_task_id, "deadline": deadline, "patience": wait.patience.as_dict()},
-            timeout=wait.net(poll_interval=self.poll_interval, deadline=deadline),
+            kwargs={"mps_task_id": wait.mps_task_id, "state": wait.state.to_dict()},
+            timeout=wait.deferral_timeout(self.poll_interval),
         )
 
     def execute_complete(
@@ -258,14 +262,14 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
         context: Context,
         event: dict[str, Any] | None = None,
         mps_task_id: str | None = None,
-        deadline: float | None = None,
-        patience: dict[str, Any] | None = None,
+        state: dict[str, Any] | None = None,
     ) -> str:
-        """Look once more, whatever the event says, and decide."""
+        """Poll once more, whatever the event says, and decide."""
         self._ti = context["ti"]
         self._mps_task_id = mps_task_id = mps_task_id or self._pushed_id(context)
         wait = self._new_wait(mps_task_id)
-        return self._end_or_defer(context, wait, wait.resume(event, patience, deadline, timeout=self.timeout))
+        wait.resume(event, state)
+        return self._wait(context, wait)
 
     @fail_fast_on_permanent()
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -278,7 +282,7 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
                 return self.execute_complete(context, {"status": "timeout"})
             except TaskDeferralError:
                 wait = self._new_wait(self._pushed_id(context))
-                if (ended := wait.look()) is None:
+                if (ended := wait.poll()) is None:
                     raise  # the next try takes the job up again
                 return self._conclude(context, wait, ended)
 
