@@ -197,7 +197,7 @@ class MpsTaskResultOperator(BaseOperator):
         """Look the task up, and again for a while if it says FINISH but lacks results."""
         from airflow_provider_mps.client.actions import describe
         from airflow_provider_mps.client.polling.wait import Patience
-        from airflow_provider_mps.error_codes import Category
+        from airflow_provider_mps.client.retry import is_not_found
         from airflow_provider_mps.errors import MpsApiError
 
         action = describe(self.mps_task_id, self.describe_action)
@@ -207,7 +207,7 @@ class MpsTaskResultOperator(BaseOperator):
             try:
                 detail = self.hook.call(action)
             except MpsApiError as error:
-                if error.category is Category.NOT_FOUND:
+                if is_not_found(error):
                     patience.judge(error, time.time())  # says what an unknown id means
                 raise
             if not detail.is_finished or patience.judge(detail, time.time()) is not None:

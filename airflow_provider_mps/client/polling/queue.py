@@ -238,7 +238,7 @@ class PollQueue:
                     if self._pause(loop.time()) != 0:
                         continue
                 entry = self._take(loop.time())
-                self._pace.take()
+                self._pace.reserve()
                 entry.look = loop.create_task(self._look(entry))
                 self._under_way.add(entry.look)
                 entry.look.add_done_callback(self._looked)
@@ -252,7 +252,7 @@ class PollQueue:
         self._tidy()
         if len(self._under_way) >= _MOST_AT_ONCE or not (self._heap or self._called):
             return None
-        return max(0.0 if self._called else self._heap[0][0] - now, self._pace.wait())
+        return max(0.0 if self._called else self._heap[0][0] - now, self._pace.delay())
 
     def _take(self, now: float) -> PendingPoll:
         """The entry whose turn it is: what was called forward, but every other turn belongs to what is overdue."""
@@ -314,7 +314,7 @@ class PollQueue:
         try:
             async with asyncio.timeout(seconds):
                 with self._pace.request():
-                    return await self._client.look(entry.action)
+                    return await self._client.poll(entry.action)
         except MpsError as error:
             return error
         except TimeoutError:
