@@ -261,7 +261,7 @@ class Submission:
             for attempt in range(_SEND_ATTEMPTS):
                 if attempt:
                     self._pause(min(PAUSE * 2**attempt, 30 * PAUSE))
-                self._sleep(rate_limiter_for(action, sender.config).wait())  # the client would sleep through a stop
+                self._sleep(rate_limiter_for(action, sender.config).delay())  # the client would sleep through a stop
                 if self._stopped:
                     raise MpsTransportError(
                         "not sent: the task was killed", action=action.name, may_have_run=ambiguous or not fresh

@@ -20,6 +20,7 @@ from airflow_provider_mps.client.aio import AsyncMpsClient
 from airflow_provider_mps.client.polling.metrics import NULL_METRICS, Metrics
 from airflow_provider_mps.client.polling.settings import PollerSettings
 from airflow_provider_mps.client.rate_limiter import RateLimiter
+from airflow_provider_mps.client.retry import is_throttled
 from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import MpsApiError, MpsError, MpsTransportError
 from airflow_provider_mps.results.task import TaskDetail, TaskState
@@ -214,7 +215,7 @@ class PollQueue:
                     if self._pause(loop.time()) != 0:
                         continue
                 entry, scheduled = self._next(loop.time())
-                self._limiter.take()
+                self._limiter.reserve()
                 if entry.expedited and not (scheduled and not all(entry.waiters.values())):
                     entry.expedited = False
                     self._hand_out(entry, PollResult(None, 0.0))
@@ -239,7 +240,7 @@ class PollQueue:
         self._tidy()
         if len(self._requests) >= self._settings.max_concurrent_polls or not (self._heap or self._expedited):
             return None
-        return max(0.0 if self._expedited else self._heap[0][0] - now, self._limiter.wait())
+        return max(0.0 if self._expedited else self._heap[0][0] - now, self._limiter.delay())
 
     def _next(self, now: float) -> tuple[PendingPoll, bool]:
         """
@@ -294,7 +295,7 @@ class PollQueue:
         sent_at = asyncio.get_running_loop().time()
         try:
             outcome = await self._send(entry)
-            if isinstance(outcome, MpsApiError) and outcome.category is Category.THROTTLED:
+            if not isinstance(outcome, TaskState) and is_throttled(outcome):
                 self._metrics.count("polls_throttled", entry.action.name)
                 if self._requeue_throttled(entry, sent_at):
                     return
@@ -303,7 +304,7 @@ class PollQueue:
                 self._metrics.count("polls" if answered else "polls_failed", entry.action.name)
             if isinstance(outcome, TaskState):
                 if outcome.is_finished and self._reserve_for_worker:
-                    self._limiter.take()
+                    self._limiter.reserve()
                 if self.on_state is not None:
                     self.on_state(entry.task_id, outcome)
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to the waits of this task
@@ -317,7 +318,7 @@ class PollQueue:
         try:
             async with asyncio.timeout(seconds):
                 with self._limiter.request():
-                    return await self._client.look(entry.action)
+                    return await self._client.poll(entry.action)
         except MpsError as error:
             return error
         except TimeoutError:

@@ -14,8 +14,7 @@ from types import NoneType
 from typing import Any, TypeVar
 
 from airflow_provider_mps.client.polling.settings import PollerSettings
-from airflow_provider_mps.client.retry import Limits, Purpose, decide, is_final
-from airflow_provider_mps.error_codes import Category
+from airflow_provider_mps.client.retry import Limits, Purpose, decide, is_final, is_not_found
 from airflow_provider_mps.errors import (
     MpsApiError,
     MpsConfigError,
@@ -212,8 +211,7 @@ def _take_time(state: WaitState, now: float, *, is_mps_time: bool) -> None:
 
 def _means_not_found(error: MpsError) -> bool:
     """MPS has no one code for it; an error of the same kind from STS is about a role, not about the task."""
-    is_about_task = isinstance(error, MpsApiError) and error.action.startswith("Describe")
-    return is_about_task and error.category is Category.NOT_FOUND
+    return isinstance(error, MpsApiError) and error.action.startswith("Describe") and is_not_found(error)
 
 
 def _evaluate_state(policy: WaitPolicy, state: WaitState, polled: StateT, now: float) -> StateT | None:

@@ -304,9 +304,9 @@ def test_a_key_that_was_rotated_in_the_connection_is_read_again(mps: LocalMps, c
         return reread()
 
     caller = (
-        OverRequests(dataclasses.replace(old, reread=reread), attempts=1)
+        OverRequests(dataclasses.replace(old, reload=reread), attempts=1)
         if age == "sync"
-        else OverAiohttp(dataclasses.replace(old, reread=areread), attempts=1)
+        else OverAiohttp(dataclasses.replace(old, reload=areread), attempts=1)
     )
     caller.call(JOB)
     caller.call(LIST)
@@ -331,7 +331,7 @@ def test_keys_that_were_not_rotated_are_refused_for_good(
     async def areread() -> ClientConfig:
         return reread()
 
-    caller = connect(dataclasses.replace(wrong, reread=reread if transport is OverRequests else areread))
+    caller = connect(dataclasses.replace(wrong, reload=reread if transport is OverRequests else areread))
     with pytest.raises(MpsApiError, match=r"AuthFailure\.SignatureFailure"):
         caller.call(LIST)
     assert len(mps.backend.calls) == 1
@@ -343,7 +343,7 @@ def test_keys_that_assume_a_role_may_be_rotated_too(mps: LocalMps, home: Path, m
     fields = with_a_role(mps, monkeypatch, home)
     right = _config(mps, fields)
     old = _config(mps, fields | {"password": "old-key"})
-    with MpsClient(dataclasses.replace(old, reread=lambda: right), attempts=1) as client:
+    with MpsClient(dataclasses.replace(old, reload=lambda: right), attempts=1) as client:
         client.call(LIST)
     assert _calls(mps) == ["AuthFailure.SignatureFailure", ""]
 
@@ -363,7 +363,7 @@ def test_all_who_share_a_client_take_up_rotated_keys_of_a_role(
         return right
 
     async def ten() -> None:
-        async with AsyncMpsClient(dataclasses.replace(old, reread=reread), attempts=1) as client:
+        async with AsyncMpsClient(dataclasses.replace(old, reload=reread), attempts=1) as client:
             await asyncio.gather(*(client.call(LIST) for _ in range(10)))
 
     asyncio.run(ten())

@@ -54,7 +54,7 @@ def test_f58_rotated_keys_release_no_burst(mps: LocalMps, config: ClientConfig) 
         await asyncio.sleep(2)
         return config
 
-    stale = replace(config, credentials=Credentials("AKIDrotated", "away"), reread=read, quota_share=0.2)
+    stale = replace(config, credentials=Credentials("AKIDrotated", "away"), reload=read, quota_share=0.2)
 
     async def work() -> None:
         async with shared_poller(stale) as watch:
@@ -78,7 +78,7 @@ def test_a_refusal_slows_the_watch_also_after_a_change_of_keys(mps: LocalMps, co
     async def read() -> ClientConfig:
         return replace(config, quota_share=1.0)
 
-    stale = replace(config, credentials=Credentials("AKIDrotated", "away"), reread=read, quota_share=1.0)
+    stale = replace(config, credentials=Credentials("AKIDrotated", "away"), reload=read, quota_share=1.0)
 
     async def work() -> None:
         async with shared_poller(stale) as watch:
@@ -106,7 +106,7 @@ def test_keys_that_change_are_taken_up(mps: LocalMps, config: ClientConfig, capl
 
         return read()
 
-    stale = replace(config, credentials=Credentials(mps.secret_id, "rotated-away"), reread=reread)
+    stale = replace(config, credentials=Credentials(mps.secret_id, "rotated-away"), reload=reread)
 
     async def work() -> list[PollResult]:
         async with shared_poller(stale) as watch:
@@ -127,7 +127,7 @@ def test_keys_that_did_not_change_are_read_again_once_in_a_while(mps: LocalMps, 
         await asyncio.sleep(0.05)
         return revoked
 
-    revoked = replace(config, credentials=Credentials("AKIDrevoked", "key"), reread=read, quota_share=1.0)
+    revoked = replace(config, credentials=Credentials("AKIDrevoked", "key"), reload=read, quota_share=1.0)
 
     async def work() -> list[PollResult]:
         async with shared_poller(revoked) as watch:
@@ -150,7 +150,7 @@ def test_keys_that_change_in_the_end_are_found(
         return config if entered else revoked
 
     entered: list[int] = []
-    revoked = replace(config, credentials=Credentials("AKIDrevoked", "key"), reread=read)
+    revoked = replace(config, credentials=Credentials("AKIDrevoked", "key"), reload=read)
 
     async def work() -> list[PollResult]:
         async with shared_poller(revoked) as watch:
@@ -176,7 +176,7 @@ def test_a_connection_that_cannot_be_read_again_stops_no_look(
         await asyncio.Event().wait()
         raise AssertionError
 
-    stale = replace(config, credentials=Credentials("AKIDrotated", "away"), reread=never, quota_share=1.0)
+    stale = replace(config, credentials=Credentials("AKIDrotated", "away"), reload=never, quota_share=1.0)
 
     async def work() -> list[PollResult]:
         async with shared_poller(stale) as watch:
