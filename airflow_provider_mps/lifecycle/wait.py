@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from airflow_provider_mps.client.polling.settings import PollerSettings
 
 if TYPE_CHECKING:
     from airflow_provider_mps.client.clock import MpsClock
@@ -26,7 +28,10 @@ class TaskWait:
     :param state: what it has seen.
     :param allow_partial: succeed although parts failed, as long as at least one part succeeded.
     :ivar last_seen: the last known state, for messages.
+    :cvar settings: tuning of the pauses between polls.
     """
+
+    settings: ClassVar[PollerSettings] = PollerSettings()
 
     def __init__(
         self,
@@ -136,7 +141,7 @@ class TaskWait:
         """Seconds until the next poll; not beyond the deadline."""
         from airflow_provider_mps.client.polling.wait import next_poll_delay
 
-        delay = next_poll_delay(self.clock.now() - self.state.began, poll_interval)
+        delay = next_poll_delay(self.clock.now() - self.state.began, poll_interval, self.settings)
         left = self._seconds_left()
         return delay if left is None else min(delay, max(left, 0.0))
 
