@@ -16,7 +16,6 @@ from enum import StrEnum
 from typing import Any
 
 import pytest
-import tenacity
 from airflow.sdk import timezone
 from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferred
 from airflow.sdk.module_loading import import_string
@@ -200,10 +199,10 @@ def airflow_mps(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalMps]:
         }
         for name, fields in others.items():
             monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(fields))
-        monkeypatch.setattr(retry_policy, "PAUSES", tenacity.wait_none())
+        monkeypatch.setattr(retry_policy, "_delay", lambda limits, attempt: 0.0)
         monkeypatch.setattr(submission, "PAUSE", 0.0)
-        monkeypatch.setattr(rate_limiter, "REST", 0.0)
-        monkeypatch.setattr(rate_limiter, "SLOWEST", 50.0)
+        monkeypatch.setattr(rate_limiter, "THROTTLE_COOLDOWN", 0.0)
+        monkeypatch.setattr(rate_limiter, "MIN_RATE", 50.0)
         monkeypatch.setattr(queue, "_REFUSAL_PATIENCE", 0.1)
         monkeypatch.setattr(MpsTaskTrigger, "earliest_event", 0.0)
         monkeypatch.setattr(MpsTaskTrigger, "shortest_interval", 0.0)

@@ -166,7 +166,7 @@ def test_a_refused_look_is_told_of_in_the_end(
 ) -> None:
     """An account that is refused for good is an outage for its waits, which they bound in time."""
     monkeypatch.setattr(lane_module, "_REFUSAL_PATIENCE", 0.2)
-    monkeypatch.setattr(rate_limiter, "REST", 0.1)
+    monkeypatch.setattr(rate_limiter, "THROTTLE_COOLDOWN", 0.1)
     mps.backend.faults.add(Fault("throttle", times=None))
 
     async def work() -> PollResult:

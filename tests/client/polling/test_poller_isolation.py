@@ -38,7 +38,7 @@ def test_f68_who_is_cancelled_leaves_at_once(mps: LocalMps, config: ClientConfig
         async with shared_poller(config) as watch:
             if where == "pace":
                 await asyncio.gather(*(look(watch, mps.backend.script([DONE])) for _ in range(5)))
-                rate_limiter_for(describe(task_id), config).refused(time.monotonic())
+                rate_limiter_for(describe(task_id), config).on_throttled(time.monotonic())
             first = asyncio.ensure_future(look(watch, task_id, after=60 if where == "not due" else 0))
             await asyncio.sleep(0.2)
             first_look = next((look for lane in watch._lanes.values() for look in lane._under_way), None)

@@ -42,7 +42,7 @@ class _Numbers:
 
 def test_what_an_observer_is_told(mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks, refusals, how many wait, and how late the look is that has waited longest."""
-    monkeypatch.setattr(rate_limiter, "REST", 0.05)
+    monkeypatch.setattr(rate_limiter, "THROTTLE_COOLDOWN", 0.05)
     numbers = _Numbers()
     mps.backend.faults.add(Fault("throttle", times=1))
 
