@@ -27,6 +27,7 @@ import structlog
 from airflow_provider_mps.client.actions import describe
 from airflow_provider_mps.client.aio import AsyncMpsClient
 from airflow_provider_mps.client.config import ClientConfig
+from airflow_provider_mps.client.retry import Limits
 from airflow_provider_mps.client.credentials.base import Credentials
 from airflow_provider_mps.emulator.backend import LocalMpsBackend
 from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY, LocalMps
@@ -124,10 +125,10 @@ async def ours(task_id: str, poll_interval: float, started: float | None = None)
 
 async def naive(config: ClientConfig, task_id: str, poll_interval: float) -> Seen:
     """Wait as a DAG author writes it."""
-    async with AsyncMpsClient(config, attempts=1) as client:
+    async with AsyncMpsClient(config, limits=Limits(attempts=1)) as client:
         while True:
             try:
-                if (await client.look(describe(task_id))).is_finished:
+                if (await client.poll(describe(task_id))).is_finished:
                     return Seen(task_id, time.time(), "look")
             except MpsError as error:
                 if not error.retryable:
