@@ -15,7 +15,7 @@ from airflow_provider_mps.client.actions import describe
 from airflow_provider_mps.client.aio import AsyncMpsClient
 from airflow_provider_mps.client.clock import MpsClock
 from airflow_provider_mps.client.config import ClientConfig
-from airflow_provider_mps.client.polling.wait import Patience
+from airflow_provider_mps.client.polling.wait import WaitPolicy, WaitState, evaluate
 from airflow_provider_mps.client.protocol import LARGE_ANSWER, Response, decode_status
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsApiError, MpsError, MpsTransportError
@@ -98,8 +98,10 @@ def test_reading_a_large_answer_needs_no_memory_of_its_own() -> None:
 
 
 def _judge(*outcomes: TaskState | MpsError, unsettled_since: float | None) -> list[bool]:
-    patience = Patience(_ID, started=0.0, settle_grace=120.0, unsettled_since=unsettled_since)
-    return [patience.judge(outcome, 100.0 + 60 * number) is not None for number, outcome in enumerate(outcomes)]
+    policy, state = WaitPolicy(settle_grace=120.0), WaitState(_ID, unsettled_since=unsettled_since)
+    return [
+        evaluate(policy, state, outcome, 100.0 + 60 * number) is not None for number, outcome in enumerate(outcomes)
+    ]
 
 
 def test_a_head_that_says_finish_wakes_the_worker_once() -> None:

@@ -104,10 +104,10 @@ class BulkStatusPoller:
     async def _read_lists(self) -> str:
         """Read lists as long as they are reliable; returns why they are not any more."""
         now = asyncio.get_running_loop().time
-        next_round = now() + self._settings.list_interval
+        next_round = now() + self._interval
         while True:
             await asyncio.sleep(next_round - now())
-            next_round = now() + self._settings.list_interval
+            next_round = now() + self._interval
             if len(self._queue) < self._settings.min_waits_to_list:
                 self._last_begun = None
                 self._stop_relying()
@@ -118,6 +118,12 @@ class BulkStatusPoller:
                 reason = self._failed(error)
             if reason:
                 return reason
+
+    @property
+    def _interval(self) -> float:
+        settings = self._settings
+        seconds = settings.list_interval_waits / max(len(self._queue), 1)
+        return min(max(seconds, settings.min_list_interval), settings.max_list_interval)
 
     async def _round(self) -> str:
         """Read some pages; returns why lists are not reliable, or ""."""
@@ -201,7 +207,7 @@ class BulkStatusPoller:
         """Only what ended within the window of the next lists can be expected in them."""
         if self._last_begun is None or state.finish_time is None or state.create_time is None:
             return False
-        lists = self._settings.lists_to_name * self._settings.list_interval
+        lists = self._settings.lists_to_name * self._settings.max_list_interval
         recent = state.finish_time.timestamp() > self._clock.now() - self._settings.list_overlap + lists
         start = self._queue.window_start(self._clock.now()) or self._last_begun
         return recent and (self._filters_end or state.create_time.timestamp() > start - self._settings.list_overlap)

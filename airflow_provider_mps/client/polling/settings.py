@@ -30,7 +30,9 @@ class PollerSettings:
     Lists of ended tasks:
 
     :param min_waits_to_list: waits from which on DescribeTasks is read.
-    :param list_interval: between two rounds of reading it.
+    :param min_list_interval: between two rounds of reading it, with many waits.
+    :param max_list_interval: the same, with few waits.
+    :param list_interval_waits: the interval is this, divided by the number of waits, within those bounds.
     :param list_overlap: clocks may differ, and a list may lag, by less.
     :param list_timeout: a page that takes longer tells too late what has ended.
     :param waits_per_page: one page in a round for so many waits, so that a long list costs less than polls do.
@@ -60,13 +62,15 @@ class PollerSettings:
     report_interval: float = 10.0
 
     min_waits_to_list: int = 5
-    list_interval: float = 2.0
+    min_list_interval: float = 1.0
+    max_list_interval: float = 2.0
+    list_interval_waits: float = 40.0
     list_overlap: float = 60.0
     list_timeout: float = 10.0
     waits_per_page: int = 10
-    max_pages: int = 40
-    max_rounds: int = 20
-    interval_factor: float = 4.0
+    max_pages: int = 20
+    max_rounds: int = 40
+    interval_factor: float = 5.0
     hint_memory: float = 600.0
     lists_to_name: int = 3
     max_credit: int = 20

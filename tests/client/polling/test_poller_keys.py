@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_mps.client import aio
 from airflow_provider_mps.client.config import ClientConfig
-from airflow_provider_mps.client.credentials.base import Credentials, Lease
+from airflow_provider_mps.client.credentials.base import Credentials, ExpiringCredentials, Network
 from airflow_provider_mps.client.polling.poller import shared_poller
 from airflow_provider_mps.client.polling.queue import PollResult
 from airflow_provider_mps.client.polling.settings import PollerSettings
@@ -22,23 +22,20 @@ from tests.support.waits import DONE, RUNNING, poll, run, status
 
 
 @pytest.mark.fault("F52")
-def test_f52_keys_that_come_late_release_no_burst(
-    mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_f52_keys_that_come_late_release_no_burst(mps: LocalMps, config: ClientConfig) -> None:
     """F52: a restart whose source of keys needs a while: no second holds more looks than the pace allows."""
     ids = [mps.backend.script([RUNNING]) for _ in range(100)]
 
     class Role:
         title, identity, of_machine = "a role", "role", False
 
-    def fetch(_: ClientConfig) -> Lease:
-        time.sleep(2)
-        return Lease(Credentials(mps.secret_id, mps.secret_key), "a role", time.time() + 7200)
-
-    monkeypatch.setattr(aio, "_fetch_keys", fetch)
+        def fetch(self, network: Network) -> ExpiringCredentials:
+            time.sleep(2)
+            keys = Credentials(mps.secret_id, mps.secret_key)
+            return ExpiringCredentials(keys, "a role", time.time() + 7200)
 
     async def work() -> None:
-        async with shared_poller(replace(config, credentials=Role(), quota_share=0.2)) as poller:  # type: ignore[arg-type]
+        async with shared_poller(replace(config, credentials=Role(), quota_share=0.2)) as poller:
             await asyncio.gather(*(poll(poller, task_id) for task_id in ids))
 
     run(work)
