@@ -57,7 +57,7 @@ class MpsTaskTrigger(BaseTrigger):
     :param region: overrides the region of the connection.
     :param describe_action: the action to poll with; None lets the TaskId decide.
     :param poll_interval: seconds between polls, give or take a tenth. A young task is polled more often; with many
-        waits, while lists show what has ended, up to five times less often.
+        waits, while lists show what has ended, up to six times less often.
     :param policy: the limits of the wait, as :meth:`WaitPolicy.to_dict` gives them.
     :param state: what the wait has seen, as :meth:`WaitState.to_dict` gives it.
     :param cancel_on_kill: abort the MPS task, if it still waits, when a user ends the Airflow task.

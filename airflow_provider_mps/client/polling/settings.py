@@ -70,7 +70,7 @@ class PollerSettings:
     waits_per_page: int = 10
     max_pages: int = 20
     max_rounds: int = 40
-    interval_factor: float = 5.0
+    interval_factor: float = 6.0
     hint_memory: float = 600.0
     lists_to_name: int = 3
     max_credit: int = 20
