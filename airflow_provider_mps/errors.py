@@ -5,7 +5,7 @@
     MpsError
     ├── MpsConfigError          bad input, found before anything was sent (also a ValueError)
     ├── MpsCredentialsError     a credential source gave no keys, so nothing was sent
-    ├── MpsTransportError       no usable answer: DNS, refused, reset, timeout, HTTP status, HTML, cut JSON
+    ├── MpsTransportError       no usable answer: DNS, connection refused, reset, timeout, HTTP status, HTML, cut JSON
     ├── MpsApiError             MPS answered with an error code
     ├── MpsTaskError            about one MPS task
     │   ├── MpsTaskFailed       it ended, and a part of it failed
@@ -91,6 +91,8 @@ class MpsCredentialsError(MpsError):
     :param category: PERMANENT, or what kind of trouble the source has.
     """
 
+    may_have_run = False
+
     def __init__(self, why: str, *, source: str, category: Category = Category.PERMANENT) -> None:
         super().__init__(f"No keys from {source}: {why}")
         self.why = why
@@ -117,7 +119,7 @@ class MpsApiError(MpsError):
     MPS answered with an error; decide on ``code``, its text may change.
 
     :param mps_task_id: the task that was asked for, if the action names one.
-    :param clock_skew: seconds by which this machine is ahead of the server, where the answer told.
+    :param clock_skew: seconds by which this machine is ahead of the server; None where that is not known.
     :param service: which service it was: MPS, or STS where keys were asked for.
 
     Source: https://www.tencentcloud.com/document/product/1041/33691

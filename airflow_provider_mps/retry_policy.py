@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import RetryDecision, RetryPolicy
 
-from airflow_provider_mps.client.retry import is_final, may_pass
-from airflow_provider_mps.error_codes import Category
+from airflow_provider_mps.client.retry import is_final, lacks_capacity, may_pass
 from airflow_provider_mps.errors import MpsConfigError, MpsError, MpsTaskNotFinished
 
 if TYPE_CHECKING:
@@ -59,9 +58,13 @@ class MpsRetryPolicy(RetryPolicy):
         return RetryDecision.default()
 
     def _pause(self, error: MpsError, try_number: int) -> timedelta:
-        full = error.category is Category.CAPACITY
         doubled = 2.0 ** min(max(try_number, 1) - 1, 20)
-        seconds = self.delay.total_seconds() * doubled * (_CAPACITY_FACTOR if full else 1) * random.uniform(0.5, 1.5)
+        seconds = (
+            self.delay.total_seconds()
+            * doubled
+            * (_CAPACITY_FACTOR if lacks_capacity(error) else 1)
+            * random.uniform(0.5, 1.5)
+        )
         return min(timedelta(seconds=seconds), self.longest)
 
     def serialize(self) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 What the benchmarks of waiting share: a local MPS and the waiting process, each in a process of its own, on loopback.
 
 ``ours`` runs the trigger as the triggerer does: built from its path and its arguments, connection read, log lines
-written (to nowhere). ``naive`` is the loop that a DAG author writes: each wait asks for itself, with its own client,
-every ``poll_interval`` seconds. It signs and reads as ours does, so what differs is only who decides when to ask.
+written (to nowhere). The worker that its event resumes polls once, with a client of its own. ``naive`` is the loop that
+a DAG author writes: each wait polls for itself, with its own client, every ``poll_interval`` seconds. It signs and reads
+as ours does, so what differs is only who decides when to poll.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import itertools
 import json
 import multiprocessing
 import os
+import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, NamedTuple, Self
 
@@ -28,6 +30,7 @@ from airflow_provider_mps.client.actions import describe
 from airflow_provider_mps.client.aio import AsyncMpsClient
 from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.credentials.base import Credentials
+from airflow_provider_mps.client.retry import Limits, is_throttled, may_pass
 from airflow_provider_mps.emulator.backend import LocalMpsBackend
 from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY, LocalMps
 from airflow_provider_mps.emulator.state import Call, Settings
@@ -74,7 +77,10 @@ def calls(backend: LocalMpsBackend) -> list[Call]:
 
 def ends(backend: LocalMpsBackend) -> dict[str, float]:
     """When each job ends, in Unix seconds."""
-    return {task.task_id: task.created + 2 * (task.state_seconds or 0.0) for task in backend.tasks.values()}
+    return {
+        task.task_id: task.created + 2 * (task.state_seconds or backend.settings.state_seconds or 0.0)
+        for task in backend.tasks.values()
+    }
 
 
 @contextlib.contextmanager
@@ -112,25 +118,55 @@ class Seen(NamedTuple):
     status: str
 
 
-async def ours(task_id: str, poll_interval: float, started: float | None = None) -> Seen:
-    """Wait with the trigger."""
+@contextlib.asynccontextmanager
+async def worker(config: ClientConfig) -> AsyncIterator[Callable[[str], Awaitable[bool]]]:
+    """The worker's half of waits: polls a task once, and again while MPS throttles; whether the task had ended."""
+    async with AsyncMpsClient(config, limits=Limits(attempts=1)) as client:
+
+        async def poll(task_id: str) -> bool:
+            while True:
+                try:
+                    return (await client.poll(describe(task_id))).is_finished
+                except MpsError as error:
+                    if not is_throttled(error):
+                        raise
+                await asyncio.sleep(random.uniform(0.5, 1.0))
+
+        yield poll
+
+
+async def ours(
+    task_id: str,
+    poll_interval: float,
+    started: float = 0.0,
+    worker_polls: Callable[[str], Awaitable[bool]] | None = None,
+) -> Seen:
+    """
+    Wait with the trigger, and with the worker that it resumes; the time is that of the first event that was right.
+
+    :param started: when the job was created, by MPS's clock; 0 where the wait does not know.
+    """
     from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 
-    patience = None if started is None else {"started": started}
-    _, arguments = MpsTaskTrigger(mps_task_id=task_id, poll_interval=poll_interval, patience=patience).serialize()
-    [event] = [event.payload async for event in MpsTaskTrigger(**arguments).run()]
-    return Seen(task_id, time.time(), event["status"])
+    state: dict[str, Any] = {"mps_task_id": task_id, "started": started, "created": started or None}
+    while True:
+        _, arguments = MpsTaskTrigger(mps_task_id=task_id, poll_interval=poll_interval, state=state).serialize()
+        [event] = [event.payload async for event in MpsTaskTrigger(**arguments).run()]
+        seen = Seen(task_id, time.time(), event["status"])
+        if worker_polls is None or await worker_polls(task_id):
+            return seen
+        state = event["state"]
 
 
 async def naive(config: ClientConfig, task_id: str, poll_interval: float) -> Seen:
     """Wait as a DAG author writes it."""
-    async with AsyncMpsClient(config, attempts=1) as client:
+    async with AsyncMpsClient(config, limits=Limits(attempts=1)) as client:
         while True:
             try:
-                if (await client.look(describe(task_id))).is_finished:
-                    return Seen(task_id, time.time(), "look")
+                if (await client.poll(describe(task_id))).is_finished:
+                    return Seen(task_id, time.time(), "resume")
             except MpsError as error:
-                if not error.retryable:
+                if not may_pass(error):
                     raise
             await asyncio.sleep(poll_interval)
 
@@ -163,18 +199,22 @@ def carry_out(plan: Plan) -> list[Seen]:
     config = prepare(plan.host, quota_share=plan.quota_share)
 
     async def run() -> list[Seen]:
+        created = time.time()
         task_ids = await start_jobs(plan.host, [plan.seconds] * plan.waits, batch=plan.batch)
-        waits = [
-            asyncio.create_task(
-                naive(config, task_id, plan.poll_interval) if plan.naive else ours(task_id, plan.poll_interval)
-            )
-            for task_id in task_ids
-        ]
-        done, late = await asyncio.wait(waits, timeout=plan.seconds + plan.patience)
-        for wait in late:
-            wait.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
-        return [wait.result() for wait in done]
+        async with worker(config) as worker_polls:
+            waits = [
+                asyncio.create_task(
+                    naive(config, task_id, plan.poll_interval)
+                    if plan.naive
+                    else ours(task_id, plan.poll_interval, created, worker_polls)
+                )
+                for task_id in task_ids
+            ]
+            done, late = await asyncio.wait(waits, timeout=plan.seconds + plan.patience)
+            for wait in late:
+                wait.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+            return [wait.result() for wait in done]
 
     return asyncio.run(run())
 
@@ -223,17 +263,17 @@ def show_waits(
     missing = len(ended) - len(seen)
     delays = [each.at - ended[each.task_id] for each in seen] + [patience] * missing
     figures = " ".join(f"{percentile(delays, share):7.1f}" for share in (0.5, 0.99, 1.0))
-    failed = sum(each.status != "look" for each in seen)
+    failed = sum(each.status != "resume" for each in seen)
     actions = ", ".join(f"{action} {len(list(group))}" for action, group in by_action(log))
     print(
         f"  {name:34} {figures}   {len(seen):7} {missing:5} {failed:6}   "
-        f"{early.share:6.1%} {late.share:7.2%}   {actions}"
+        f"{early.share:6.1%} {late.refused:4} of {late.sent:<5}   {actions}"
     )
     return delays
 
 
 WAITS_HEADER = (
-    f"  {'':34} seconds until noticed     noticed   not errors   refused: all, later\n"
+    f"  {'':34} seconds until noticed     noticed   not errors   throttled: all, later\n"
     f"  {'':34} {'median':>7} {'p99':>7} {'last':>7}"
 )
 

@@ -21,6 +21,7 @@ from parse import answer
 
 from airflow_provider_mps.client.actions import DescribeBatchTaskDetail
 from airflow_provider_mps.client.aio import AsyncMpsClient
+from airflow_provider_mps.client.clock import MpsClock
 from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.credentials.base import Credentials
 from airflow_provider_mps.client.protocol import Response, decode, decode_status
@@ -30,6 +31,7 @@ from airflow_provider_mps.emulator.state import Settings
 
 ROUNDS = 7
 SEGMENTS = 72_000
+CLOCK = MpsClock()
 ACTION = DescribeBatchTaskDetail(task_id="1250000000-BatchTask-0123456789abcdef")
 
 
@@ -58,7 +60,7 @@ def over_http(size: int) -> float:
 
     async def look(host: str) -> bool:
         async with AsyncMpsClient(ClientConfig(Credentials(SECRET_ID, SECRET_KEY), endpoint=host)) as client:
-            return (await client.look(ACTION)).is_finished
+            return (await client.poll(ACTION)).is_finished
 
     with Server(Settings()) as server:
         server.ask(serve)
@@ -71,12 +73,12 @@ def main() -> None:
     response = Response(200, {}, raw)
     scanner = msgspec.json.Decoder(_Nothing)
     candidates: dict[str, Callable[[], object]] = {
-        "ours: state only": lambda: decode_status(ACTION, response, 0),
+        "ours: state only": lambda: decode_status(ACTION, response, CLOCK),
         "scanner, keeps nothing": lambda: scanner.decode(raw),
-        "ours: whole answer": lambda: decode(ACTION, response, 0),
+        "ours: whole answer": lambda: decode(ACTION, response, CLOCK),
         "json.loads": lambda: json.loads(raw),
     }
-    if not decode_status(ACTION, response, 0).is_finished:
+    if not decode_status(ACTION, response, CLOCK).is_finished:
         raise SystemExit("broken: the state was not read")
     title = f"{len(raw) / 1e6:.0f} MB, {SEGMENTS:,} segments with words"
     show(f"{title}: CPU per answer", take_turns(candidates, rounds=ROUNDS), ours="ours: state only")

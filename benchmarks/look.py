@@ -38,6 +38,7 @@ from airflow_provider_mps.client.credentials.base import Credentials
 from airflow_provider_mps.client.polling.poller import Poller, shared_poller
 from airflow_provider_mps.client.protocol import encode
 from airflow_provider_mps.client.rate_limiter import rate_limiter_for
+from airflow_provider_mps.client.retry import Limits
 from airflow_provider_mps.errors import MpsError
 from airflow_provider_mps.triggers.metrics import AirflowMetrics
 
@@ -113,7 +114,7 @@ def client_alone(client: AsyncMpsClient, task_ids: list[str]) -> Look:
     actions = {each: describe(each) for each in task_ids}
 
     async def look(task_id: str) -> str:
-        return (await client.look(actions[task_id])).status
+        return (await client.poll(actions[task_id])).status
 
     return look
 
@@ -142,7 +143,7 @@ def sdk(client: mps_client_async.MpsClient) -> Look:
 async def open_all(host: str, stack: contextlib.AsyncExitStack) -> tuple[list[str], dict[str, Look]]:
     """Submit the jobs, and make a look of each kind."""
     config = ClientConfig(Credentials(*KEYS), endpoint=f"http://{host}", quota_share=10.0)
-    client = await stack.enter_async_context(AsyncMpsClient(config, attempts=1))
+    client = await stack.enter_async_context(AsyncMpsClient(config, limits=Limits(attempts=1)))
     watch = await stack.enter_async_context(
         shared_poller(config, AirflowMetrics(config.account_key))
     )  # as the trigger uses it
@@ -153,7 +154,7 @@ async def open_all(host: str, stack: contextlib.AsyncExitStack) -> tuple[list[st
     for task_id in task_ids:
         await client.call(describe(task_id))  # WAITING; from here on PROCESSING
     await ours(watch, task_ids)(task_ids[0])  # from here on there is a pace
-    rate_limiter_for(describe(task_ids[0]), config).ceiling = math.inf
+    rate_limiter_for(describe(task_ids[0]), config).max_rate = math.inf
     return task_ids, {
         OURS: ours(watch, task_ids),
         "our client alone": client_alone(client, task_ids),

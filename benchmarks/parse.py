@@ -22,6 +22,7 @@ from _measure import show, take_turns
 from tencentcloud.mps.v20190612 import models, mps_client
 
 from airflow_provider_mps.client.actions import DescribeBatchTaskDetail
+from airflow_provider_mps.client.clock import MpsClock
 from airflow_provider_mps.client.protocol import Response, decode
 from airflow_provider_mps.emulator.backend import LocalMpsBackend
 from airflow_provider_mps.emulator.state import Settings
@@ -48,7 +49,7 @@ def answer(*, words: bool, segments: int = SEGMENTS) -> bytes:
 
 
 def ours(raw: bytes) -> tuple[Subtitle, ...]:
-    detail = decode(DescribeBatchTaskDetail(task_id="benchmark"), Response(200, {}, raw), now=0)
+    detail = decode(DescribeBatchTaskDetail(task_id="benchmark"), Response(200, {}, raw), MpsClock())
     detail.raise_for_failure("benchmark")
     return detail.subtitles
 

@@ -51,7 +51,7 @@ def main() -> None:
                 continue
             bound = waits / rates[KINDS["batch" if plan.batch else "workflow"]]
             print(f"  {'':34} p99 is x {percentile(delays, 0.99) / bound:.2f} of N / rate = {bound:.0f} s")
-            if len(seen) < waits or any(each.status != "look" for each in seen):
+            if len(seen) < waits or any(each.status != "resume" for each in seen):
                 raise SystemExit(f"broken: of {waits} waits {len(seen)} ended")
 
 

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import settings
 
+from airflow_provider_mps.client import clock
 from airflow_provider_mps.client.config import ClientConfig
+from airflow_provider_mps.client.credentials import cache
 from airflow_provider_mps.client.credentials.base import Credentials
-from airflow_provider_mps.client.credentials.cache import forget_all
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.emulator.state import Settings
 from tests.support.faults import CATALOGUE
@@ -55,7 +56,13 @@ def _no_keys_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("TENCENTCLOUD_", "TKE_")):
             monkeypatch.delenv(name)
-    forget_all()
+    cache.forget_all()
+
+
+@pytest.fixture(autouse=True)
+def _no_clock_of_another_test() -> None:
+    """A port may serve another local MPS, whose clock is off by another time."""
+    clock.forget_all()
 
 
 @pytest.fixture

@@ -18,18 +18,21 @@ from airflow_provider_mps.errors import MpsConfigError
 from airflow_provider_mps.results.task import SubmittedTask
 
 ResultT = TypeVar("ResultT")
-_TASK_ID = re.compile(r"[A-Za-z0-9*_.:-]{1,256}")
-_NOT_AN_ID = {"none", "null", "nan", "undefined"}
+# Whatever MPS may answer is taken; only what cannot be an id is not: blanks, control characters, unrendered Jinja.
+_NO_TASK_ID = re.compile(r"[\s\x00-\x1f\x7f-\x9f]|\{[{%#]")
+_NO_VALUE = {"none", "null", "nan", "undefined"}
+MAX_TASK_ID_LENGTH = 1000
 
 
 def check_mps_task_id(value: Any) -> str:
     """
-    Return a TaskId that can be asked for; its shape is Tencent's business.
+    Return a TaskId that MPS can be asked about; its form is up to Tencent.
 
     :raises MpsConfigError: None, "", "None", an unrendered template or anything else that is no id.
     """
-    if isinstance(value, str) and _TASK_ID.fullmatch(value) and value.lower() not in _NOT_AN_ID:
-        return value
+    is_id = isinstance(value, str) and 0 < len(value) <= MAX_TASK_ID_LENGTH and value.lower() not in _NO_VALUE
+    if is_id and not _NO_TASK_ID.search(value):
+        return str(value)
     raise MpsConfigError(
         f"mps_task_id is {value!r:.80}, which is no MPS TaskId. It looks like 240000-WorkflowTask-0123456789abcdef; "
         "does the task that should have returned it really return it?"
@@ -51,7 +54,7 @@ class Action(BaseModel, Generic[ResultT]):
     A request as a value: the class is the action, its fields are the parameters, ``ResultT`` is what it answers.
 
     Fields are written in snake_case or as Tencent spells them; ``parameters`` holds Tencent's spelling.
-    Unknown top-level parameters are refused; nested objects are passed through as Tencent documents them.
+    Unknown top-level parameters are rejected; nested objects are passed through as Tencent documents them.
 
     To add an action: (1) a class in ``client/actions.py``, its docstring with what it does and its page, its fields,
     ``idempotent``, ``requests_per_second`` and ``result``; (2) its handler in ``emulator/backend.py``; (3) a line in
@@ -69,9 +72,9 @@ class Action(BaseModel, Generic[ResultT]):
     service: ClassVar[str] = "mps"
     version: ClassVar[str] = "2019-06-12"
     requests_per_second: ClassVar[int]
-    """What MPS documents, per account."""
+    """The quota that MPS documents, per account."""
     polled: ClassVar[bool] = False
-    """It is asked again and again while something is waited for, and so keeps to a share of that."""
+    """Whether it is a poll, which is sent again and again and so keeps to a share of that."""
 
     def __init__(self, **parameters: Any) -> None:
         try:
@@ -123,7 +126,7 @@ class SubmitAction(Action[SubmittedTask]):
 
     @property
     def deduplicated(self) -> bool:
-        """Whether MPS refuses a SessionId that it has seen, so that a repeat does no harm."""
+        """Whether MPS rejects a SessionId that it has seen, so that a repeat does no harm."""
         return "session_id" in type(self).model_fields
 
     @property

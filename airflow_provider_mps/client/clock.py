@@ -8,52 +8,77 @@ process are measured with a clock that is never set.
 
 from __future__ import annotations
 
-import threading
+import logging
 import time
 from email.utils import parsedate_to_datetime
+
+from airflow_provider_mps.errors import clock_in_words
+
+log = logging.getLogger(__name__)
+
+SIGNIFICANT_OFFSET = 60.0
+"""Seconds: a clock that is off by less is neither reported nor the reason for a rejected signature."""
 
 # ``Date`` is cut to whole seconds, and an answer is on its way for some time: less than this is no change.
 _TOLERANCE = 2.0  # seconds
 
 
 class MpsClock:
-    """MPS's clock, followed by a monotonic one: it does not move when somebody sets the clock of this machine."""
+    """
+    MPS's clock, followed by a monotonic one: it does not move when somebody sets the clock of this machine.
+
+    :ivar is_known: whether MPS has told its time to this process; until then it is the time of this machine.
+    :ivar offset: seconds by which :meth:`now` is ahead of the monotonic clock.
+    """
 
     def __init__(self) -> None:
-        self._offset: float | None = None
-
-    @property
-    def is_known(self) -> bool:
-        """Whether MPS has told its time to this process."""
-        return self._offset is not None
+        self.is_known = False
+        self.offset = time.time() - time.monotonic()
+        self._last_date: str | None = None
+        self._has_warned = False
 
     def now(self) -> float:
         """Unix seconds by MPS's clock; by this machine's as long as that is not known."""
-        return time.time() if self._offset is None else time.monotonic() + self._offset
+        return time.monotonic() + self.offset
 
     def machine_ahead(self) -> float:
         """Seconds by which the clock of this machine is ahead of MPS's; 0 as long as that is not known."""
-        return 0.0 if self._offset is None else time.time() - self.now()
+        return time.time() - self.now() if self.is_known else 0.0
+
+    @property
+    def is_machine_off(self) -> bool:
+        """Whether the clock of this machine differs so much from MPS's that a person should set it."""
+        return abs(self.machine_ahead()) >= SIGNIFICANT_OFFSET
 
     def observe(self, date: str | None) -> None:
         """Take over the ``Date`` of an answer that has just arrived; anything else is passed over."""
+        if date == self._last_date:  # many answers arrive within its second
+            return
         try:
-            told = parsedate_to_datetime(date or "").timestamp() + 0.5
+            observed = parsedate_to_datetime(date or "").timestamp() + 0.5
         except (TypeError, ValueError):
             return
-        offset = told - time.monotonic()
-        if self._offset is None or abs(offset - self._offset) > _TOLERANCE:
-            self._offset = offset
+        self._last_date = date
+        offset = observed - time.monotonic()
+        if not self.is_known or abs(offset - self.offset) > _TOLERANCE:
+            self.is_known, self.offset = True, offset
+            self._warn_once()
+
+    def _warn_once(self) -> None:
+        if self.is_machine_off and not self._has_warned:
+            self._has_warned = True
+            log.warning(
+                "The clock: %s. Requests are signed with Tencent Cloud's time; set the clock of this machine.",
+                clock_in_words(self.machine_ahead()),
+            )
 
 
 _clocks: dict[str, MpsClock] = {}
-_lock = threading.Lock()
 
 
 def clock_for(endpoint: str) -> MpsClock:
     """The clock of an API endpoint, shared by all clients of this process."""
-    with _lock:
-        return _clocks.setdefault(endpoint, MpsClock())
+    return _clocks.setdefault(endpoint, MpsClock())
 
 
 def forget_all() -> None:

@@ -17,7 +17,7 @@ from urllib.request import getproxies_environment, proxy_bypass_environment  # t
 
 from airflow_provider_mps.client.credentials.assume_role import DEFAULT_SESSION_NAME, Sts
 from airflow_provider_mps.client.credentials.base import CredentialProvider, Credentials
-from airflow_provider_mps.client.credentials.providers import source_of
+from airflow_provider_mps.client.credentials.providers import provider_for
 from airflow_provider_mps.errors import MpsConfigError
 
 DEFAULT_HOST = "mps.tencentcloudapi.com"
@@ -53,7 +53,7 @@ class ClientConfig:
     """
     Everything that shapes a request besides the action.
 
-    :param credentials: what signs it: keys, or a source that gives them; None sends it unsigned.
+    :param credentials: what signs it: keys, or a provider that gives them; None sends it unsigned.
     :param endpoint: ``https://host[:port]``; plain http is for a loopback host only (the emulator).
     :param region: ``X-TC-Region``, for example ``ap-guangzhou``; MPS does not require one.
     :param language: of MPS's messages, ``en-US`` or ``zh-CN``.
@@ -61,9 +61,9 @@ class ClientConfig:
     :param proxy: address of an HTTP proxy; "" goes direct; None takes it from the environment
         (``HTTPS_PROXY``, ``NO_PROXY``).
     :param ca_file: certificates to trust instead of the usual ones.
-    :param reread: reads the configuration anew when its keys are refused, since somebody may have replaced them. For
+    :param reload: reads the configuration anew when its keys are rejected, since somebody may have replaced them. For
         :class:`AsyncMpsClient` it returns an awaitable. None, and what it raises, means "nothing new".
-    :param quota_share: part of MPS's documented requests per second that the looks of one process may take. Above 1
+    :param quota_share: part of MPS's documented requests per second that the polls of one process may take. Above 1
         only where Tencent Cloud has raised the limits of the account.
     """
 
@@ -75,7 +75,7 @@ class ClientConfig:
     proxy: str | None = field(default=None, repr=False)
     ca_file: str | None = None
     quota_share: float = 0.5
-    reread: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
+    reload: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check_endpoint(self.endpoint)
@@ -116,7 +116,7 @@ class ClientConfig:
         endpoint, region = _endpoint(host, port), region or text.get("region")
         _check_endpoint(endpoint)
         return cls(
-            credentials=_source((login or "").strip(), (password or "").strip(), endpoint, region, text),
+            credentials=_provider((login or "").strip(), (password or "").strip(), endpoint, region, text),
             endpoint=endpoint,
             region=region,
             language=text.get("language", "en-US"),
@@ -129,7 +129,7 @@ class ClientConfig:
     @property
     def account_key(self) -> str:
         """
-        Names the account at this endpoint, for who shares something among all who use it: a pace, a watch.
+        Names the account at this endpoint, for what is shared by all its users: rate limiters, pollers.
 
         It holds no secret, may be logged, and stays the same while temporary keys are renewed. Two configurations
         with one key may still differ in proxy, region or timeout; equal configurations are equal in everything.
@@ -139,7 +139,7 @@ class ClientConfig:
 
     @property
     def connect_timeout(self) -> float:
-        """Seconds to reach the server: what has not answered by then is away."""
+        """Seconds for a connection to come about; a server that takes longer is taken for unreachable."""
         return min(10.0, self.timeout)
 
     @property
@@ -191,7 +191,7 @@ def is_loopback(hostname: str) -> bool:
         return False
 
 
-def _source(
+def _provider(
     login: str, password: str, endpoint: str, region: str | None, text: Mapping[str, str]
 ) -> CredentialProvider:
     profile, name = text.get("profile", "default"), text.get("credential_source")
@@ -210,7 +210,7 @@ def _source(
         session_name=text.get("role_session_name", DEFAULT_SESSION_NAME),
         duration=_whole_number(text.get("role_duration")),
     )
-    return source_of(
+    return provider_for(
         keys,
         name=name,
         sts=sts,
@@ -222,7 +222,7 @@ def _source(
 
 
 def _sts_endpoint(given: str | None, local: str | None, hostname: str) -> str:
-    """STS of the same kind of account as the API endpoint. A token that is sent to it must go to nobody else."""
+    """STS of the same kind of account as the API endpoint. A token is sent to it, and must reach no other host."""
     if given is None:
         intl = ".intl" if hostname.endswith(".intl.tencentcloudapi.com") else ""
         return local or f"https://sts{intl}.tencentcloudapi.com"
@@ -291,7 +291,7 @@ def _ca_file(value: str | None) -> str | None:
 
 
 def _check_proxy(address: str, name: str) -> None:
-    """Refuse what would be taken apart otherwise than it was meant; a password would show in errors."""
+    """Reject an address that a library would read otherwise than it is meant; a password would show in errors."""
     try:
         parts = urlsplit(address)
         known = parts.scheme in {"http", "https"} and bool(parts.hostname)

@@ -1,26 +1,48 @@
-"""Actions to requests, responses to results. Performs no I/O; the only module that knows JSON and headers."""
+"""
+Actions to requests, responses to results, and the one flow of requests that a call consists of. Performs no I/O.
+
+The flow is a generator: it yields small steps (send this, sleep so long, fetch keys), and a client performs them.
+:class:`~airflow_provider_mps.client.sync.MpsClient` and :class:`~airflow_provider_mps.client.aio.AsyncMpsClient` are
+the two. So signing, rate limiting, retries, and what follows from rejected keys or a wrong clock are written once.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple, TypeVar
+import math
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
-from airflow_provider_mps.client.actions import Action
+from airflow_provider_mps.client.action import Action, SubmitAction
+from airflow_provider_mps.client.clock import SIGNIFICANT_OFFSET, MpsClock, clock_for
 from airflow_provider_mps.client.config import ClientConfig
-from airflow_provider_mps.client.credentials.base import Credentials
+from airflow_provider_mps.client.credentials.base import CredentialProvider, Credentials, ExpiringCredentials
+from airflow_provider_mps.client.credentials.cache import CredentialCache, credential_cache_for
+from airflow_provider_mps.client.rate_limiter import RateLimiter, rate_limiter_for
+from airflow_provider_mps.client.retry import LIMITS, Limits, Purpose, decide
 from airflow_provider_mps.client.signing import authorization
 from airflow_provider_mps.error_codes import Category
-from airflow_provider_mps.errors import MpsApiError, MpsConfigError, MpsTransportError
+from airflow_provider_mps.errors import (
+    MpsApiError,
+    MpsConfigError,
+    MpsCredentialsError,
+    MpsError,
+    MpsTransportError,
+)
 from airflow_provider_mps.results.redaction import mask_secrets, mask_urls, masked, secrets_in
 from airflow_provider_mps.results.task import TaskDetail, TaskState
 
+AnswerT = TypeVar("AnswerT")
 ResultT = TypeVar("ResultT")
 log = logging.getLogger(__name__)
+
+RELOAD_BACKOFF = 30.0
+"""Seconds for which rejected keys are not looked up again after there were no others."""
 
 # MPS documents 10 MB for a signed POST and 50 MB for an answer.
 MAX_REQUEST_BYTES = 10 * 1024 * 1024
@@ -91,11 +113,11 @@ def encode(action: Action[Any], config: ClientConfig, timestamp: int, credential
     return Request(f"{config.endpoint}/", headers, body)
 
 
-def decode(action: Action[ResultT], response: Response, now: int) -> ResultT:
+def decode(action: Action[ResultT], response: Response, clock: MpsClock) -> ResultT:
     """
     Read an answer.
 
-    :param now: Unix seconds of this machine's clock when the request was signed, whatever it was signed with.
+    :param clock: of the service; an answer of the service, and no other, sets it.
     :raises MpsApiError: MPS answered with an error.
     :raises MpsTransportError: the answer is not one of MPS.
     """
@@ -107,6 +129,7 @@ def decode(action: Action[ResultT], response: Response, now: int) -> ResultT:
             category=Category.NO_ANSWER,
         )
     body = _parse(action, response)
+    clock.observe(response.headers.get("date"))
     log.debug("%s answered with %d bytes (RequestId %s)", action.name, len(response.body), body.get("RequestId"))
     error = body.get("Error")
     if error is not None:
@@ -117,7 +140,7 @@ def decode(action: Action[ResultT], response: Response, now: int) -> ResultT:
             message=mask_secrets(mask_urls(str(error.get("Message") or "")), secrets_in(action.parameters)),
             request_id=str(body.get("RequestId") or "unknown"),
             mps_task_id=action.parameters.get("TaskId"),
-            clock_skew=_clock_skew(response.headers, now),
+            clock_skew=clock.machine_ahead() if clock.is_known else None,
             service=action.service.upper(),
         )
     try:
@@ -145,7 +168,7 @@ class _Envelope(msgspec.Struct):
 _head_decoder = msgspec.json.Decoder(_Envelope)
 
 
-def decode_status(action: Action[TaskDetail], response: Response, now: int) -> TaskState:
+def decode_status(action: Action[TaskDetail], response: Response, clock: MpsClock) -> TaskState:
     """
     Read an answer as :func:`decode` does, but of a large one the head only: nothing else is built in memory.
 
@@ -156,10 +179,11 @@ def decode_status(action: Action[TaskDetail], response: Response, now: int) -> T
         try:
             head = _head_decoder.decode(response.body).Response
         except (ValueError, RecursionError):
-            return decode(action, response, now)  # it knows what to say
+            return decode(action, response, clock)  # it knows what to say
         if head.Error is None:
+            clock.observe(response.headers.get("date"))
             return TaskState.read(msgspec.structs.asdict(head))
-    return decode(action, response, now)
+    return decode(action, response, clock)
 
 
 def _parse(action: Action[Any], response: Response) -> Mapping[str, Any]:
@@ -200,7 +224,7 @@ def transport_error(
     What a transport makes of its library's exception.
 
     :param never_sent: no connection came about, so MPS cannot have seen the request.
-    :param wants_login: a proxy refused to connect for want of a user name and a password.
+    :param wants_login: a proxy does not connect without a user name and a password.
     """
     if wants_login:
         return MpsTransportError(
@@ -221,8 +245,165 @@ def transport_error(
     return MpsTransportError(f"no answer: {text or type(reason).__name__}", action=action, category=category)
 
 
-def _clock_skew(headers: Mapping[str, str], now: int) -> float | None:
-    try:
-        return now - parsedate_to_datetime(headers["date"]).timestamp()
-    except (KeyError, ValueError, TypeError):
-        return None
+# The flow. Each step is something that only a client can do; what it answers stands beside it.
+
+
+class Send(NamedTuple):
+    """Send a request. Answers the :class:`Response`; raises MpsTransportError where none comes."""
+
+    action_name: str
+    request: Request
+
+
+class Sleep(NamedTuple):
+    """Let time pass."""
+
+    seconds: float
+
+
+class AcquireTurn(NamedTuple):
+    """Wait until the rate limiter allows one more request."""
+
+    limiter: RateLimiter
+
+
+class FetchKeys(NamedTuple):
+    """Take keys from the cache. Answers Credentials; raises MpsCredentialsError where there are none."""
+
+    cache: CredentialCache
+    timeout: float  # seconds
+    rejected: Credentials | None
+
+
+class ReloadConnection(NamedTuple):
+    """Read the connection anew. Answers the ClientConfig; may raise anything."""
+
+    reload: Callable[[], Any]
+
+
+class Exclusively(NamedTuple):
+    """Run this flow while no other flow of the client is run in this way. Answers its result."""
+
+    flow: Flow[bool]
+
+
+Step = Send | Sleep | AcquireTurn | FetchKeys | ReloadConnection | Exclusively
+if TYPE_CHECKING:
+    Flow = Generator[Step, Any, ResultT]
+    Reader = Callable[[Action[AnswerT], Response, MpsClock], ResultT]
+
+
+class BaseClient:
+    """
+    What both clients share: everything but the I/O.
+
+    :param limits: how often and for how long one call is repeated; else its purpose decides.
+    :ivar clock: MPS's time.
+    """
+
+    def __init__(self, config: ClientConfig, *, limits: Limits | None = None) -> None:
+        self.config = config
+        self.limits = limits
+        self.clock = clock_for(config.endpoint)
+        self._cache: CredentialCache | None = None
+        # Keys that were rejected and for which there were no others, and until when that is taken for granted.
+        self._reload_backoff: tuple[Credentials | None, float] = (None, -math.inf)
+
+    @staticmethod
+    def _fetch(config: ClientConfig) -> ExpiringCredentials:
+        """Ask the credential provider of a configuration; runs on a thread."""
+        raise NotImplementedError
+
+    @property
+    def key_origin(self) -> str:
+        """Where the keys come from, in words: as the provider says once it has given some."""
+        provider = self.config.credentials
+        return self._cache.origin if self._cache else provider.title if provider else "nowhere"
+
+    def _call(self, action: Action[ResultT], purpose: Purpose, limits: Limits | None) -> Flow[ResultT]:
+        """Send an action within the rate limit, and again as long as :func:`~.retry.decide` says so."""
+        limits = limits or self.limits or LIMITS[purpose]
+        started, attempt = time.monotonic(), 0
+        while True:
+            attempt += 1
+            limiter = rate_limiter_for(action, self.config)
+            yield AcquireTurn(limiter)
+            try:
+                with limiter.request():
+                    return (yield from self._send_signed(action, decode))
+            except MpsError as error:
+                elapsed = time.monotonic() - started
+                decision = decide(error, purpose, action=action, attempt=attempt, elapsed=elapsed, limits=limits)
+                if not decision.retries:
+                    raise
+                log.debug("Attempt %d: %s. Repeated in %.1f seconds.", attempt, error, decision.delay)
+            yield Sleep(decision.delay)
+
+    def _send_signed(self, action: Action[AnswerT], read: Reader[AnswerT, ResultT]) -> Flow[ResultT]:
+        """One request, and one more if it only needed another signature: with MPS's time, or with other keys."""
+        used, config, offset = None, self.config, self.clock.offset
+        try:
+            used = yield from self._keys()
+            return (yield from self._round_trip(action, read, used))
+        except (MpsApiError, MpsCredentialsError) as error:
+            if error.category is Category.KEYS:
+                sign_again = yield Exclusively(self._replace_keys(used, config.credentials))
+            else:
+                sign_again = self._was_clock_corrected(error, action, offset)
+            if not sign_again:
+                raise
+        # The limiter of the keys before: all other requests still use that one.
+        yield AcquireTurn(rate_limiter_for(action, config))
+        return (yield from self._round_trip(action, read, (yield from self._keys())))
+
+    def _round_trip(
+        self, action: Action[AnswerT], read: Reader[AnswerT, ResultT], credentials: Credentials | None
+    ) -> Flow[ResultT]:
+        request = encode(action, self.config, int(self.clock.now()), credentials)
+        return read(action, (yield Send(action.name, request)), self.clock)
+
+    def _was_clock_corrected(self, error: MpsError, action: Action[Any], offset: float) -> bool:
+        """
+        Whether the request was signed with a wrong time, and the answer has told the right one.
+
+        A submission is not sent again here: its record holds the time at which it was sent.
+        """
+        moved = abs(self.clock.offset - offset) >= SIGNIFICANT_OFFSET
+        return error.category is Category.CLOCK and moved and not isinstance(action, SubmitAction)
+
+    def _keys(self, rejected: Credentials | None = None) -> Flow[Credentials | None]:
+        if self.config.credentials is None:
+            return None
+        if self._cache is None:
+            self._cache = credential_cache_for(self.config.credentials, self.config, self._fetch)
+        keys: Credentials = yield FetchKeys(self._cache, self.config.timeout, rejected)
+        return keys
+
+    def _replace_keys(self, rejected: Credentials | None, provider: CredentialProvider | None) -> Flow[bool]:
+        """Whether there are other keys than these now, from the connection or the provider; looked up once for all."""
+        if self.config.credentials != provider:
+            return True  # another request was rejected before, and has read the connection
+        if rejected is not None and self._cache is not None and not self._cache.holds(rejected):
+            return True  # or it has fetched new keys from the same provider
+        keys, until = self._reload_backoff
+        if keys == rejected and time.monotonic() < until:
+            return False
+        replaced = yield from self._reload_connection()
+        if not replaced and rejected is not None:
+            replaced = (yield from self._keys(rejected)) != rejected
+        self._reload_backoff = (rejected, -math.inf if replaced else time.monotonic() + RELOAD_BACKOFF)
+        return replaced
+
+    def _reload_connection(self) -> Flow[bool]:
+        """Whether the connection has other credentials by now, which are used from here on."""
+        if self.config.reload is None:
+            return False
+        try:
+            config: ClientConfig = yield ReloadConnection(self.config.reload)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the error that led here is the better message
+            log.warning("The connection could not be read again after its keys were rejected: %s", type(error).__name__)
+            return False
+        if config.credentials == self.config.credentials:
+            return False
+        self.config, self._cache = replace(self.config, credentials=config.credentials), None
+        return True

@@ -108,8 +108,8 @@ _KNOWN_PERMANENT = {
     Category.NOT_FOUND,
     Category.FINAL,
 }
-# A request signed with a clock that is off by less than this was not rejected for it.
-_MIN_CLOCK_CORRECTION = 60.0  # seconds
+# A submission that was signed with a wrong time is sent again with MPS's, up to this many requests in all.
+_MAX_CLOCK_ATTEMPTS = 3
 
 
 def decide(
@@ -133,12 +133,10 @@ def decide(
     category = category_of(error)
     if purpose is Purpose.SUBMIT and category is Category.DUPLICATE:
         return Decision(Next.FIND)
-    if purpose is Purpose.SUBMIT and category is Category.CLOCK and attempt == 1:
-        return Decision(Next.RETRY)  # its answer has told the right time
-    may_pass = category in _PASSING
-    if purpose in {Purpose.POLL, Purpose.LIST}:
-        may_pass = category not in _KNOWN_PERMANENT
-    if not may_pass or not _may_repeat(error, purpose, action):
+    if purpose is Purpose.SUBMIT and category is Category.CLOCK and attempt < _MAX_CLOCK_ATTEMPTS:
+        return Decision(Next.RETRY)  # the client signs any other request again by itself
+    passes = category not in _KNOWN_PERMANENT if purpose in {Purpose.POLL, Purpose.LIST} else category in _PASSING
+    if not passes or not isinstance(error, Exception) or not _may_repeat(error, purpose, action):
         return Decision(Next.STOP)
     throttled = category is Category.THROTTLED and limits.attempts > 1 and elapsed < limits.throttle_timeout
     if elapsed >= limits.seconds or (attempt >= limits.attempts and not throttled):
@@ -171,16 +169,19 @@ def may_pass(error: MpsError) -> bool:
     return error.category in _PASSING
 
 
-def clock_correction(error: MpsError, applied: float = 0.0) -> float:
-    """
-    Seconds to take off this machine's clock before signing again; 0 when the clock is not the reason.
+def is_throttled(error: BaseException) -> bool:
+    """Whether MPS rejected the request as one too many per second."""
+    return category_of(error) is Category.THROTTLED
 
-    :param applied: seconds that were taken off for the rejected request.
-    """
-    if isinstance(error, MpsApiError) and error.category is Category.CLOCK and error.clock_skew is not None:
-        correction = error.clock_skew - applied
-        return correction if abs(correction) >= _MIN_CLOCK_CORRECTION else 0.0
-    return 0.0
+
+def lacks_capacity(error: BaseException) -> bool:
+    """Whether the account can take no more jobs at the moment."""
+    return category_of(error) is Category.CAPACITY
+
+
+def is_not_found(error: BaseException) -> bool:
+    """Whether MPS answered that it does not know what was asked for."""
+    return isinstance(error, MpsApiError) and error.category is Category.NOT_FOUND
 
 
 def _may_repeat(error: BaseException, purpose: Purpose, action: Action[Any] | None) -> bool:

@@ -74,13 +74,13 @@ class MpsHook(BaseHook):
         connection = await self.aget_connection(self._checked_id())
         if connection.login:
             await amask_secret(connection.login)  # Airflow masks the password and the token by itself
-        return self._config(connection, reread=self.aget_config)
+        return self._config(connection, reload=self.aget_config)
 
     def call(self, action: Action[ResultT]) -> ResultT:
         """
         Send an action (see :mod:`airflow_provider_mps.client.actions`) and return its result.
 
-        :raises MpsApiError: MPS refused it.
+        :raises MpsApiError: MPS answered with an error.
         :raises MpsTransportError: no usable answer came.
         :raises MpsConfigError: the connection or a parameter is wrong; nothing was sent.
         """
@@ -108,10 +108,10 @@ class MpsHook(BaseHook):
                 page = client.call(DescribeTasks(status="FINISH", limit=1))
             except MpsError as error:
                 return False, _explained(error, client)
-            told = f"Signed in with keys from {client.key_origin}; MPS answers at {config.host}"
-            if client.clock_skew:
-                told += f", but {clock_in_words(client.clock_skew)}. Set it right: every process has to find out anew"
-            return True, f"{told} (RequestId {page.request_id}).{_elsewhere(config)}"
+            text = f"Signed in with keys from {client.key_origin}; MPS answers at {config.host}"
+            if client.clock.is_machine_off:
+                text += f", but {clock_in_words(client.clock.machine_ahead())}. Set it right"
+            return True, f"{text} (RequestId {page.request_id}).{_elsewhere(config)}"
 
     def _checked_id(self) -> str:
         """The name of the connection; a template may have brought anything."""
@@ -127,9 +127,9 @@ class MpsHook(BaseHook):
         connection = self.get_connection(self._checked_id())
         if connection.login:
             mask_secret(connection.login)  # Airflow masks the password and the token by itself
-        return self._config(connection, reread=self._read)
+        return self._config(connection, reload=self._read)
 
-    def _config(self, connection: Connection, reread: Callable[[], Any]) -> ClientConfig:
+    def _config(self, connection: Connection, reload: Callable[[], Any]) -> ClientConfig:
         from airflow_provider_mps.client.config import ClientConfig
         from airflow_provider_mps.errors import MpsConfigError
 
@@ -145,7 +145,7 @@ class MpsHook(BaseHook):
             )
         except MpsConfigError as error:
             raise MpsConfigError(f"Connection {self.mps_conn_id}: {error}") from None
-        return replace(config, reread=reread)
+        return replace(config, reload=reload)
 
 
 def _elsewhere(config: ClientConfig) -> str:

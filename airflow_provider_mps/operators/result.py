@@ -196,21 +196,21 @@ class MpsTaskResultOperator(BaseOperator):
     def _detail(self, context: Context) -> TaskDetail:
         """Look the task up, and again for a while if it says FINISH but lacks results."""
         from airflow_provider_mps.client.actions import describe
-        from airflow_provider_mps.client.polling.wait import Patience
-        from airflow_provider_mps.error_codes import Category
+        from airflow_provider_mps.client.polling.wait import WaitPolicy, WaitState, evaluate
+        from airflow_provider_mps.client.retry import is_not_found
         from airflow_provider_mps.errors import MpsApiError
 
         action = describe(self.mps_task_id, self.describe_action)
         MpsTaskLink.persist(context, self.hook, action=action.name, mps_task_id=self.mps_task_id)
-        patience = Patience(self.mps_task_id, started=time.time(), not_found_grace=0.0, settle_grace=self.settle_grace)
+        policy, state = WaitPolicy(not_found_grace=0.0, settle_grace=self.settle_grace), WaitState(self.mps_task_id)
         while True:
             try:
                 detail = self.hook.call(action)
             except MpsApiError as error:
-                if error.category is Category.NOT_FOUND:
-                    patience.judge(error, time.time())  # says what an unknown id means
+                if is_not_found(error):
+                    evaluate(policy, state, error, time.monotonic())  # raises what explains an unknown id
                 raise
-            if not detail.is_finished or patience.judge(detail, time.time()) is not None:
+            if not detail.is_finished or evaluate(policy, state, detail, time.monotonic()) is not None:
                 return detail
-            self.log.info("MPS task %s says FINISH but lacks results; looking again.", self.mps_task_id)
+            self.log.info("MPS task %s says FINISH but lacks results; polling again.", self.mps_task_id)
             time.sleep(min(_SETTLE_INTERVAL, self.settle_grace / 10))

@@ -139,14 +139,17 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
             mps_task_id = str(record.mps_task_id)
             if not self.wait_for_completion:
                 return mps_task_id
-            wait, deadline = self._new_wait(mps_task_id), self._deadline(record)
-            wait.warn_of_late_end(self.timeout)
-            return (self._end_or_defer if self.deferrable else self._poll)(context, wait, deadline)
+            wait = self._new_wait(mps_task_id, record.sent_at)
+            wait.warn_if_timeout_exceeds_query_window()
+            if self.deferrable and self._is_new:
+                self._defer(wait)  # it cannot have ended yet
+            return self._wait(context, wait)
 
     def _checked(self) -> SubmitAction:
         """Everything that can be wrong is found before anything is sent."""
         from airflow_provider_mps.client import actions
         from airflow_provider_mps.errors import MpsConfigError
+        from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 
         for name in ("poll_interval", "timeout"):
             check_seconds(name, getattr(self, name))
@@ -155,7 +158,7 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
         if not isinstance(self.request, dict):
             raise MpsConfigError(f"request is a {type(self.request).__name__}, not a dict of {self.action_name}")
         action: SubmitAction = getattr(actions, self.action_name)(**self.request)
-        trigger = self._new_wait(_NEVER_SENT).trigger(poll_interval=self.poll_interval, deadline=time.time())
+        trigger = MpsTaskTrigger.continue_wait(self._new_wait(_NEVER_SENT), poll_interval=self.poll_interval)
         for what, value in (("request", action.parameters), ("trigger arguments", trigger.serialize()[1])):
             try:
                 json.dumps(value, allow_nan=False)
@@ -200,6 +203,11 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
         count = f" (job {record.number} of this task)" if record.number > 1 else ""
         self.log.info("MPS task %s: %s%s", record.mps_task_id, how, count)
 
+    @property
+    def _is_new(self) -> bool:
+        """Whether the job was accepted a moment ago."""
+        return self._submission is not None and self._submission.how == "submitted"
+
     def _job_sent(self, context: Context) -> bool:
         """Whether a job of this task may run: then a retry, which takes it up, is cheaper than a Clear."""
         sent = self._submission is not None and self._submission.job_sent
@@ -207,42 +215,35 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
 
     # Wait.
 
-    def _new_wait(self, mps_task_id: str) -> TaskWait:
+    def _new_wait(self, mps_task_id: str, sent_at: float | None = None) -> TaskWait:
         from airflow_provider_mps.lifecycle.wait import TaskWait
 
-        return TaskWait.of(self, mps_task_id)
+        return TaskWait.of(self, mps_task_id, started=sent_at or 0.0)
 
-    def _deadline(self, record: JobRecord) -> float:
-        """Unix seconds of MPS's clock; retries do not extend it."""
-        return (record.sent_at or time.time()) + self.timeout
-
-    def _poll(self, context: Context, wait: TaskWait, deadline: float) -> str:
-        clock = self.hook.get_conn().clock
-        while (ended := wait.look()) is None:
-            if clock.now() >= deadline:
+    def _wait(self, context: Context, wait: TaskWait) -> str:
+        """Poll until the job has ended, here or in the triggerer."""
+        while (ended := wait.poll()) is None:
+            if wait.is_overdue:
                 self._give_up(wait)
-            next_poll = time.monotonic() + min(self.poll_interval, deadline - clock.now())
+            if self.deferrable:
+                self._defer(wait)
+            next_poll = time.monotonic() + wait.next_poll_delay(self.poll_interval)
             while not self._killed and (pause := next_poll - time.monotonic()) > 0:
                 time.sleep(min(pause, _STEP))
             if self._killed:
                 raise AirflowException(f"Task {self.task_id} was killed while it waited for {wait.mps_task_id}.")
         return self._finish(context, wait, ended)
 
-    def _end_or_defer(self, context: Context, wait: TaskWait, deadline: float) -> str:
-        if (ended := wait.look()) is not None:
-            return self._finish(context, wait, ended)
-        if self.hook.get_conn().clock.now() >= deadline:
-            self._give_up(wait)
+    def _defer(self, wait: TaskWait) -> None:
+        from airflow_provider_mps.triggers.mps import MpsTaskTrigger
+
         self.defer(
-            trigger=wait.trigger(
-                poll_interval=self.poll_interval, deadline=deadline, cancel_on_kill=self.cancel_on_kill
+            trigger=MpsTaskTrigger.continue_wait(
+                wait, poll_interval=self.poll_interval, cancel_on_kill=self.cancel_on_kill
             ),
             method_name="execute_complete",
-            kwargs={
-                "record": self._record.to_dict() if self._record else None,
-                "patience": wait.patience.as_dict(),
-            },
-            timeout=wait.net(poll_interval=self.poll_interval, deadline=deadline),
+            kwargs={"record": self._record.to_dict() if self._record else None, "state": wait.state.to_dict()},
+            timeout=wait.deferral_timeout(self.poll_interval),
         )
 
     def execute_complete(
@@ -250,13 +251,13 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
         context: Context,
         event: dict[str, Any] | None = None,
         record: dict[str, Any] | None = None,
-        patience: dict[str, Any] | None = None,
+        state: dict[str, Any] | None = None,
     ) -> str:
         """Poll once more, whatever the event says, and decide."""
         job = self._resume(context, record)
-        wait = self._new_wait(str(job.mps_task_id))
-        deadline = wait.resume(event, patience, self._deadline(job), timeout=self.timeout)
-        return self._end_or_defer(context, wait, deadline)
+        wait = self._new_wait(str(job.mps_task_id), job.sent_at)
+        wait.resume(event, state)
+        return self._wait(context, wait)
 
     def _resume(self, context: Context, record: dict[str, Any] | None) -> JobRecord:
         """The record of the job that is waited for; a trigger that failed or timed out has lost it."""
@@ -286,7 +287,7 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
                 return self.execute_complete(context, {"status": "timeout"})
             except TaskDeferralError:
                 wait = self._new_wait(str(self._resume(context, None).mps_task_id))
-                if (ended := wait.look()) is None:
+                if (ended := wait.poll()) is None:
                     raise  # the next try takes the job up again
                 return self._finish(context, wait, ended)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator, BaseSensorOperator, PokeReturnValue, conf
+from airflow.sdk import BaseOperator, BaseSensorOperator, conf, timezone
 from airflow.sdk.exceptions import (
     AirflowRescheduleException,
     AirflowSensorTimeout,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_mps.hooks.mps import MpsHook
     from airflow_provider_mps.lifecycle.wait import TaskWait
+    from airflow_provider_mps.results.task import TaskDetail
 
 _STORE_KEY = "mps_task_sensor"
 
@@ -97,7 +99,6 @@ class MpsTaskSensor(CompletesJobMixin, BaseSensorOperator):
         self.not_found_grace = not_found_grace
         self.settle_grace = settle_grace
         self.deferrable = deferrable
-        self._wait: TaskWait | None = None
         self.start_from_trigger = start_from_trigger
         if start_from_trigger:
             from airflow_provider_mps.sensors.start_from_trigger import start_trigger_args
@@ -110,82 +111,81 @@ class MpsTaskSensor(CompletesJobMixin, BaseSensorOperator):
             self._refuse_mapping(context)
             action = self._checked_action()
             MpsTaskLink.persist(context, self.hook, action=action, mps_task_id=self.mps_task_id)
+            return self._wait(context, self._load_wait(context))
+
+    def _wait(self, context: Context, wait: TaskWait) -> str:
+        """Poll until the task has ended: on this worker, in another process, or in the triggerer."""
+        for polls in itertools.count(1):
+            if (ended := self._poll(wait)) is not None:
+                return self._conclude(context, wait, ended)
+            if wait.is_overdue:
+                raise self._timed_out(wait)
             if self.deferrable:
-                return self._end_or_defer(context, self._first_wait(), time.time() + self.timeout)
-            try:
-                result: str = super().execute(context)
-            except AirflowSensorTimeout:
-                raise self._timed_out(self._wait) from None  # Airflow's names neither the task nor its state
-            return result
+                self._defer(wait)
+            delay = self._pause(wait, polls)
+            if self.reschedule:  # the next poll starts in a new process, which knows only what is stored
+                stored: dict[str, Any] = {"try": context["ti"].try_number, "state": wait.state.to_dict()}
+                context["task_state_store"].set(_STORE_KEY, stored)
+                raise AirflowRescheduleException(timezone.utcnow() + timedelta(seconds=delay))
+            time.sleep(delay)
+        raise AssertionError("unreachable")
 
-    # Poke and reschedule: Airflow's loop, our look.
-
-    def poke(self, context: Context) -> PokeReturnValue:
-        wait = self._wait = self._wait or self._load_wait(context)
-        if (ended := wait.look()) is not None:
-            return PokeReturnValue(is_done=True, xcom_value=self._conclude(context, wait, ended))
-        if self.reschedule:  # the next look starts in a new process, which knows only what is stored
-            memory: dict[str, Any] = {"try": context["ti"].try_number, "patience": wait.patience.as_dict()}
-            context["task_state_store"].set(_STORE_KEY, memory)
-        return PokeReturnValue(is_done=False)
+    def _poll(self, wait: TaskWait) -> TaskDetail | None:
+        try:
+            return wait.poll()
+        except Exception:  # silent_fail asks for just that, as in Airflow's own sensors
+            if not self.silent_fail:
+                raise
+            self.log.exception("MPS task %s: the poll failed; going on because of silent_fail.", self.mps_task_id)
+            return None
 
     def _load_wait(self, context: Context) -> TaskWait:
-        if not self.reschedule:
-            return self._first_wait()
-        stored: Any = context["task_state_store"].get(_STORE_KEY)
-        if stored and stored["try"] == context["ti"].try_number:
-            wait = self._new_wait()
-            wait.patience = wait.patience.resumed(stored["patience"])
-        elif first_look := context["ti"].get_first_reschedule_date(context):
-            wait = self._new_wait()
-            wait.patience.started = first_look.timestamp()
-        else:
-            wait = self._first_wait()
+        wait = self._new_wait()
+        if self.reschedule and not self.deferrable:
+            stored: Any = context["task_state_store"].get(_STORE_KEY)
+            if stored and stored["try"] == context["ti"].try_number:
+                wait.state = wait.state.merge_stored(stored["state"])
+                return wait
+            if first_poll := context["ti"].get_first_reschedule_date(context):  # the store has lost it
+                wait.state.started = first_poll.timestamp()
+                return wait
+        if self.timeout != conf.getfloat("sensors", "default_timeout"):  # the default: the user did not choose it
+            wait.warn_if_timeout_exceeds_query_window()
         return wait
 
-    def _get_next_poke_interval(
-        self, started_at: datetime | float, run_duration: Callable[[], float], poke_count: int
-    ) -> float:
-        seconds: float = super()._get_next_poke_interval(started_at, run_duration, poke_count)
+    def _pause(self, wait: TaskWait, polls: int) -> float:
+        """Seconds until the next poll of a worker: what Airflow's own options say."""
+        waited = wait.clock.now() - wait.state.began
+        seconds: float = self._get_next_poke_interval(wait.state.began, lambda: waited, polls)
         if not self.exponential_backoff:
             return seconds
         # Airflow's first pause is half of poke_interval and up to as much again. Doubled, none is below poke_interval.
         longest = self.max_wait.total_seconds() if self.max_wait else math.inf
-        seconds = max(min(2 * seconds, longest, self.timeout - run_duration()), 0.0)
-        self.log.info("MPS task %s: next look in %.0f seconds", self.mps_task_id, seconds)
+        seconds = max(min(2 * seconds, longest, self.timeout - waited), 0.0)
+        self.log.info("MPS task %s: next poll in %.0f seconds", self.mps_task_id, seconds)
         return seconds
 
-    # Deferrable: the trigger says when to look.
+    # Deferrable: the trigger says when to poll.
 
-    def _end_or_defer(self, context: Context, wait: TaskWait, deadline: float) -> str:
-        try:
-            if (ended := wait.look()) is not None:
-                return self._conclude(context, wait, ended)
-        except Exception:  # silent_fail asks for just that, as Airflow's own loop does it
-            if not self.silent_fail:
-                raise
-            self.log.exception("The look failed; going on because of silent_fail.")
-        if time.time() >= deadline:
-            raise self._timed_out(wait)
+    def _defer(self, wait: TaskWait) -> None:
+        from airflow_provider_mps.triggers.mps import MpsTaskTrigger
+
         self.defer(
-            trigger=wait.trigger(poll_interval=self.poke_interval, deadline=deadline),
+            trigger=MpsTaskTrigger.continue_wait(wait, poll_interval=self.poke_interval),
             method_name="execute_complete",
-            kwargs={"deadline": deadline, "patience": wait.patience.as_dict()},
-            timeout=wait.net(poll_interval=self.poke_interval, deadline=deadline),
+            kwargs={"state": wait.state.to_dict()},
+            timeout=wait.deferral_timeout(self.poke_interval),
         )
 
     def execute_complete(
-        self,
-        context: Context,
-        event: dict[str, Any] | None = None,
-        deadline: float | None = None,
-        patience: dict[str, Any] | None = None,
+        self, context: Context, event: dict[str, Any] | None = None, state: dict[str, Any] | None = None
     ) -> str:
-        """Look once more, whatever the event says, and decide."""
+        """Poll once more, whatever the event says, and decide."""
         wait = self._new_wait()
-        if deadline is None:  # the wait began in the triggerer, or a crash there took what was remembered here
+        if state is None:  # the wait began in the triggerer, or Airflow ended the deferral and lost what was stored
             MpsTaskLink.persist(context, self.hook, action=self._checked_action(), mps_task_id=self.mps_task_id)
-        return self._end_or_defer(context, wait, wait.resume(event, patience, deadline, timeout=self.timeout))
+        wait.resume(event, state)
+        return self._wait(context, wait)
 
     @fail_fast_on_permanent(MpsTaskFailed)
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -227,16 +227,10 @@ class MpsTaskSensor(CompletesJobMixin, BaseSensorOperator):
 
         return TaskWait.of(self, self.mps_task_id)
 
-    def _first_wait(self) -> TaskWait:
-        wait = self._new_wait()
-        if self.timeout != conf.getfloat("sensors", "default_timeout"):  # of that nobody has thought
-            wait.warn_of_late_end(self.timeout)
-        return wait
-
-    def _timed_out(self, wait: TaskWait | None) -> AirflowSensorTimeout:
+    def _timed_out(self, wait: TaskWait) -> AirflowSensorTimeout:
         return AirflowSensorTimeout(
             f"MPS task {self.mps_task_id} has not ended within {self.timeout:g} seconds; last seen: "
-            f"{wait.last_seen if wait else 'nothing'}. It goes on at MPS; set `timeout` higher to wait longer."
+            f"{wait.last_seen}. The MPS task keeps running; increase `timeout` to wait longer."
         )
 
     @contextmanager

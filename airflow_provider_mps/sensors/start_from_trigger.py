@@ -45,8 +45,7 @@ def start_trigger_args(sensor: MpsTaskSensor) -> StartTriggerArgs:
             # Rendered in the triggerer, by the names of the sensor's template fields.
             **{name: _as_template(getattr(sensor, name)) for name in sensor.template_fields},
             "poll_interval": sensor.poke_interval,
-            "timeout_margin": _MARGIN,
-            "patience": {name: getattr(sensor, name) for name in _LIMITS},
+            "policy": {"timeout": sensor.timeout, **{name: getattr(sensor, name) for name in _LIMITS}},
         },
         next_method="execute_complete",
         timeout=timedelta(seconds=sensor.timeout + _MARGIN),

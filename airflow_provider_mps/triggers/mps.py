@@ -1,4 +1,4 @@
-"""MpsTaskTrigger: wake the task when there is something to see. It reads; the worker decides."""
+"""MpsTaskTrigger: resume the task when there is something to see. It polls; the worker decides."""
 
 from __future__ import annotations
 
@@ -14,49 +14,57 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_mps.client.polling.settings import PollerSettings
+
 if TYPE_CHECKING:
     from airflow_provider_mps.client.actions import Action
+    from airflow_provider_mps.client.clock import MpsClock
     from airflow_provider_mps.client.config import ClientConfig
     from airflow_provider_mps.client.polling.metrics import Metrics
     from airflow_provider_mps.client.polling.poller import Poller
-    from airflow_provider_mps.client.polling.wait import Patience
-    from airflow_provider_mps.results.task import TaskDetail
+    from airflow_provider_mps.client.polling.queue import PollResult
+    from airflow_provider_mps.client.polling.wait import WaitPolicy, WaitState
+    from airflow_provider_mps.lifecycle.wait import TaskWait
+    from airflow_provider_mps.results.task import TaskDetail, TaskState
 
-_CONNECTION_ATTEMPTS = 4
 # Bytes of JSON; the whole event stays below 4 kB.
-_LONGEST_MESSAGE = 2000
-_LONGEST_ID = 500
+_MAX_MESSAGE = 2000
+_MAX_TASK_ID = 500
+_DEADLINE = "timeout", "the deadline has come"
 
 
 class MpsTaskTrigger(BaseTrigger):
     """
-    Look at an MPS task until it ends, cannot be waited for any longer, or the deadline has come.
+    Poll an MPS task until it ends, cannot be waited for any longer, or the deadline has come.
 
     All triggers of a triggerer share one poller and one rate limiter for an account
     (:mod:`airflow_provider_mps.client.polling.poller`).
 
-    The event says whether there is something to look at (``look``), the deadline has come (``timeout``), the triggerer
-    cannot ask (``error``), is refused for good (``refused``) or gives up for any other reason (``fault``). It carries
-    no verdict, only what the wait has seen so far and what time it is here (``clock``). All arguments are plain JSON
-    without secrets: Airflow stores them in clear text.
+    The event carries no verdict, only what the wait has seen so far (``state``) and why it was sent (``status``):
+
+    ================== ==================================================================
+    ``resume``         the task has ended, or a list names it as ended
+    ``timeout``        the deadline has come
+    ``error``          the connection cannot be read, or an argument makes no sense
+    ``permanent_error`` MPS rejects the triggerer's requests
+    ``failure``        anything else: no usable answer for too long, an unexpected exception
+    ================== ==================================================================
+
+    All arguments are plain JSON without secrets: Airflow stores them in clear text.
 
     :param mps_task_id: the task.
     :param mps_conn_id: connection of type ``tencentcloud_mps``.
     :param region: overrides the region of the connection.
-    :param describe_action: the action to ask with; None lets the TaskId decide.
-    :param poll_interval: seconds between looks, give or take a tenth. A young task is looked at more often; in a crowd,
-        while lists name what has ended, up to four times less often.
-    :param deadline: Unix seconds at which to stop; None waits for ever.
-    :param timeout_margin: without a ``deadline``, stop so many seconds before the timeout that Airflow set for the
-        trigger: for a wait that begins in the triggerer, whose start nobody else knows.
-    :param patience: what the wait puts up with, as :meth:`Patience.as_dict` gives it.
+    :param describe_action: the action to poll with; None lets the TaskId decide.
+    :param poll_interval: seconds between polls, give or take a tenth. A young task is polled more often; with many
+        waits, while lists show what has ended, up to six times less often.
+    :param policy: the limits of the wait, as :meth:`WaitPolicy.to_dict` gives them.
+    :param state: what the wait has seen, as :meth:`WaitState.to_dict` gives it.
     :param cancel_on_kill: abort the MPS task, if it still waits, when a user ends the Airflow task.
+    :cvar settings: tuning of the poller; that of the first trigger of an event loop counts.
     """
 
-    # A trigger that fires while its worker is still winding up gets its task failed by the scheduler.
-    earliest_event: ClassVar[float] = 5.0
-    # Whatever an author asks for, no task is looked at more often than this.
-    shortest_interval: ClassVar[float] = 1.0
+    settings: ClassVar[PollerSettings] = PollerSettings()
 
     def __init__(
         self,
@@ -66,9 +74,8 @@ class MpsTaskTrigger(BaseTrigger):
         region: str | None = None,
         describe_action: str | None = None,
         poll_interval: float = 30.0,
-        deadline: float | None = None,
-        timeout_margin: float | None = None,
-        patience: dict[str, Any] | None = None,
+        policy: dict[str, Any] | None = None,
+        state: dict[str, Any] | None = None,
         cancel_on_kill: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
@@ -77,11 +84,30 @@ class MpsTaskTrigger(BaseTrigger):
         self.region = region
         self.describe_action = describe_action
         self.poll_interval = poll_interval
-        self.deadline = deadline
-        self.timeout_margin = timeout_margin
-        self.patience = patience
+        self.policy = policy
+        self.state = state
         self.cancel_on_kill = cancel_on_kill
         self._fired = False
+
+    @classmethod
+    def continue_wait(cls, wait: TaskWait, *, poll_interval: float, cancel_on_kill: bool = False) -> MpsTaskTrigger:
+        """
+        The trigger that goes on with the wait of a worker.
+
+        :raises MpsError: the last trigger has proved that the triggerer cannot.
+        """
+        if wait.trigger_error is not None:
+            raise wait.trigger_error
+        return cls(
+            mps_task_id=wait.mps_task_id,
+            mps_conn_id=wait.hook.mps_conn_id,
+            region=wait.hook.region,
+            describe_action=wait.describe_action,
+            poll_interval=poll_interval,
+            policy=wait.policy.to_dict(),
+            state=wait.state.to_dict(),
+            cancel_on_kill=cancel_on_kill,
+        )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return (
@@ -92,21 +118,20 @@ class MpsTaskTrigger(BaseTrigger):
                 "region": self.region,
                 "describe_action": self.describe_action,
                 "poll_interval": self.poll_interval,
-                "deadline": self.deadline,
-                "timeout_margin": self.timeout_margin,
-                "patience": self.patience,
+                "policy": self.policy,
+                "state": self.state,
                 "cancel_on_kill": self.cancel_on_kill,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        clock = asyncio.get_running_loop().time
-        started = clock()
+        loop_time = asyncio.get_running_loop().time
+        earliest = loop_time() + self.settings.earliest_event
         try:
             # The first trigger of a process loads aiohttp and the models, for longer than the loop may be held.
             await asyncio.to_thread(importlib.import_module, "airflow_provider_mps.client.polling.poller")
             payload = await self._payload()
-            await asyncio.sleep(started + self.earliest_event - clock())
+            await asyncio.sleep(earliest - loop_time())
         except asyncio.CancelledError as cancelled:
             if self._is_user_action(cancelled):
                 with contextlib.suppress(Exception):  # any other exception would fail the task instead of moving it
@@ -150,152 +175,166 @@ class MpsTaskTrigger(BaseTrigger):
 
     async def _payload(self) -> dict[str, Any]:
         """Wait; what to tell the worker, whatever happens here."""
+        from airflow_provider_mps.client.polling.wait import WaitPolicy, WaitState
         from airflow_provider_mps.errors import MpsError
 
-        self._take_deadline_from_airflow()
-        patience: Patience | None = None
+        state = WaitState.from_dict(self.mps_task_id, self.state)
+        state.failing_since = None  # nobody polled while the task was handed over: an outage is counted from here
         try:
-            patience = self._resumed_patience()
-            status, message = await self._wait(patience)
+            status, message = await self._wait(WaitPolicy.from_dict(self.policy), state)
         except MpsError as error:
-            status, message = "error", _named(error)
-        except Exception as error:  # a fault of ours must not lose the wait: the worker looks, and decides
-            self.log.exception("MPS task %s: the triggerer cannot look at it.", self.mps_task_id)
-            status, message = "fault", repr(error)
-        mps_task_id = _shortened(str(self.mps_task_id), _LONGEST_ID)  # a template may have brought anything
-        memory = {**(patience.as_dict() if patience else self._memory), "mps_task_id": mps_task_id}
-        if status in {"refused", "fault"}:
-            memory["faults"] = (patience.faults if patience else 0) + 1
+            status, message = "error", _described(error)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not lose the wait: the worker polls and decides
+            status, message = "failure", repr(error)
+            self._write_log("exception", "MPS task %s: its trigger failed; a worker polls it.", self.mps_task_id)
+        if status in {"permanent_error", "failure"}:
+            state.trigger_failures += 1
+        mps_task_id = _shortened(str(self.mps_task_id), _MAX_TASK_ID)  # a template may have brought anything
         return {
             "status": status,
             "mps_task_id": mps_task_id,
-            "message": _shortened(message, _LONGEST_MESSAGE),
-            "deadline": self.deadline,
-            "clock": time.time(),
-            "patience": memory,
+            "message": _shortened(message, _MAX_MESSAGE),
+            "state": {**state.to_dict(), "mps_task_id": mps_task_id},
         }
 
-    def _take_deadline_from_airflow(self) -> None:
-        timeout_after: datetime | None = getattr(self, "timeout_after", None)  # Airflow sets it in the triggerer
-        if self.deadline is None and self.timeout_margin is not None and timeout_after is not None:
-            self.deadline = timeout_after.timestamp() - self.timeout_margin
-
-    def _resumed_patience(self) -> Patience:
-        from airflow_provider_mps.client.polling.wait import Patience
-
-        stored = {**self._memory, "mps_task_id": self.mps_task_id}
-        # Nobody asked while the task was handed over: an outage is counted from here.
-        return Patience.of({**stored, "started": time.time()}).resumed({**stored, "failing_since": None})
-
-    @property
-    def _memory(self) -> dict[str, Any]:
-        """What was stored of the wait; nothing, where something else stands there."""
-        return self.patience if isinstance(self.patience, dict) else {}
-
-    async def _wait(self, patience: Patience) -> tuple[str, str]:
+    async def _wait(self, policy: WaitPolicy, state: WaitState) -> tuple[str, str]:
+        """Status and message of the event."""
         from airflow_provider_mps.client.actions import describe
         from airflow_provider_mps.client.polling.poller import shared_poller
         from airflow_provider_mps.triggers.metrics import AirflowMetrics
 
         action = describe(self.mps_task_id, self.describe_action)
-        limit = asyncio.timeout(self._left())
+        # Without a connection nobody tells MPS's time, and this machine's has to do; the worker checks the deadline.
+        limit = asyncio.timeout(state.seconds_left(policy, time.time()))
         try:
             async with limit:
-                config = await self._connection(patience)
+                config = await self._connection(policy)
         except TimeoutError:
             if limit.expired():
-                return "timeout", "the deadline has come"
+                return _DEADLINE
             raise
         metrics = AirflowMetrics(config.account_key)
-        async with shared_poller(config, metrics) as watch:
-            return await self._look_until_over(watch, action, patience, metrics)
+        async with shared_poller(config, metrics, self.settings) as poller:
+            return await self._poll_until_event(poller, action, policy, state, metrics)
 
-    async def _look_until_over(
-        self, watch: Poller, action: Action[TaskDetail], patience: Patience, metrics: Metrics
+    async def _poll_until_event(
+        self, poller: Poller, action: Action[TaskDetail], policy: WaitPolicy, state: WaitState, metrics: Metrics
     ) -> tuple[str, str]:
+        from airflow_provider_mps.client.clock import clock_for
         from airflow_provider_mps.client.polling.progress import Progress
+        from airflow_provider_mps.client.polling.wait import evaluate
         from airflow_provider_mps.client.retry import is_final
         from airflow_provider_mps.errors import MpsError
 
-        clock = asyncio.get_running_loop().time
+        clock = clock_for(poller.config.endpoint)
         progress = Progress(self.log, self.mps_task_id)
-        since, noticed, first = patience.started, False, True
-        # Spread: those that start together do not stay together.
-        due = clock() + self.earliest_event + random.uniform(0, self._pause(patience))
+        # Spread, so that waits that began together do not stay together.
+        delay = self.settings.earliest_event + random.uniform(0, self._delay(clock, state))
         while True:
-            limit = asyncio.timeout(self._left())
-            try:
-                async with limit:
-                    # The worker looks as well. But it is not sent twice for what only a list says, nor for an end
-                    # that is known, and of which results are missing.
-                    word_is_enough = not patience.listed and patience.unsettled_since is None
-                    outcome, late, listed = await watch.look(
-                        action, due=due, since=since, first=first, word_is_enough=word_is_enough
-                    )
-            except TimeoutError:
-                if limit.expired():
-                    return "timeout", "the deadline has come"
-                raise
+            result = await self._poll(poller, action, policy, state, clock, delay)
+            if result is None:
+                return _DEADLINE
+            outcome = result.outcome
+            if outcome is None:
+                state.ignores_lists = True
+                progress.report_hint()
+                return "resume", "DescribeTasks lists it as finished"
+            progress.report(outcome, delay=result.delay)
             if not isinstance(outcome, MpsError):
-                patience.faults, first = 0, False
-                since = outcome.create_time.timestamp() if outcome.create_time else since
-                ended_at = outcome.finish_time.timestamp() if outcome.is_finished and outcome.finish_time else 0.0
-                if ended_at >= patience.started and not noticed:
-                    noticed = True
-                    metrics.timing("detection_delay", time.time() - ended_at, action.name)
-                if listed:
-                    patience.listed = True
-                    return "look", progress.listed(outcome)
-            progress.report(outcome, late=late)
+                state.trigger_failures = 0
+                self._measure(outcome, state, clock, metrics, action.name)
             try:
-                ended = patience.judge(outcome, time.time())
-            except MpsError as error:  # of the triggerer alone, perhaps: the worker looks with its own eyes
-                return ("refused" if is_final(error) else "fault"), _named(error)
+                ended = evaluate(policy, state, outcome, clock.now(), is_mps_time=clock.is_known)
+            except MpsError as error:  # of the triggerer alone, perhaps: the worker polls with its own connection
+                return ("permanent_error" if is_final(error) else "failure"), _described(error)
             if ended is not None:
-                return "look", ended.summary
-            due = clock() + self._pause(patience)
+                return "resume", ended.summary
+            if (left := state.seconds_left(policy, clock.now())) is not None and left <= 0:
+                return _DEADLINE
+            delay = self._delay(clock, state)
 
-    def _left(self) -> float | None:
-        """Seconds until the deadline; None without one."""
-        return None if self.deadline is None else self.deadline - time.time()
+    async def _poll(
+        self,
+        poller: Poller,
+        action: Action[TaskDetail],
+        policy: WaitPolicy,
+        state: WaitState,
+        clock: MpsClock,
+        delay: float,
+    ) -> PollResult | None:
+        """
+        Poll after a delay; None if the deadline comes before there is an outcome.
 
-    async def _connection(self, patience: Patience) -> ClientConfig:
-        """What the connection says, read again while Airflow does not give it."""
+        A process that does not know MPS's time yet does not judge the deadline: it polls when that seems to come.
+        """
+        left = state.seconds_left(policy, clock.now())
+        if left is not None and not clock.is_known:
+            delay, left = min(delay, max(left, 0.0)), None
+        due = asyncio.get_running_loop().time() + delay
+        limit = asyncio.timeout(left)
+        try:
+            async with limit:
+                return await poller.poll(action, due=due, created=state.created, accepts_hints=state.accepts_hints)
+        except TimeoutError:
+            if limit.expired():
+                return None
+            raise
+
+    def _delay(self, clock: MpsClock, state: WaitState) -> float:
+        """Seconds to the next poll."""
+        from airflow_provider_mps.client.polling.wait import next_poll_delay
+
+        age = clock.now() - state.began if state.began else 0.0
+        return next_poll_delay(age, self.poll_interval, self.settings)
+
+    def _measure(self, polled: TaskState, state: WaitState, clock: MpsClock, metrics: Metrics, action: str) -> None:
+        """How late this poll notices the end; of a task that ended while it was waited for, once."""
+        if polled.is_finished and polled.finish_time and state.unsettled_since is None:
+            ended_at = polled.finish_time.timestamp()
+            if 0 < state.started <= ended_at:
+                metrics.timing("detection_delay", clock.now() - ended_at, action)
+
+    async def _connection(self, policy: WaitPolicy) -> ClientConfig:
+        """
+        What the connection says, read again while Airflow does not give it.
+
+        Airflow says that a connection does not exist also when it could not look; only the worker's read is certain.
+        """
+        from airflow_provider_mps.client.retry import Limits, Purpose, decide
         from airflow_provider_mps.errors import MpsConfigError, MpsError
+        from airflow_provider_mps.triggers.connection import load_config
 
+        loop_time = asyncio.get_running_loop().time
+        limits = Limits(seconds=policy.outage_tolerance, first_delay=1.0, max_delay=self.poll_interval)
+        began, attempt = loop_time(), 0
         while True:
+            attempt += 1
             try:
-                return await self._config()
+                return await load_config(self.mps_conn_id, self.region)
             except MpsError:
                 raise
             except Exception as error:
-                # Airflow says "isn't defined" also when it could not look; only the worker's own look is certain.
-                if patience.failing(time.time()) >= patience.outage_tolerance:
+                elapsed = loop_time() - began
+                decision = decide(error, Purpose.CONNECTION, attempt=attempt, elapsed=elapsed, limits=limits)
+                if not decision.retries:
                     raise MpsConfigError(f"its connection cannot be read: {type(error).__name__}: {error}") from error
-                self.log.warning("MPS task %s: the triggerer cannot read its connection: %s", self.mps_task_id, error)
-            await asyncio.sleep(self._pause(patience))
-
-    def _pause(self, patience: Patience) -> float:
-        """Seconds to the next look."""
-        from airflow_provider_mps.client.polling.poller import interval
-
-        seconds = interval(time.time() - patience.started, self.poll_interval)
-        return max(seconds * random.uniform(0.9, 1.1), self.shortest_interval)
+                self._write_log(
+                    "warning", "MPS task %s: the triggerer cannot read its connection: %s", self.mps_task_id, error
+                )
+            await asyncio.sleep(decision.delay)
 
     async def _config(self) -> ClientConfig:
-        """A connection that does not exist is not asked for again."""
         from airflow_provider_mps.triggers.connection import load_config
 
-        for attempt in range(1, _CONNECTION_ATTEMPTS):
-            try:
-                return await load_config(self.mps_conn_id, self.region)
-            except (TimeoutError, OSError) as error:
-                self.log.warning("Attempt %d to read the connection %s: %r", attempt, self.mps_conn_id, error)
-                await asyncio.sleep(attempt)
         return await load_config(self.mps_conn_id, self.region)
 
+    def _write_log(self, level: str, text: str, *values: object) -> None:
+        """A log handler that fails must not lose the event."""
+        with contextlib.suppress(Exception):
+            getattr(self.log, level)(text, *values)
 
-def _named(error: Exception) -> str:
+
+def _described(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import random
 import threading
 import uuid
 from collections import Counter
@@ -15,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
-import tenacity
 from airflow.sdk.exceptions import AirflowSensorTimeout
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
@@ -236,12 +236,12 @@ def _patched(mps: LocalMps, airflow: AirflowStates, in_threads: list[str]) -> It
         for target, name, value in (
             (RuntimeTaskInstance, "get_task_states", staticmethod(airflow.answer)),
             (threading, "excepthook", note),
-            (retry, "PAUSES", tenacity.wait_random(0.0, 0.2)),
+            (retry, "_delay", lambda limits, attempt: random.uniform(0.0, 0.2)),
             (submission, "PAUSE", 0.1),
-            (rate_limiter, "REST", 0.1),
-            (rate_limiter, "SLOWEST", 20.0),
-            (rate_limiter, "_DOUBLING", 0.3),
-            (rate_limiter, "_GROWTH_TIME", 1.0),
+            (rate_limiter, "THROTTLE_COOLDOWN", 0.1),
+            (rate_limiter, "MIN_RATE", 20.0),
+            (rate_limiter, "DOUBLING_TIME", 0.3),
+            (rate_limiter, "GROWTH_TIME", 1.0),
             (MpsTaskTrigger, "earliest_event", 0.05),
             (MpsTaskTrigger, "shortest_interval", 0.0),
         ):

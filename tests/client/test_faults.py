@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from airflow_provider_mps.client.actions import BatchProcessMedia, DescribeTasks, ManageTask, ProcessMedia
 from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.credentials.base import Credentials
+from airflow_provider_mps.client.retry import may_pass
 from airflow_provider_mps.emulator.faults import KINDS, Fault
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsApiError, MpsTransportError
@@ -33,7 +33,6 @@ class Effect:
     error: type[Exception] | None
     text: str = ""
     may_have_run: bool = True
-    retryable: bool = True
     timeout: float = 10.0
 
     def script(self, mps: LocalMps, when: str = "before", times: int | None = 1) -> None:
@@ -44,7 +43,7 @@ EFFECTS = {
     "reset": Effect({"kind": "reset"}, MpsTransportError, "no answer: "),
     "hang": Effect({"kind": "hang", "seconds": 5}, MpsTransportError, "timed out", timeout=0.3),
     "502": Effect({"kind": "status", "status": 502}, MpsTransportError, "HTTP 502"),
-    "403": Effect({"kind": "status", "status": 403}, MpsTransportError, "HTTP 403", retryable=False),
+    "403": Effect({"kind": "status", "status": 403}, MpsTransportError, "HTTP 403"),
     "html": Effect({"kind": "html"}, MpsTransportError, "it is not complete JSON (text/html"),
     "cut": Effect({"kind": "cut"}, MpsTransportError, "it is not complete JSON"),
     "broken": Effect({"kind": "broken"}, MpsTransportError, ""),
@@ -52,16 +51,15 @@ EFFECTS = {
     "charset": Effect({"kind": "charset"}, None),
     "throttle": Effect({"kind": "throttle"}, MpsApiError, "RequestLimitExceeded", may_have_run=False),
     "error": Effect({"kind": "error", "code": "InternalError"}, MpsApiError, "InternalError"),
-    "refusal": Effect(
+    "permanent": Effect(
         {"kind": "error", "code": "InvalidParameter"},
         MpsApiError,
         "InvalidParameter",
         may_have_run=False,
-        retryable=False,
     ),
 }
 AMBIGUOUS = [name for name, effect in EFFECTS.items() if effect.error and effect.may_have_run]
-RETRYABLE = [name for name, effect in EFFECTS.items() if effect.error and effect.retryable]
+PASSING = [name for name, effect in EFFECTS.items() if effect.error and name != "permanent"]
 
 
 def _count(mps: LocalMps, action: str) -> int:
@@ -77,7 +75,7 @@ def test_the_table_has_every_fault() -> None:
 def test_a_fault_gives_the_same_error_over_both_transports(
     mps: LocalMps, connect: Connect, config: ClientConfig, name: str
 ) -> None:
-    """Class, text, may_have_run and retryable depend on what happened, not on the library that met it."""
+    """Class, text, and what follows from it depend on what happened, not on the library that met it."""
     effect = EFFECTS[name]
     effect.script(mps)
     caller = connect(dataclasses.replace(config, timeout=effect.timeout))
@@ -88,17 +86,14 @@ def test_a_fault_gives_the_same_error_over_both_transports(
         caller.call(LIST)
     error = caught.value
     assert isinstance(error, (MpsTransportError, MpsApiError))
-    assert (error.action, error.may_have_run, error.retryable) == (
-        "DescribeTasks",
-        effect.may_have_run,
-        effect.retryable,
-    )
+    assert (error.action, error.may_have_run) == ("DescribeTasks", effect.may_have_run)
+    assert may_pass(error) is (name in PASSING)
     assert effect.text in str(error)
     assert _count(mps, "DescribeTasks") == 1
 
 
-@pytest.mark.fault("F46")
-@pytest.mark.parametrize("name", RETRYABLE)
+@pytest.mark.fault("F46", "F91", "F92")
+@pytest.mark.parametrize("name", PASSING)
 def test_a_question_is_asked_again(mps: LocalMps, connect: Connect, config: ClientConfig, name: str) -> None:
     """A read survives any single fault that may pass."""
     effect = EFFECTS[name]
@@ -135,8 +130,8 @@ def test_a_throttled_job_is_sent_again_and_runs_once(mps: LocalMps, client: Call
 
 
 @pytest.mark.fault("F48")
-def test_a_permanent_refusal_is_not_repeated(mps: LocalMps, client: Caller) -> None:
-    """What MPS refuses for good is asked once."""
+def test_a_permanent_error_is_not_repeated(mps: LocalMps, client: Caller) -> None:
+    """What is known to be permanent is asked once."""
     with pytest.raises(MpsApiError, match=r"InvalidParameterValue\.TaskId"):
         client.call(ManageTask(task_id="1250000000-WorkflowTask-unknown"))
     assert _count(mps, "ManageTask") == 1
@@ -150,38 +145,17 @@ def test_attempts_are_bounded(mps: LocalMps, connect: Connect, config: ClientCon
     assert _count(mps, "DescribeTasks") == 3
 
 
-@pytest.mark.fault("F57")
-@pytest.mark.parametrize("seconds", [-600, 600])
-def test_a_clock_that_is_off_is_corrected_once(
-    mps: LocalMps, client: Caller, caplog: pytest.LogCaptureFixture, seconds: int
-) -> None:
-    """One refusal tells the server's time; a warning says so, and later requests are signed with it at once."""
-    mps.backend.clock_offset = seconds
-    with caplog.at_level(logging.WARNING):
-        for _ in range(2):
-            assert client.call(LIST).total_count == 0
-        assert client.call(SUBMIT).mps_task_id in mps.backend.tasks
-    codes = [call.code for call in mps.backend.calls]
-    assert codes == ["AuthFailure.SignatureExpire", "", "", ""]
-    assert client.client.clock_skew == pytest.approx(-seconds, abs=5)
-    [warning] = caplog.messages
-    assert f"10.0 minutes {'behind' if seconds > 0 else 'ahead of'} Tencent Cloud's" in warning
-
-
-@pytest.mark.fault("F57")
-def test_a_job_with_a_wrong_clock_runs_once(mps: LocalMps, client: Caller) -> None:
-    """A signature that is refused was refused before the job: a submission may be signed and sent again."""
+@pytest.mark.fault("F57", "F89")
+@pytest.mark.parametrize("submit", [SUBMIT, SUBMIT_BATCH], ids=lambda action: action.name)
+def test_f89_a_submission_is_not_signed_again_in_silence(mps: LocalMps, client: Caller, submit: Any) -> None:
+    """F89: its record holds when it was sent: the error reaches the caller, whose second request is right."""
     mps.backend.clock_offset = 600
-    client.call(SUBMIT_BATCH)
+    with pytest.raises(MpsApiError, match=r"the clock of this machine is 10\.0 minutes behind") as caught:
+        client.call(submit)
+    assert not caught.value.may_have_run
+    assert _count(mps, submit.name) == 1
+    client.call(submit)
     assert len(mps.backend.tasks) == 1
-
-
-def test_an_expired_signature_that_is_not_the_clocks_fault_is_final(mps: LocalMps, client: Caller) -> None:
-    """Where the server's time agrees with ours, signing again changes nothing."""
-    mps.backend.faults.add(Fault("error", code="AuthFailure.SignatureExpire", times=None))
-    with pytest.raises(MpsApiError, match=r"AuthFailure\.SignatureExpire"):
-        client.call(LIST)
-    assert _count(mps, "DescribeTasks") == 1
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -190,7 +164,7 @@ def test_a_refused_connection_did_not_run(connect: Connect, refusing: str, schem
     config = ClientConfig(Credentials("AKID", "key"), endpoint=f"{scheme}://{refusing}", timeout=5)
     with pytest.raises(MpsTransportError, match=r"^ProcessMedia: no answer: ") as caught:
         connect(config).call(SUBMIT)
-    assert (caught.value.may_have_run, caught.value.retryable) == (False, True)
+    assert (caught.value.may_have_run, may_pass(caught.value)) == (False, True)
 
 
 def test_a_host_that_does_not_resolve_did_not_run(connect: Connect) -> None:
@@ -198,7 +172,7 @@ def test_a_host_that_does_not_resolve_did_not_run(connect: Connect) -> None:
     config = ClientConfig(Credentials("AKID", "key"), endpoint="https://mps.invalid", timeout=5)
     with pytest.raises(MpsTransportError, match=r"^ProcessMedia: no answer: ") as caught:
         connect(config).call(SUBMIT)
-    assert (caught.value.may_have_run, caught.value.retryable) == (False, True)
+    assert (caught.value.may_have_run, may_pass(caught.value)) == (False, True)
 
 
 @pytest.mark.parametrize("kind", ["hang", "slow"])

@@ -17,6 +17,7 @@ import requests
 from airflow_provider_mps.client.actions import DescribeTasks, ProcessMedia
 from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.credentials.base import Credentials
+from airflow_provider_mps.client.retry import Limits
 from airflow_provider_mps.client.sync import MpsClient
 from airflow_provider_mps.errors import MpsApiError
 
@@ -44,7 +45,7 @@ def test_it_serves_where_it_says_and_ends_when_it_is_told() -> None:
     keys = ["--secret-id", "AKIDmine", "--secret-key", "mine", "--token", "token"]
     with _running("--port", "0", *keys, "--state-looks", "1", "--rate", "1") as (address, process):
         config = ClientConfig(Credentials("AKIDmine", "mine", "token"), endpoint=address)
-        with MpsClient(config, attempts=1) as client:
+        with MpsClient(config, limits=Limits(attempts=1)) as client:
             assert client.call(ProcessMedia(input_info={"Type": "URL"})).mps_task_id
             assert client.call(DescribeTasks(status="WAITING")).total_count == 1
             with pytest.raises(MpsApiError, match="RequestLimitExceeded"):

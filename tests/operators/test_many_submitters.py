@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-import tenacity
 
 from airflow_provider_mps.client import rate_limiter
 from airflow_provider_mps.client import retry as retry_policy
@@ -25,20 +24,21 @@ from tests.support.harness import RUNNING, new_context
 from tests.support.submitting import new_operator
 
 _SUBMITTERS = 50
+_DELAY = retry_policy._delay  # the fixture of a test in a hurry replaces it
 _QUOTA = 20
 
 
-class PacesOfThreads(threading.local):
-    """Stands for the paces of a process, so that each thread has its own."""
+class LimitersOfThreads(threading.local):
+    """Stands for the limiters of a process, so that each thread has its own."""
 
     def __init__(self) -> None:
-        self._mine: OrderedDict[tuple[str, str], rate_limiter.Pace] = OrderedDict()
+        self._mine: OrderedDict[tuple[str, str], rate_limiter.RateLimiter] = OrderedDict()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._mine, name)
 
-    def __setitem__(self, key: tuple[str, str], pace: rate_limiter.Pace) -> None:
-        self._mine[key] = pace
+    def __setitem__(self, key: tuple[str, str], limiter: rate_limiter.RateLimiter) -> None:
+        self._mine[key] = limiter
 
     def __len__(self) -> int:
         return len(self._mine)
@@ -62,12 +62,12 @@ class OneQuota(FaultScript):
 
 
 @pytest.fixture
-def own_paces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Paces and pauses as they are, not those of a test in a hurry; but one pace for each thread."""
-    for name, value in (("_paces", PacesOfThreads()), ("REST", 1.0), ("SLOWEST", 0.2)):
+def own_limiters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limiters and pauses as they are, not those of a test in a hurry; but one limiter for each thread."""
+    for name, value in (("_limiters", LimitersOfThreads()), ("THROTTLE_COOLDOWN", 1.0), ("MIN_RATE", 0.2)):
         monkeypatch.setattr(rate_limiter, name, value)
     monkeypatch.setattr(submission, "PAUSE", 1.0)
-    monkeypatch.setattr(retry_policy, "PAUSES", tenacity.wait_random_exponential(multiplier=0.5, max=8))
+    monkeypatch.setattr(retry_policy, "_delay", _DELAY)
 
 
 @contextlib.contextmanager
@@ -96,7 +96,7 @@ def _triggerer(ids: list[str]) -> Iterator[None]:
 
 @pytest.mark.fault("F53")
 @pytest.mark.parametrize("quota", ["of each action", "of the account"])
-def test_f53_fifty_submitters_beside_looks(airflow_mps: LocalMps, own_paces: None, quota: str) -> None:
+def test_f53_fifty_submitters_beside_looks(airflow_mps: LocalMps, own_limiters: None, quota: str) -> None:
     """F53: fifty workers submit at once while two triggerers look at 400 tasks: all get through, looks go on."""
     backend = airflow_mps.backend
     if quota == "of the account":

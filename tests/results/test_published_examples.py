@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_mps.client.actions import DescribeMediaMetaData, DescribeTasks, RawAction, describe
+from airflow_provider_mps.client.clock import MpsClock
 from airflow_provider_mps.client.protocol import Response, decode
 from airflow_provider_mps.results.notification import Notification
 from airflow_provider_mps.results.redaction import without_secrets
@@ -38,7 +39,7 @@ CASES = [
 
 
 def _decoded(action: Any, body: dict[str, Any]) -> Any:
-    return decode(action, Response(200, {}, json.dumps({"Response": body}).encode()), 0)
+    return decode(action, Response(200, {}, json.dumps({"Response": body}).encode()), MpsClock())
 
 
 @pytest.mark.skipif(EDITIONS["international"] is None, reason="tccli-intl-en is not there: make installs it")

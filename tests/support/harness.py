@@ -24,8 +24,10 @@ from airflow.sdk.module_loading import import_string
 from airflow_provider_mps.client import rate_limiter
 from airflow_provider_mps.client import retry as retry_policy
 from airflow_provider_mps.client.jobs import recovery
-from airflow_provider_mps.client.polling import poller, queue
+from airflow_provider_mps.client.polling import poller
+from airflow_provider_mps.client.polling.settings import PollerSettings
 from airflow_provider_mps.emulator.server import LocalMps
+from airflow_provider_mps.lifecycle.wait import TaskWait
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
 from airflow_provider_mps.triggers import connection as connecting
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
@@ -33,6 +35,7 @@ from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 _MOST_STARTS = 200
 _LONGEST_PAUSE = 3600.0
 _EVENT_WITHIN = 30.0
+NO_PAUSES = PollerSettings(earliest_event=0.0, min_poll_delay=0.0, throttle_timeout=0.1)
 
 
 class Mode(StrEnum):
@@ -206,11 +209,10 @@ def airflow_mps(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalMps]:
         for purpose, limits in retry_policy.LIMITS.items():
             monkeypatch.setitem(retry_policy.LIMITS, purpose, replace(limits, max_delay=0.0))
         monkeypatch.setattr(recovery, "SEARCH_PAUSE", 0.0)
-        monkeypatch.setattr(rate_limiter, "REST", 0.0)
-        monkeypatch.setattr(rate_limiter, "SLOWEST", 50.0)
-        monkeypatch.setattr(queue, "_REFUSAL_PATIENCE", 0.1)
-        monkeypatch.setattr(MpsTaskTrigger, "earliest_event", 0.0)
-        monkeypatch.setattr(MpsTaskTrigger, "shortest_interval", 0.0)
+        monkeypatch.setattr(rate_limiter, "THROTTLE_COOLDOWN", 0.0)
+        monkeypatch.setattr(rate_limiter, "MIN_RATE", 50.0)
+        for waits in (TaskWait, MpsTaskTrigger):
+            monkeypatch.setattr(waits, "settings", NO_PAUSES)
         yield mps
 
 
@@ -263,7 +265,7 @@ class _FastSelector(selectors.DefaultSelector):
         self._clock = clock
 
     def select(self, timeout: float | None = None) -> Any:
-        # A watch does something every few seconds; where the next thing is hours away, a thread is waited for.
+        # A poller does something every few seconds; where the next thing is hours away, a thread is waited for.
         if timeout is None or not 0 < timeout < _LONGEST_PAUSE or self._awaits_an_answer():
             return super().select(timeout)
         self._clock.skip(timeout)
@@ -271,9 +273,9 @@ class _FastSelector(selectors.DefaultSelector):
 
     def _awaits_an_answer(self) -> bool:
         loop = asyncio.get_running_loop()
-        lanes = [lane for each in poller._watches.get(loop, {}).values() for lane in each._lanes.values()]
+        queues = [queue for each in poller._pollers.get(loop, {}).values() for queue in each._queues.values()]
         ends = loop._executor_shutdown_called  # type: ignore[attr-defined]  # Python 3.13 waits for threads in the loop
-        return ends or bool(connecting._asked.get(loop)) or any(lane._under_way for lane in lanes)
+        return ends or bool(connecting._asked.get(loop)) or any(queue._requests for queue in queues)
 
 
 @pytest.fixture

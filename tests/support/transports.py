@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import Protocol, TypeVar
 
 from airflow_provider_mps.client.actions import Action
 from airflow_provider_mps.client.aio import AsyncMpsClient
 from airflow_provider_mps.client.config import ClientConfig
+from airflow_provider_mps.client.retry import LIMITS, Limits, Purpose
 from airflow_provider_mps.client.sync import MpsClient
 
 ResultT = TypeVar("ResultT")
+
+
+def _at_most(attempts: int) -> Limits:
+    """Those of a call, with another number of attempts."""
+    return dataclasses.replace(LIMITS[Purpose.CALL], attempts=attempts)
 
 
 class Caller(Protocol):
@@ -29,7 +36,7 @@ class OverRequests:
     """MpsClient."""
 
     def __init__(self, config: ClientConfig, *, attempts: int) -> None:
-        self.client = MpsClient(config, attempts=attempts)
+        self.client = MpsClient(config, limits=_at_most(attempts))
 
     def call(self, action: Action[ResultT]) -> ResultT:
         return self.client.call(action)
@@ -45,7 +52,7 @@ class OverAiohttp:
     """AsyncMpsClient, on an event loop of its own."""
 
     def __init__(self, config: ClientConfig, *, attempts: int) -> None:
-        self.client = AsyncMpsClient(config, attempts=attempts)
+        self.client = AsyncMpsClient(config, limits=_at_most(attempts))
         self._loop = asyncio.Runner()
 
     def call(self, action: Action[ResultT]) -> ResultT:

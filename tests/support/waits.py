@@ -1,4 +1,4 @@
-"""What the tests of the watch share: one event loop, one look, what it saw."""
+"""What the tests of the poller share: one event loop, one poll, what it brought."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def run(work: Callable[[], Coroutine[Any, Any, Any]], timeout: float = 30) -> An
     return asyncio.run(asyncio.wait_for(work(), timeout))
 
 
-async def look(watch: Poller, task_id: str, *, after: float = 0.0) -> PollResult:
+async def poll(poller: Poller, task_id: str, *, after: float = 0.0) -> PollResult:
     due = asyncio.get_running_loop().time() + after
-    return await watch.look(describe(task_id), due=due, since=time.time())
+    return await poller.poll(describe(task_id), due=due, created=time.time())
 
 
-def status(sighting: PollResult) -> str:
-    assert isinstance(sighting.outcome, TaskState), sighting.outcome
-    return sighting.outcome.status
+def status(result: PollResult) -> str:
+    assert isinstance(result.outcome, TaskState), result.outcome
+    return result.outcome.status
 
 
 def open_files() -> int:
@@ -36,7 +36,7 @@ def open_files() -> int:
     return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
 
 
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+async def until(condition: Callable[[], object], seconds: float = 20) -> None:
+    async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - the server runs in another thread
             await asyncio.sleep(0.01)

@@ -1,11 +1,17 @@
-"""Roles that keys may assume through STS, and what the sources of keys have in common."""
+"""Roles that keys may assume through STS, and what the providers of keys have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
-from airflow_provider_mps.client.credentials.base import CredentialProvider, Credentials, Lease, Network, flaw_in
+from airflow_provider_mps.client.credentials.base import (
+    CredentialProvider,
+    Credentials,
+    ExpiringCredentials,
+    Network,
+    flaw_in,
+)
 from airflow_provider_mps.client.credentials.sts import AssumeRole
 from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import MpsApiError, MpsCredentialsError, MpsError
@@ -13,8 +19,8 @@ from airflow_provider_mps.errors import MpsApiError, MpsCredentialsError, MpsErr
 DEFAULT_SESSION_NAME = "airflow-provider-mps"
 
 
-class SourceAbsent(MpsCredentialsError):
-    """This machine has no such source at all, so that another one may be meant."""
+class NotConfigured(MpsCredentialsError):
+    """This machine has nothing for this provider, so that another one may be meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,7 @@ class Sts:
 
 @dataclass(frozen=True, slots=True)
 class AssumedRole:
-    """A role that the keys of another source may assume, also one of another account."""
+    """A role that the keys of another provider may assume, also one of another account."""
 
     base: CredentialProvider
     role_arn: str
@@ -55,14 +61,19 @@ class AssumedRole:
     def identity(self) -> Hashable:
         return ("role", self.role_arn, self.base.identity)
 
-    def lease(self, network: Network) -> Lease:
-        base = self.base.lease(network)
+    def fetch(self, network: Network) -> ExpiringCredentials:
+        base = self.base.fetch(network)
         return in_role(base, self.role_arn, self.sts.session_name, self.sts, network, self.external_id)
 
 
 def in_role(
-    base: Lease, role_arn: str, session_name: str, sts: Sts, network: Network, external_id: str | None = None
-) -> Lease:
+    base: ExpiringCredentials,
+    role_arn: str,
+    session_name: str,
+    sts: Sts,
+    network: Network,
+    external_id: str | None = None,
+) -> ExpiringCredentials:
     """The keys of a role, if one is named; else those that could assume it."""
     if not role_arn:
         return base
@@ -74,10 +85,10 @@ def in_role(
             duration_seconds=sts.duration,
             external_id=external_id,
         )
-        lease = network.assume(action, endpoint=sts.endpoint, region=sts.region, credentials=base.credentials)
+        keys = network.assume(action, endpoint=sts.endpoint, region=sts.region, credentials=base.credentials)
     except MpsError as error:
-        raise refused(origin, error) from None
-    return replace(lease, origin=origin)
+        raise sts_error(origin, error) from None
+    return replace(keys, origin=origin)
 
 
 def checked(origin: str, secret_id: str, secret_key: str, token: str | None) -> Credentials:
@@ -88,18 +99,22 @@ def checked(origin: str, secret_id: str, secret_key: str, token: str | None) -> 
     return Credentials(secret_id, secret_key, token)
 
 
-def absent(source: str, why: str) -> SourceAbsent:
-    """There is no such source on this machine."""
-    return SourceAbsent(why, source=source)
+def not_configured(source: str, why: str) -> NotConfigured:
+    """This machine has nothing for this provider."""
+    return NotConfigured(why, source=source)
 
 
 def failed(source: str, why: str, category: Category = Category.PERMANENT) -> MpsCredentialsError:
-    """The source is there, and gives no keys."""
+    """The provider is configured, and gives no keys."""
     return MpsCredentialsError(why, source=source, category=category)
 
 
-def refused(source: str, error: MpsError, hidden: str = "") -> MpsCredentialsError:
-    """What became of a request to STS; its answer may quote what was sent."""
+def sts_error(source: str, error: MpsError, hidden: str = "") -> MpsCredentialsError:
+    """
+    STS gave no keys.
+
+    :param hidden: a secret that was sent; an answer may quote it.
+    """
     why = str(error).replace(hidden, "***") if hidden else str(error)
     if isinstance(error, MpsApiError) and error.code.startswith("UnauthorizedOperation"):
         why += " The policy of the caller must allow sts:AssumeRole on the role, and the role must trust the caller"

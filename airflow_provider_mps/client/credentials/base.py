@@ -1,19 +1,20 @@
-"""What signs a request, and for how long. Nothing outside this package ever holds it, and no text form shows it."""
+"""The keys that sign a request, and when they expire. Nothing outside this package holds them; no text form shows them."""
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from airflow_provider_mps.client.clock import MpsClock
 from airflow_provider_mps.errors import MpsConfigError
 
 if TYPE_CHECKING:
     from airflow_provider_mps.client.action import Action
 
-# Tencent Cloud and this machine may disagree about the time by 300 seconds.
-_CLOCK_TOLERANCE = 300.0
+# Keys are renewed this long before they expire, or a tenth of their life before, whichever is earlier.
+_RENEW_BEFORE = 300.0  # seconds
 _EMPTY = "is empty"
 
 
@@ -59,41 +60,43 @@ class Credentials:
     def identity(self) -> Hashable:
         return ("static", self.secret_id)
 
-    def lease(self, network: Network) -> Lease:  # noqa: ARG002 - keys that are at hand need no network
-        return Lease(self, self.title)
+    def fetch(self, network: Network) -> ExpiringCredentials:  # noqa: ARG002 - these keys need no network
+        return ExpiringCredentials(self, self.title)
 
 
 @dataclass(frozen=True, slots=True)
-class Lease:
+class ExpiringCredentials:
     """
-    Keys for a time.
+    Keys as a provider gives them. All times are Unix seconds of Tencent Cloud's clock.
 
     :param origin: where they came from, in words.
-    :param expires_at: Unix seconds of this machine's clock; None where they do not say.
-    :param obtained_at: Unix seconds.
+    :param expires_at: None where they do not say, or do not expire.
+    :param obtained_at: when they were fetched.
+    :param clock: Tencent Cloud's, as the service told it that gave the keys; the clock of this machine decides nothing.
     """
 
     credentials: Credentials
     origin: str
     expires_at: float | None = None
-    obtained_at: float = field(default_factory=time.time)
+    obtained_at: float = 0.0
+    clock: MpsClock = field(default_factory=MpsClock, repr=False, compare=False)
 
     @classmethod
-    def of(cls, keys: Mapping[str, Any], *, origin: str, expires_at: Any) -> Lease:
+    def from_answer(cls, keys: Mapping[str, Any], *, origin: str, expires_at: Any) -> ExpiringCredentials:
         """
         Read temporary keys as STS and the metadata service write them.
 
-        :param expires_at: Unix seconds of Tencent Cloud's clock.
         :raises ValueError: something is missing or is no key. The text holds no value.
         """
         secret_id, secret_key, token = (str(keys.get(name) or "") for name in ("TmpSecretId", "TmpSecretKey", "Token"))
-        if not token or flaw_in(secret_id, secret_key, token) or not isinstance(expires_at, (int, float)):
+        is_time = isinstance(expires_at, (int, float)) and math.isfinite(expires_at)
+        if not token or flaw_in(secret_id, secret_key, token) or not is_time:
             raise ValueError("TmpSecretId, TmpSecretKey, Token or their expiry is missing or makes no sense")
         return cls(Credentials(secret_id, secret_key, token), origin, float(expires_at))
 
-    def by_clock(self, skew: float) -> Lease:
-        """The same, by a clock that is ``skew`` seconds ahead of Tencent Cloud's."""
-        return self if self.expires_at is None else replace(self, expires_at=self.expires_at + skew)
+    def obtained_now(self, clock: MpsClock) -> ExpiringCredentials:
+        """The same, just fetched from a service with this clock."""
+        return replace(self, obtained_at=clock.now(), clock=clock)
 
     def is_valid(self, now: float) -> bool:
         """Whether they have not expired."""
@@ -108,13 +111,21 @@ class Lease:
         if self.expires_at is None:
             return False
         life = self.expires_at - self.obtained_at
-        return now >= self.expires_at - min(max(_CLOCK_TOLERANCE, 0.1 * life), 0.5 * life)
+        return now >= self.expires_at - min(max(_RENEW_BEFORE, 0.1 * life), 0.5 * life)
 
 
 class Network(Protocol):
-    """What a source may ask for, with the proxy, certificates and timeouts of the connection."""
+    """
+    What a provider may ask for, with the proxy, certificates and timeouts of the connection.
 
-    def assume(self, action: Action[Lease], *, endpoint: str, region: str, credentials: Credentials | None) -> Lease:
+    :ivar clock: MPS's, for keys whose origin tells no time.
+    """
+
+    clock: MpsClock
+
+    def assume(
+        self, action: Action[ExpiringCredentials], *, endpoint: str, region: str, credentials: Credentials | None
+    ) -> ExpiringCredentials:
         """Ask STS for keys; without credentials the request goes unsigned."""
 
     def read_metadata(self, url: str) -> str:
@@ -122,7 +133,7 @@ class Network(Protocol):
 
 
 class CredentialProvider(Protocol):
-    """Where keys come from. Hashable, so that all who use the same one share its keys; no text form shows a secret."""
+    """Where keys come from. Hashable, so that clients with the same one share its keys; no text form shows a secret."""
 
     @property
     def of_machine(self) -> bool:
@@ -136,7 +147,7 @@ class CredentialProvider(Protocol):
     def identity(self) -> Hashable:
         """Which account it stands for: without keys and tokens, so that it stays the same while they change."""
 
-    def lease(self, network: Network) -> Lease:
+    def fetch(self, network: Network) -> ExpiringCredentials:
         """
         Read or ask for keys. May take seconds; never call it on an event loop.
 

@@ -1,8 +1,8 @@
 """
-The keys of this process: each source is asked once for all who need it, and again well before its keys expire.
+The keys of this process: each provider is asked once for all its users, and again well before its keys expire.
 
-Sources are asked on a thread of their own, so that threads and event loops wait for one and the same answer and none
-is blocked by it. Nobody waits at all while the keys at hand are still valid.
+Providers are asked on a thread of their own, so that threads and event loops wait for one and the same answer and none
+is blocked by it. As long as the cached keys are valid, nothing waits at all.
 """
 
 from __future__ import annotations
@@ -17,124 +17,135 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 
 from airflow_provider_mps.client.config import ClientConfig
-from airflow_provider_mps.client.credentials.base import CredentialProvider, Credentials, Lease
+from airflow_provider_mps.client.credentials.base import CredentialProvider, Credentials, ExpiringCredentials
 from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import MpsCredentialsError
 
 log = logging.getLogger(__name__)
 
-# After a failure the source is left alone for so long: hundreds of tasks may want its keys at once.
-PAUSE_AFTER_FAILURE = 5.0
-_MOST_KEYRINGS = 64
+# After a failure the provider is not asked again for this long: hundreds of tasks may want its keys at once.
+FETCH_BACKOFF = 5.0  # seconds
+MAX_CACHES = 64
 
 
 class CredentialCache:
     """
-    The current keys of one source.
+    The current keys of one provider.
 
-    :param fetch: asks the source; runs on a thread, and bounds its own requests in time.
-    :param title: the source in words, for messages.
-    :param lease: keys that are at hand already.
+    :param fetch: asks the provider; runs on a thread, and bounds its own requests in time.
+    :param title: the provider in words, for messages.
+    :param held: keys that are known already.
     """
 
-    def __init__(self, fetch: Callable[[], Lease], *, title: str, lease: Lease | None = None) -> None:
+    def __init__(
+        self, fetch: Callable[[], ExpiringCredentials], *, title: str, held: ExpiringCredentials | None = None
+    ) -> None:
         self._fetch = fetch
         self._title = title
         self._lock = threading.Lock()
-        self._lease = lease
-        self._asking: Future[Lease] | None = None
+        self._held = held
+        self._pending: Future[ExpiringCredentials] | None = None
         self._failure: MpsCredentialsError | None = None
-        self._leave_alone_until = 0.0
+        self._backoff_until = 0.0  # monotonic
 
     @property
     def origin(self) -> str:
-        """Where the keys at hand came from, in words."""
-        return self._lease.origin if self._lease else self._title
+        """Where the cached keys came from, in words."""
+        return self._held.origin if self._held else self._title
 
     @property
     def is_fresh(self) -> bool:
-        """Whether the keys at hand are valid and need not be renewed yet."""
-        lease, now = self._lease, time.time()
-        return lease is not None and lease.is_valid(now) and not lease.is_due(now)
+        """Whether the cached keys are valid and need not be renewed yet."""
+        held = self._held
+        return held is not None and _is_valid(held) and not held.is_due(held.clock.now())
 
     def holds(self, credentials: Credentials) -> bool:
-        """Whether these are the keys at hand."""
-        return self._lease is not None and self._lease.credentials == credentials
+        """Whether these are the cached keys."""
+        return self._held is not None and self._held.credentials == credentials
 
-    def get(self, seconds: float, refused: Credentials | None = None) -> Credentials:
+    def get(self, seconds: float, rejected: Credentials | None = None) -> Credentials:
         """
-        Keys that are valid; waits for the source where it has to.
+        Valid keys; waits for the provider where it has to.
 
-        :param seconds: how long to wait for the source.
-        :param refused: keys that the service did not take, so that only others will do. The source may give the
-            same once more: then they are all there is.
+        :param seconds: how long to wait for the provider.
+        :param rejected: keys that the service did not accept, so that others are fetched. The provider may give the
+            same ones again: then there are no others.
         :raises MpsCredentialsError: there are none.
         """
-        lease = self._lease_or_answer(refused)
-        if isinstance(lease, Lease):
-            return lease.credentials
+        keys = self._held_or_pending(rejected)
+        if isinstance(keys, ExpiringCredentials):
+            return keys.credentials
         try:
-            return lease.result(seconds).credentials
+            return keys.result(seconds).credentials
         except TimeoutError:
             raise self._too_slow(seconds) from None
         except MpsCredentialsError as error:
-            raise copy.copy(error) from None  # one instance each: others raise it too
+            raise copy.copy(error) from None  # one instance for each of those that wait
 
-    async def aget(self, seconds: float, refused: Credentials | None = None) -> Credentials:
-        """As :meth:`get`, without holding the event loop; who stops waiting takes nothing from the others."""
-        lease = self._lease_or_answer(refused)
-        if isinstance(lease, Lease):
-            return lease.credentials
+    async def aget(self, seconds: float, rejected: Credentials | None = None) -> Credentials:
+        """As :meth:`get`, without blocking the event loop; a cancelled task takes nothing from the others."""
+        keys = self._held_or_pending(rejected)
+        if isinstance(keys, ExpiringCredentials):
+            return keys.credentials
         try:
             async with asyncio.timeout(seconds):  # wait_for loses cancellations in Python 3.11
-                return (await asyncio.shield(asyncio.wrap_future(lease))).credentials
+                return (await asyncio.shield(asyncio.wrap_future(keys))).credentials
         except TimeoutError:
             raise self._too_slow(seconds) from None
         except MpsCredentialsError as error:
             raise copy.copy(error) from None
 
-    def _lease_or_answer(self, refused: Credentials | None) -> Lease | Future[Lease]:
+    def _held_or_pending(self, rejected: Credentials | None) -> ExpiringCredentials | Future[ExpiringCredentials]:
+        """The cached keys if they will do, else the answer that the provider is about to give."""
         with self._lock:
-            now = time.time()
-            lease = self._lease
-            if lease is not None and (lease.credentials == refused or not lease.is_valid(now)):
-                lease = None
-            if lease is not None and not lease.is_due(now):
-                return lease
-            if self._asking is None and now < self._leave_alone_until and self._failure is not None:
-                if lease is None:
+            held = self._held
+            if held is not None and (held.credentials == rejected or not _is_valid(held)):
+                held = None
+            if held is not None and not held.is_due(held.clock.now()):
+                return held
+            if self._pending is None and self._failure is not None and time.monotonic() < self._backoff_until:
+                if held is None:
                     raise copy.copy(self._failure)
-                return lease
-            if self._asking is None:
-                self._asking = Future()
-                self._asking.set_running_or_notify_cancel()  # so that a waiter who is cancelled cannot cancel it
-                threading.Thread(target=self._ask, args=(self._asking,), name="mps-keys", daemon=True).start()
-            return self._asking if lease is None else lease
+                return held
+            if self._pending is None:
+                self._pending = Future()
+                self._pending.set_running_or_notify_cancel()  # so that no cancelled task can cancel it
+                threading.Thread(target=self._ask, args=(self._pending,), name="mps-keys", daemon=True).start()
+            return self._pending if held is None else held
 
-    def _ask(self, answer: Future[Lease]) -> None:
+    def _ask(self, pending: Future[ExpiringCredentials]) -> None:
         failure: MpsCredentialsError | None = None
-        lease: Lease | None = None
         try:
-            lease = self._fetch()
+            fetched = self._fetch()
+            if not _is_valid(fetched):
+                failure = self._expired(fetched)
         except MpsCredentialsError as error:
             failure = error
-        except BaseException as error:  # noqa: BLE001 - a thread that dies in silence leaves its waiters waiting
+        except BaseException as error:  # noqa: BLE001 - else what waits for this thread would wait for ever
             failure = MpsCredentialsError(f"{type(error).__name__}", source=self._title, category=Category.NO_ANSWER)
         with self._lock:
-            self._asking = None
+            self._pending = None
             self._failure = failure
-            if lease is not None:
-                self._lease = lease
+            if failure is None:
+                self._held = fetched
             else:
-                self._leave_alone_until = time.time() + PAUSE_AFTER_FAILURE
-                held = self._lease is not None and self._lease.is_valid(time.time())
-        if lease is not None:
-            log.debug("New keys from %s.", lease.origin)
-            answer.set_result(lease)
-        elif failure is not None:
-            if held:
-                log.warning("%s The keys at hand are used while they are valid.", failure)
-            answer.set_exception(failure)
+                self._backoff_until = time.monotonic() + FETCH_BACKOFF
+            has_valid = self._held is not None and _is_valid(self._held)
+        if failure is None:
+            log.debug("New keys from %s.", fetched.origin)
+            pending.set_result(fetched)
+        else:
+            if has_valid:
+                log.warning("%s The cached keys are used while they are valid.", failure)
+            pending.set_exception(failure)
+
+    def _expired(self, fetched: ExpiringCredentials) -> MpsCredentialsError:
+        ago = fetched.clock.now() - (fetched.expires_at or 0.0)
+        return MpsCredentialsError(
+            f"its keys had expired {ago:.0f} seconds before it gave them; see why it gives no newer ones",
+            source=fetched.origin,
+            category=Category.NO_ANSWER,
+        )
 
     def _too_slow(self, seconds: float) -> MpsCredentialsError:
         return MpsCredentialsError(
@@ -142,37 +153,40 @@ class CredentialCache:
         )
 
 
-_keyrings: dict[Hashable, CredentialCache] = {}
-_keyrings_lock = threading.Lock()
+def _is_valid(keys: ExpiringCredentials) -> bool:
+    return keys.is_valid(keys.clock.now())
+
+
+_caches: dict[Hashable, CredentialCache] = {}
+_caches_lock = threading.Lock()
 
 
 def credential_cache_for(
-    source: CredentialProvider, config: ClientConfig, fetch: Callable[[ClientConfig], Lease]
+    provider: CredentialProvider, config: ClientConfig, fetch: Callable[[ClientConfig], ExpiringCredentials]
 ) -> CredentialCache:
     """
-    The keyring that all clients of this process share which take their keys from the same source in the same way.
+    The cache that all clients of this process share which take their keys from the same provider in the same way.
 
-    :param source: the one of ``config``.
-    :param fetch: asks the source of a configuration; which of the clients passes it makes no difference.
+    :param provider: the one of ``config``.
+    :param fetch: asks the provider of a configuration; it makes no difference which of the clients passes it.
     """
-    if isinstance(source, Credentials):
-        return CredentialCache(
-            lambda: Lease(source, source.title), title=source.title, lease=Lease(source, source.title)
-        )
-    key = (source, config.proxy, config.ca_file)
-    with _keyrings_lock:
-        if key not in _keyrings:
-            while len(_keyrings) >= _MOST_KEYRINGS:  # keys that were rotated leave their keyring behind
-                del _keyrings[next(iter(_keyrings))]
-            _keyrings[key] = CredentialCache(lambda: fetch(config), title=source.title)
-        return _keyrings[key]
+    if isinstance(provider, Credentials):
+        keys = ExpiringCredentials(provider, provider.title)
+        return CredentialCache(lambda: keys, title=provider.title, held=keys)
+    key = (provider, config.proxy, config.ca_file)
+    with _caches_lock:
+        if key not in _caches:
+            while len(_caches) >= MAX_CACHES:  # keys that were rotated leave their cache behind
+                del _caches[next(iter(_caches))]
+            _caches[key] = CredentialCache(lambda: fetch(config), title=provider.title)
+        return _caches[key]
 
 
 def forget_all() -> None:
     """Start with no keys, as a new process does."""
-    global _keyrings_lock  # after a fork another thread's lock would stay locked for ever
-    _keyrings_lock = threading.Lock()
-    _keyrings.clear()
+    global _caches_lock  # after a fork another thread's lock would stay locked for ever
+    _caches_lock = threading.Lock()
+    _caches.clear()
 
 
 os.register_at_fork(after_in_child=forget_all)

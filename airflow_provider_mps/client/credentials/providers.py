@@ -12,15 +12,20 @@ from typing import Any, ClassVar
 
 from airflow_provider_mps.client.credentials.assume_role import (
     AssumedRole,
-    SourceAbsent,
+    NotConfigured,
     Sts,
-    absent,
     checked,
     failed,
     in_role,
-    refused,
+    not_configured,
+    sts_error,
 )
-from airflow_provider_mps.client.credentials.base import CredentialProvider, Credentials, Lease, Network
+from airflow_provider_mps.client.credentials.base import (
+    CredentialProvider,
+    Credentials,
+    ExpiringCredentials,
+    Network,
+)
 from airflow_provider_mps.client.credentials.sts import AssumeRole, AssumeRoleWithWebIdentity
 from airflow_provider_mps.client.retry import may_pass
 from airflow_provider_mps.error_codes import Category
@@ -46,17 +51,17 @@ class Environment:
     def identity(self) -> Hashable:
         return ("environment", os.environ.get("TENCENTCLOUD_SECRET_ID"), os.environ.get("TENCENTCLOUD_ROLE_ARN"))
 
-    def lease(self, network: Network) -> Lease:
+    def fetch(self, network: Network) -> ExpiringCredentials:
         origin = self.title
         values = {name: os.environ.get(f"TENCENTCLOUD_{name}", "").strip() for name in ("SECRET_ID", "SECRET_KEY")}
         unset = [f"TENCENTCLOUD_{name}" for name, value in values.items() if not value]
         if unset:
-            raise (absent if len(unset) == len(values) else failed)(origin, f"{' and '.join(unset)} not set")
+            raise (not_configured if len(unset) == len(values) else failed)(origin, f"{' and '.join(unset)} not set")
         # The second name is Terraform's.
         token = os.environ.get("TENCENTCLOUD_TOKEN") or os.environ.get("TENCENTCLOUD_SECURITY_TOKEN")
         keys = checked(origin, values["SECRET_ID"], values["SECRET_KEY"], token)
         role, session = (os.environ.get(f"TENCENTCLOUD_ROLE_{name}", "").strip() for name in ("ARN", "SESSION_NAME"))
-        return in_role(Lease(keys, origin), role, session, self.sts, network)
+        return in_role(ExpiringCredentials(keys, origin), role, session, self.sts, network)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ class ProfileFile:
     def identity(self) -> Hashable:
         return ("profile", self.profile)
 
-    def lease(self, network: Network) -> Lease:
+    def fetch(self, network: Network) -> ExpiringCredentials:
         home = Path(os.path.expanduser("~"))  # unlike Path.home() it fails for no user
         tccli_file = home / f".tccli/{self.profile}.credential"
         paths = (home / ".tencentcloud/credentials", _SYSTEM_FILE, tccli_file)
@@ -93,16 +98,17 @@ class ProfileFile:
                 reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
                 raise failed(origin, f"the file cannot be read: {reason}") from None
             if found := self._of_tccli(text, origin) if path == tccli_file else self._of_sdk(text, origin):
-                return self._lease_of(found, origin, network)
-        raise absent(self.title, f"looked at {', '.join(map(str, paths))}")
+                return self._keys_of(found, origin, network)
+        raise not_configured(self.title, f"looked at {', '.join(map(str, paths))}")
 
-    def _lease_of(self, found: Mapping[str, str], origin: str, network: Network) -> Lease:
-        keys = checked(origin, found.get("secret_id", ""), found.get("secret_key", ""), found.get("token"))
+    def _keys_of(self, found: Mapping[str, str], origin: str, network: Network) -> ExpiringCredentials:
+        checked_keys = checked(origin, found.get("secret_id", ""), found.get("secret_key", ""), found.get("token"))
         expires = found.get("expires_at", "")
-        lease = Lease(keys, origin, float(expires) if expires.isdecimal() else None)
-        if not lease.is_valid(lease.obtained_at):
+        expires_at = float(expires) if expires.isdecimal() else None
+        keys = ExpiringCredentials(checked_keys, origin, expires_at).obtained_now(network.clock)
+        if not keys.is_valid(keys.obtained_at):
             raise failed(origin, "its keys have expired; sign in again with the tool that wrote it (tccli auth login)")
-        return in_role(lease, found.get("role_arn", ""), found.get("role_session_name", ""), self.sts, network)
+        return in_role(keys, found.get("role_arn", ""), found.get("role_session_name", ""), self.sts, network)
 
     def _of_sdk(self, text: str, origin: str) -> Mapping[str, str]:
         parser = configparser.ConfigParser(interpolation=None, default_section="")
@@ -153,26 +159,28 @@ class InstanceRole:
     def identity(self) -> Hashable:
         return ("cvm_role",)
 
-    def lease(self, network: Network) -> Lease:
+    def fetch(self, network: Network) -> ExpiringCredentials:
         origin = self.title
         try:
             roles = network.read_metadata(f"{self.endpoint}{_ROLES_PATH}").split()
             if not roles:
-                raise absent(origin, "the instance has no role; bind one to it in the CVM console")
+                raise not_configured(origin, "the instance has no role; bind one to it in the CVM console")
             answer = network.read_metadata(f"{self.endpoint}{_ROLES_PATH}{roles[0]}")
         except MpsTransportError as error:
-            raise SourceAbsent(
+            raise NotConfigured(
                 f"{error} (is this machine a CVM instance?)", source=origin, category=error.category
             ) from None
-        keys: Any = None
+        found: Any = None
         try:
-            keys = json.loads(answer)
-            lease = Lease.of(keys, origin=f"{origin} ({roles[0]})", expires_at=keys.get("ExpiredTime"))
+            found = json.loads(answer)
+            keys = ExpiringCredentials.from_answer(
+                found, origin=f"{origin} ({roles[0]})", expires_at=found.get("ExpiredTime")
+            )
         except (ValueError, AttributeError):  # no JSON, no object, no keys in it
-            code = str(keys.get("Code")) if isinstance(keys, dict) else "no JSON object"
+            code = str(found.get("Code")) if isinstance(found, dict) else "no JSON object"
             why = f"the metadata service gave no keys of the role {roles[0]:.80} ({code:.80})"
             raise failed(origin, why, Category.NO_ANSWER) from None
-        return lease
+        return keys.obtained_now(network.clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +199,12 @@ class WebIdentity:
     def identity(self) -> Hashable:
         return ("tke_oidc", os.environ.get("TKE_ROLE_ARN"))
 
-    def lease(self, network: Network) -> Lease:
+    def fetch(self, network: Network) -> ExpiringCredentials:
         origin = self.title
         names = ("TKE_REGION", "TKE_PROVIDER_ID", "TKE_WEB_IDENTITY_TOKEN_FILE", "TKE_ROLE_ARN")
         given = {name: os.environ.get(name, "").strip() for name in names}
         if unset := [name for name, value in given.items() if not value]:
-            raise (absent if len(unset) == len(names) else failed)(
+            raise (not_configured if len(unset) == len(names) else failed)(
                 origin, f"{', '.join(unset)} not set: the service account of the pod has to name a role"
             )
         try:
@@ -213,34 +221,34 @@ class WebIdentity:
                 role_session_name=self.sts.session_name,
                 duration_seconds=self.sts.duration,
             )
-            lease = network.assume(action, endpoint=self.sts.endpoint, region=given["TKE_REGION"], credentials=None)
+            keys = network.assume(action, endpoint=self.sts.endpoint, region=given["TKE_REGION"], credentials=None)
         except MpsError as error:
-            raise refused(origin, error, hidden=token) from None
-        return replace(lease, origin=f"{origin} ({given['TKE_ROLE_ARN']})")
+            raise sts_error(origin, error, hidden=token) from None
+        return replace(keys, origin=f"{origin} ({given['TKE_ROLE_ARN']})")
 
 
 @dataclass(frozen=True, slots=True)
 class ChainProvider:
-    """The first source that gives keys: what a connection without keys of its own means."""
+    """The first provider that gives keys: what a connection without keys of its own means."""
 
-    sources: tuple[CredentialProvider, ...]
+    providers: tuple[CredentialProvider, ...]
 
     of_machine: ClassVar[bool] = True
 
     @property
     def title(self) -> str:
-        return "any of " + ", ".join(source.title for source in self.sources)
+        return "any of " + ", ".join(provider.title for provider in self.providers)
 
     @property
     def identity(self) -> Hashable:
-        return tuple(source.identity for source in self.sources)
+        return tuple(provider.identity for provider in self.providers)
 
-    def lease(self, network: Network) -> Lease:
+    def fetch(self, network: Network) -> ExpiringCredentials:
         failures: list[MpsCredentialsError] = []
-        for source in self.sources:
+        for provider in self.providers:
             try:
-                return source.lease(network)
-            except SourceAbsent as failure:
+                return provider.fetch(network)
+            except NotConfigured as failure:
                 failures.append(failure)
         raise MpsCredentialsError(
             "; ".join(f"{failure.source}: {failure.why}" for failure in failures)
@@ -251,7 +259,7 @@ class ChainProvider:
         )
 
 
-def source_of(
+def provider_for(
     credentials: Credentials | None,
     *,
     name: str | None,
@@ -262,7 +270,7 @@ def source_of(
     external_id: str | None = None,
 ) -> CredentialProvider:
     """
-    The source that a connection means.
+    The provider that a connection means.
 
     :param credentials: the keys in the connection itself, if there are any.
     :param name: its ``credential_source``; without one the keys in the connection, or the first that is found.
@@ -281,7 +289,7 @@ def source_of(
     base: CredentialProvider = (
         machine[name] if name in machine else credentials or ChainProvider(tuple(machine.values()))
     )
-    # Made here only to be checked: what STS would refuse is refused before anything is sent.
+    # Made here only to be checked: what STS would reject is found before anything is sent.
     AssumeRole(
         role_arn=role_arn or "qcs::cam::uin/0:roleName/none",
         role_session_name=sts.session_name,

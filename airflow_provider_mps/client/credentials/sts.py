@@ -1,5 +1,5 @@
 """
-What STS, the service that gives temporary keys, can be asked: actions as in ``actions``, which answer with a lease.
+What STS, the service that gives temporary keys, can be asked: actions as in ``actions``, which answer with keys.
 
 Source: https://www.tencentcloud.com/document/product/1150/49443 (API category, version 2018-08-13)
 """
@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from airflow_provider_mps.client.action import Action
-from airflow_provider_mps.client.credentials.base import Lease
+from airflow_provider_mps.client.credentials.base import ExpiringCredentials
 
 
 def _like(pattern: str, example: str) -> AfterValidator:
@@ -32,22 +32,24 @@ ExternalId = Annotated[str, _like(r"[\w+=,.@:/-]{2,128}", "of 2 to 128 letters, 
 Duration = Annotated[int, Field(ge=1, le=43_200)]
 
 
-class _StsAction(Action[Lease]):
+class _StsAction(Action[ExpiringCredentials]):
     service = "sts"
     version = "2018-08-13"
     role_arn: RoleArn
     role_session_name: SessionName
     duration_seconds: Duration | None = None
 
-    def result(self, body: Mapping[str, Any]) -> Lease:
+    def result(self, body: Mapping[str, Any]) -> ExpiringCredentials:
         keys = body.get("Credentials")
         origin = f"the role {self.role_arn}"
-        return Lease.of(keys if isinstance(keys, Mapping) else {}, origin=origin, expires_at=body.get("ExpiredTime"))
+        return ExpiringCredentials.from_answer(
+            keys if isinstance(keys, Mapping) else {}, origin=origin, expires_at=body.get("ExpiredTime")
+        )
 
 
 class AssumeRole(_StsAction):
     """
-    Temporary keys of a role, for who may assume it.
+    Temporary keys of a role, for a caller that may assume it.
 
     :param duration_seconds: how long they shall hold; STS gives 7200 where none is asked for, 43200 at most.
     :param external_id: what the owner of the role demands of a foreign account.
@@ -61,7 +63,7 @@ class AssumeRole(_StsAction):
 
 class AssumeRoleWithWebIdentity(_StsAction):
     """
-    Temporary keys of a role, for who shows a token of an identity provider. It is sent unsigned.
+    Temporary keys of a role, for a caller with a token of an identity provider. It is sent unsigned.
 
     Source: https://cloud.tencent.com/document/product/1312/73070
     """

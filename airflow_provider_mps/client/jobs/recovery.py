@@ -10,7 +10,7 @@ from airflow_provider_mps.client.jobs.abort import abort_unless_ended
 from airflow_provider_mps.client.jobs.find import Matches, by_marker, by_session_id, find_jobs
 from airflow_provider_mps.client.jobs.intent import Intent
 from airflow_provider_mps.client.jobs.record import Ending, JobRecord, JobState
-from airflow_provider_mps.client.polling.wait import ANSWERED_FOR_SURE
+from airflow_provider_mps.client.polling.wait import MIN_QUERY_SECONDS
 from airflow_provider_mps.client.retry import is_final
 from airflow_provider_mps.client.sync import MpsClient
 from airflow_provider_mps.error_codes import Category
@@ -192,7 +192,7 @@ class Recovery:
         age = self._client.clock.now() - (record.sent_at or 0.0)
         if age < _NOT_FOUND_GRACE:
             return record
-        if age >= ANSWERED_FOR_SURE and record.state is JobState.ACCEPTED:
+        if age >= MIN_QUERY_SECONDS and record.state is JobState.ACCEPTED:
             self._save(record.ended(Ending.GONE))
         if self._may_resubmit(f"MPS task {record.mps_task_id} is no longer known to MPS"):
             return None

@@ -115,7 +115,7 @@ class Submission:
             while True:
                 attempt += 1
                 # The client would sleep through a stop.
-                self._sleep(rate_limiter_for(self.intent.action, sender.config).wait())
+                self._sleep(rate_limiter_for(self.intent.action, sender.config).delay())
                 self._raise_if_stopped(record)
                 record = self._save(record.sending(sender.clock.now()))
                 if self._stopped and not ambiguous:

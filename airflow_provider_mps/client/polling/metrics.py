@@ -1,4 +1,4 @@
-"""What the watch tells about itself, for metrics. It knows no metrics system; who starts it may bring one."""
+"""What a poller reports for metrics. It knows no metrics system; whoever starts it may bring one."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from typing import Protocol
 
 
 class Metrics(Protocol):
-    """Takes numbers; must neither block nor fail."""
+    """Takes numbers; must neither block nor fail. ``action`` is the name of the MPS action."""
 
     def count(self, name: str, action: str) -> None:
         """Something happened once more."""
 
     def gauge(self, name: str, value: float, action: str) -> None:
-        """So many at this moment."""
+        """The value at this moment."""
 
     def timing(self, name: str, seconds: float, action: str) -> None:
-        """Something took so long."""
+        """How long something took."""
 
 
-class _Nobody:
+class _NullMetrics:
     def count(self, name: str, action: str) -> None:
         pass
 
@@ -29,4 +29,4 @@ class _Nobody:
         pass
 
 
-NULL_METRICS: Metrics = _Nobody()
+NULL_METRICS: Metrics = _NullMetrics()

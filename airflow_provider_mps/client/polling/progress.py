@@ -1,7 +1,8 @@
-"""What a person reads in the log while a task is waited for: changes, not looks."""
+"""What a person reads in the log during a wait: changes, not polls."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from typing import Any
@@ -10,14 +11,14 @@ from airflow_provider_mps.errors import MpsApiError, MpsError
 from airflow_provider_mps.results.task import TaskDetail, TaskState
 
 _REPEAT_TROUBLE = 600.0  # seconds
-_STEP = 25  # percent; a job of three hours would otherwise write a line with each look
-_WORTH_MENTIONING = 30.0  # seconds
+_STEP = 25  # percent; a job of three hours would otherwise write a line with each poll
+_MAX_DELAY = 30.0  # seconds that a poll may be late without a line
 
 
 class Progress:
     """
     One INFO line for each new state: another status, a part more, a quarter further. Trouble is a WARNING when it
-    begins and every ten minutes after.
+    begins and every ten minutes after. A log handler that fails does not end the wait.
     """
 
     def __init__(self, log: logging.Logger | Any, mps_task_id: str) -> None:
@@ -25,42 +26,39 @@ class Progress:
         self._mps_task_id = mps_task_id
         self._last: object = None
         self._last_time = 0.0
-        self._slow = False
+        self._is_slow = False
 
-    def report(self, outcome: TaskState | MpsError, *, late: float = 0.0) -> None:
+    def report(self, outcome: TaskState | MpsError, *, delay: float = 0.0) -> None:
         """
-        Log the outcome of a look if it differs from the one before.
+        Log the outcome of a poll if it differs from the one before.
 
-        :param late: seconds by which the account's quota had delayed the look.
+        :param delay: seconds by which the rate limit had delayed the poll.
         """
-        if late > _WORTH_MENTIONING and not self._slow:
-            self._log.info(
-                "MPS task %s: looks come %.0f s late; so many tasks share the account's requests per second.",
-                self._mps_task_id,
-                late,
+        if delay > _MAX_DELAY and not self._is_slow:
+            self._write(
+                logging.INFO,
+                "Polling is %.0f s behind schedule: many tasks share the account's request quota.",
+                delay,
             )
-        self._slow = late > (_WORTH_MENTIONING / 3 if self._slow else _WORTH_MENTIONING)
+        self._is_slow = delay > (_MAX_DELAY / 3 if self._is_slow else _MAX_DELAY)
         if isinstance(outcome, TaskState):
             state: object = _stage(outcome)
             if state != self._last:
-                self._log.info("MPS task %s: %s (RequestId %s)", self._mps_task_id, outcome.summary, outcome.request_id)
+                self._write(logging.INFO, "%s (RequestId %s)", outcome.summary, outcome.request_id)
         else:
             state = outcome.code if isinstance(outcome, MpsApiError) else type(outcome).__name__
             if state != self._last or time.monotonic() - self._last_time > _REPEAT_TROUBLE:
-                self._log.warning("MPS task %s: no state. %s", self._mps_task_id, outcome)
+                self._write(logging.WARNING, "no usable answer. %s", outcome)
                 self._last_time = time.monotonic()
         self._last = state
 
-    def listed(self, state: TaskState) -> str:
-        """Log what a list says, where nobody has looked; returns it in a few words."""
-        says = f"{state.summary}, says the list of DescribeTasks"
-        self._log.info(
-            "MPS task %s: %s (RequestId %s). So many have ended at once that a worker will look sooner.",
-            self._mps_task_id,
-            says,
-            state.request_id,
-        )
-        return says
+    def report_hint(self) -> None:
+        """Log that a list names the task as ended."""
+        self._write(logging.INFO, "DescribeTasks lists it as finished; a worker polls it and decides.")
+
+    def _write(self, level: int, text: str, *values: object) -> None:
+        with contextlib.suppress(Exception):
+            self._log.log(level, f"MPS task %s: {text}", self._mps_task_id, *values)
 
 
 def _stage(state: TaskState) -> object:

@@ -21,6 +21,7 @@ from airflow_provider_mps.client.aio import AsyncMpsClient
 from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.credentials import cache
 from airflow_provider_mps.client.credentials.base import Credentials, Lease
+from airflow_provider_mps.client.retry import Limits
 from airflow_provider_mps.client.sync import MpsClient
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
@@ -82,11 +83,11 @@ def test_both_transports_and_many_threads_share_one_request(
     mps.backend.settings.rates = {"DescribeTasks": 0}
 
     def over_requests(_: int) -> None:
-        with MpsClient(config, attempts=1) as client:
+        with MpsClient(config, limits=Limits(attempts=1)) as client:
             client.call(LIST)
 
     async def over_aiohttp() -> None:
-        async with AsyncMpsClient(config, attempts=1) as shared:
+        async with AsyncMpsClient(config, limits=Limits(attempts=1)) as shared:
             await asyncio.gather(*(shared.call(LIST) for _ in range(200)))
 
     with ThreadPoolExecutor(21) as threads:
@@ -119,7 +120,7 @@ def test_the_loop_is_free_while_a_source_hangs(mps: LocalMps, home: Path, monkey
     pauses: list[float] = []
 
     async def run() -> MpsCredentialsError:
-        async with AsyncMpsClient(config, attempts=1) as client:
+        async with AsyncMpsClient(config, limits=Limits(attempts=1)) as client:
             waiting = asyncio.create_task(client.call(LIST))
             while not waiting.done():
                 before = time.monotonic()
@@ -143,7 +144,7 @@ def test_who_stops_waiting_takes_nothing_from_the_others(
     config = _config(mps, with_a_role(mps, monkeypatch, home))
 
     async def run() -> None:
-        async with AsyncMpsClient(config, attempts=1) as client:
+        async with AsyncMpsClient(config, limits=Limits(attempts=1)) as client:
             first, second = (asyncio.create_task(client.call(LIST)) for _ in range(2))
             await asyncio.sleep(0.1)
             first.cancel()
@@ -163,12 +164,12 @@ def test_a_loop_that_ends_while_keys_are_fetched_leaves_no_trace(
     config = _config(mps, with_a_role(mps, monkeypatch, home))
 
     async def run() -> None:
-        async with AsyncMpsClient(config, attempts=1) as client:
+        async with AsyncMpsClient(config, limits=Limits(attempts=1)) as client:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(client.call(LIST), 0.1)
 
     asyncio.run(run())
-    with MpsClient(config, attempts=1) as client:
+    with MpsClient(config, limits=Limits(attempts=1)) as client:
         client.call(LIST)
     assert _calls(mps) == [""]
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
@@ -253,7 +254,7 @@ def test_many_refused_at_once_renew_once(mps: LocalMps, home: Path, monkeypatch:
     config = _config(mps, with_a_role(mps, monkeypatch, home))
 
     async def run() -> None:
-        async with AsyncMpsClient(config, attempts=1) as client:
+        async with AsyncMpsClient(config, limits=Limits(attempts=1)) as client:
             await client.call(LIST)
             _revoke(mps)
             await asyncio.gather(*(client.call(LIST) for _ in range(30)))
@@ -268,7 +269,7 @@ def test_many_refused_at_once_for_their_clock_correct_it_once(mps: LocalMps, con
     mps.backend.clock_offset = 600.0
 
     async def run() -> float:
-        async with AsyncMpsClient(config, attempts=1) as client:
+        async with AsyncMpsClient(config, limits=Limits(attempts=1)) as client:
             await asyncio.gather(*(client.call(LIST) for _ in range(30)))
             return client.clock_skew
 
@@ -304,9 +305,9 @@ def test_a_key_that_was_rotated_in_the_connection_is_read_again(mps: LocalMps, c
         return reread()
 
     caller = (
-        OverRequests(dataclasses.replace(old, reread=reread), attempts=1)
+        OverRequests(dataclasses.replace(old, reload=reread), attempts=1)
         if age == "sync"
-        else OverAiohttp(dataclasses.replace(old, reread=areread), attempts=1)
+        else OverAiohttp(dataclasses.replace(old, reload=areread), attempts=1)
     )
     caller.call(JOB)
     caller.call(LIST)
@@ -331,7 +332,7 @@ def test_keys_that_were_not_rotated_are_refused_for_good(
     async def areread() -> ClientConfig:
         return reread()
 
-    caller = connect(dataclasses.replace(wrong, reread=reread if transport is OverRequests else areread))
+    caller = connect(dataclasses.replace(wrong, reload=reread if transport is OverRequests else areread))
     with pytest.raises(MpsApiError, match=r"AuthFailure\.SignatureFailure"):
         caller.call(LIST)
     assert len(mps.backend.calls) == 1
@@ -343,7 +344,7 @@ def test_keys_that_assume_a_role_may_be_rotated_too(mps: LocalMps, home: Path, m
     fields = with_a_role(mps, monkeypatch, home)
     right = _config(mps, fields)
     old = _config(mps, fields | {"password": "old-key"})
-    with MpsClient(dataclasses.replace(old, reread=lambda: right), attempts=1) as client:
+    with MpsClient(dataclasses.replace(old, reload=lambda: right), limits=Limits(attempts=1)) as client:
         client.call(LIST)
     assert _calls(mps) == ["AuthFailure.SignatureFailure", ""]
 
@@ -363,7 +364,7 @@ def test_all_who_share_a_client_take_up_rotated_keys_of_a_role(
         return right
 
     async def ten() -> None:
-        async with AsyncMpsClient(dataclasses.replace(old, reread=reread), attempts=1) as client:
+        async with AsyncMpsClient(dataclasses.replace(old, reload=reread), limits=Limits(attempts=1)) as client:
             await asyncio.gather(*(client.call(LIST) for _ in range(10)))
 
     asyncio.run(ten())
@@ -417,7 +418,7 @@ def test_a_forked_process_fetches_its_own_keys(mps: LocalMps, home: Path, monkey
     if child == 0:
         status = 1
         try:
-            with MpsClient(config, attempts=1) as client:
+            with MpsClient(config, limits=Limits(attempts=1)) as client:
                 client.call(LIST)
             status = 0
         finally:

@@ -1,14 +1,12 @@
-"""Bulk looks: a list calls looks forward. It saves time and looks, decides nothing, and may be wrong."""
+"""Lists of ended tasks expedite waits. They save time and requests, decide nothing, and may be wrong."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import threading
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -17,373 +15,63 @@ import pytest
 
 from airflow_provider_mps.client.actions import describe
 from airflow_provider_mps.client.config import ClientConfig
-from airflow_provider_mps.client.polling import bulk
-from airflow_provider_mps.client.polling import queue as lane_module
-from airflow_provider_mps.client.polling.metrics import NULL_METRICS, Metrics
+from airflow_provider_mps.client.polling.bulk import BulkStatusPoller
 from airflow_provider_mps.client.polling.poller import Poller, shared_poller
-from airflow_provider_mps.client.polling.queue import PollQueue, PollResult
+from airflow_provider_mps.client.polling.queue import PollQueue
+from airflow_provider_mps.client.polling.settings import PollerSettings
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.results.task import TaskState
+from tests.support.waits import run, until
+
+SETTINGS = PollerSettings(min_list_interval=0.2, max_list_interval=0.2)
+UNRELIABLE = "DescribeTasks is unreliable for this account; polling each task individually."
 
 
-def _run(work: Callable[[], Coroutine[Any, Any, Any]], timeout: float = 60) -> Any:
-    return asyncio.run(asyncio.wait_for(work(), timeout))
-
-
-@pytest.fixture(autouse=True)
-def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "_EVERY", 0.2)
-    monkeypatch.setattr(lane_module, "_CROWD", 1.0)
-
-
-@pytest.fixture
-def slow(config: ClientConfig) -> ClientConfig:
-    """Twenty looks and twenty lists a second; more than twenty waits are a crowd."""
-    return replace(config, quota_share=0.2)
-
-
-async def _wait(
-    watch: Poller, task_id: str, since: float, *, every: float = 20.0, word_is_enough: bool = False
-) -> tuple[float, PollResult]:
-    """Look until it ends; when that was noticed, and the last look."""
+async def _wait(poller: Poller, task_id: str, *, every: float = 20.0) -> tuple[float, bool]:
+    """Wait as a trigger and its worker do; when the end was noticed, and whether by a hint that was right."""
     loop = asyncio.get_running_loop()
-    due = loop.time() + every
+    created, accepts_hints = time.time(), True
     while True:
-        sighting = await watch.look(describe(task_id), due=due, since=since, word_is_enough=word_is_enough)
-        if isinstance(sighting.outcome, TaskState) and sighting.outcome.is_finished:
-            return time.time(), sighting
         due = loop.time() + every
-
-
-async def _crowd(config: ClientConfig, ids: list[str], *, every: float = 20.0) -> tuple[list[float], PollQueue]:
-    """Wait for all; the times at which their ends were noticed, and the lane of their looks."""
-    since = time.time()
-    async with shared_poller(config) as watch:
-        ended = await asyncio.gather(*(_wait(watch, task_id, since, every=every) for task_id in ids))
-        return [at for at, _ in ended], watch._lanes["DescribeTaskDetail"]
-
-
-def test_a_look_under_way_uses_up_no_hint(mps: LocalMps, config: ClientConfig) -> None:
-    """It may have been sent before the end: the list that names the task then calls a look once that has come back."""
-
-    async def work() -> tuple[bool, bool, bool]:
-        async with shared_poller(config) as watch:
-            task_id = mps.backend.script([{"TaskType": "WorkflowTask", "Status": "PROCESSING"}])
-            mps.backend.faults.add(Fault("hang", seconds=0.5))
-            now = asyncio.get_running_loop().time()
-            look = asyncio.ensure_future(watch.look(describe(task_id), due=now, since=0.0))
-            lane = watch._lanes.get("DescribeTaskDetail")
-            while lane is None:
-                await asyncio.sleep(0)
-                lane = watch._lanes.get("DescribeTaskDetail")
-            waits = lane.can_be_called(task_id)
-            await _until(lambda: lane._under_way)
-            flies = lane.can_be_called(task_id)
-            await look
-            again = asyncio.ensure_future(watch.look(describe(task_id), due=now + 60, since=0.0))
-            await asyncio.sleep(0)
-            lands = lane.can_be_called(task_id)
-            lane.call_forward(task_id)
-            await again
-            return waits, flies, lands
-
-    assert _run(work) == (True, False, True)
-
-
-def test_connections_that_share_a_pace_are_a_crowd_together(mps: LocalMps, slow: ClientConfig) -> None:
-    """Fifteen waits of each of two regions: alone neither is a crowd, but they wait for the same turns."""
-    configs = [replace(slow, region=region) for region in ("ap-guangzhou", "ap-beijing")]
-
-    async def work() -> list[bool]:
-        crowded = []
-        async with shared_poller(configs[0]) as one, shared_poller(configs[1]) as other:
-            due = asyncio.get_running_loop().time() + 60
-            looks = []
-            for watch in (one, other):
-                for _ in range(15):
-                    look = watch.look(describe(mps.backend.script([])), due=due, since=0.0)
-                    looks.append(asyncio.ensure_future(look))
-                await asyncio.sleep(0)
-                crowded.append(one._lanes["DescribeTaskDetail"].crowded)
-            for look in looks:
-                look.cancel()
-            await asyncio.gather(*looks, return_exceptions=True)
-        return crowded
-
-    assert _run(work) == [False, True]
-
-
-async def _until(condition: Callable[[], object], seconds: float = 20) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - the server runs in another thread
-            await asyncio.sleep(0.01)
-
-
-def _calls(mps: LocalMps, action: str) -> int:
-    return sum(call.action == action for call in mps.backend.calls)
+        result = await poller.poll(describe(task_id), due=due, created=created, accepts_hints=accepts_hints)
+        noticed, hinted = time.time(), result.outcome is None
+        if hinted:  # the worker polls, and defers again if the task runs on
+            accepts_hints = False
+            result = await poller.poll(describe(task_id), due=loop.time(), created=created)
+        if isinstance(result.outcome, TaskState) and result.outcome.is_finished:
+            return noticed, hinted
 
 
 @contextlib.asynccontextmanager
-async def _crowd_of(config: ClientConfig, ids: list[str]) -> AsyncIterator[PollQueue]:
-    """The lane of a crowd that waits for these, until the end of the block."""
-    async with shared_poller(config) as watch:
-        waits = [asyncio.ensure_future(_wait(watch, task_id, time.time())) for task_id in ids]
+async def _waits(
+    config: ClientConfig, ids: Sequence[str], *, every: float = 20.0, settings: PollerSettings = SETTINGS
+) -> AsyncIterator[tuple[list[asyncio.Task[tuple[float, bool]]], PollQueue]]:
+    """The waits for these and their queue, until the end of the block."""
+    async with shared_poller(config, settings=settings) as poller:
+        waits = [asyncio.create_task(_wait(poller, task_id, every=every)) for task_id in ids]
         await asyncio.sleep(0)  # they begin
-        yield watch._lanes["DescribeTaskDetail"]
+        yield waits, poller._queues["DescribeTaskDetail"]
         for wait in waits:
             wait.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
 
 
-@pytest.mark.parametrize("window", ["creation", "end"])
-def test_ended_tasks_are_looked_at_first(mps: LocalMps, slow: ClientConfig, window: Literal["creation", "end"]) -> None:
-    """Ten of eighty end: they are noticed in the time that ten looks take, whichever time the list filters."""
-    mps.backend.settings.list_window = window
-    ending = [mps.backend.run_for(1.0) for _ in range(10)]
-    running = [mps.backend.run_for(1000.0) for _ in range(70)]
+def _all(
+    config: ClientConfig, ids: Sequence[str], *, every: float = 20.0, settings: PollerSettings = SETTINGS
+) -> list[tuple[float, bool]]:
+    """How each of these was noticed, and when."""
 
-    async def work() -> list[float]:
-        since = time.time()
-        async with shared_poller(slow) as watch:
-            others = [asyncio.ensure_future(_wait(watch, task_id, since)) for task_id in running]
-            ended = await asyncio.gather(*(_wait(watch, task_id, since) for task_id in ending))
-            for other in others:
-                other.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
-            return [at for at, _ in ended]
+    async def work() -> list[tuple[float, bool]]:
+        async with _waits(config, ids, every=every, settings=settings) as (waits, _):
+            return list(await asyncio.gather(*waits))
 
-    started = time.time()
-    noticed = _run(work)
-    assert max(noticed) - started < 1.0 + 10 / 20 + 2
-    assert 10 <= _calls(mps, "DescribeTaskDetail") < 20
+    noticed: list[tuple[float, bool]] = run(work, timeout=60)
+    return noticed
 
 
-def test_a_list_is_not_asked_for_without_a_crowd(mps: LocalMps, slow: ClientConfig) -> None:
-    """Where looking at each alone is quick enough, nothing else is asked."""
-    ids = [mps.backend.run_for(0.5) for _ in range(5)]
-    noticed, _ = _run(lambda: _crowd(slow, ids, every=0.5))
-    assert len(noticed) == 5
-    assert _calls(mps, "DescribeTasks") == 0
-
-
-def test_a_list_that_is_relied_on_saves_looks(mps: LocalMps, slow: ClientConfig) -> None:
-    """Pauses between looks grow, up to four times, and back to what was asked for when the crowd has gone."""
-    ids = [mps.backend.run_for(1.0 + number * 0.02) for number in range(60)]
-    relaxed: set[float] = set()
-
-    async def work() -> PollQueue:
-        crowd = asyncio.ensure_future(_crowd(slow, ids))
-        while not crowd.done():
-            await asyncio.sleep(0.05)
-            for watches in list(_watches()):
-                relaxed.update(lane.relaxed for lane in watches._lanes.values())
-        return (await crowd)[1]
-
-    def _watches() -> list[Poller]:
-        from airflow_provider_mps.client.polling import poller as module
-
-        return [watch for watches in module._watches.values() for watch in watches.values()]
-
-    lane = _run(work)
-    assert relaxed == {1.0, 4.0}
-    assert lane.relaxed == 1.0
-    assert _calls(mps, "DescribeTaskDetail") <= 70
-
-
-def test_a_list_that_shows_nothing_is_given_up(
-    mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Tasks that are never listed: each is looked at alone, all are noticed, and one line says why."""
-    monkeypatch.setattr(mps.backend, "_filtered_time", lambda task, status: 0.0)
-    ids = [mps.backend.run_for(0.1) for _ in range(100)]
-    noticed, _ = _run(lambda: _crowd(slow, ids, every=0.1))
-    assert len(noticed) == 100
-    lines = [record for record in caplog.records if "does not help" in record.getMessage()]
-    assert len(lines) == 1
-    assert lines[0].levelno == logging.WARNING
-    assert "are not in it" in lines[0].getMessage()
-
-
-@pytest.mark.parametrize("code", ["UnauthorizedOperation", "InvalidParameterValue", "ActionOffline"])
-def test_a_list_that_is_refused_is_given_up(
-    mps: LocalMps, slow: ClientConfig, code: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A key that may not list, or an account where it does not work: one line, and the waits go on."""
-    mps.backend.faults.add(Fault("error", action="DescribeTasks", code=code, times=None))
-    ids = [mps.backend.run_for(0.1) for _ in range(60)]
-    noticed, _ = _run(lambda: _crowd(slow, ids, every=0.1))
-    assert len(noticed) == 60
-    assert sum("does not help" in record.getMessage() for record in caplog.records) == 1
-    assert _calls(mps, "DescribeTasks") == 1
-
-
-@pytest.mark.parametrize(("times", "given_up"), [(2, False), (None, True)])
-def test_a_refusal_that_nobody_documents_has_to_be_repeated(
-    mps: LocalMps, slow: ClientConfig, caplog: pytest.LogCaptureFixture, times: int | None, given_up: bool
-) -> None:
-    """Once or twice it may be a mishap, and lists go on; three in a row are believed."""
-    mps.backend.faults.add(Fault("error", action="DescribeTasks", code="FailedOperation", times=times))
-    ids = [mps.backend.run_for(1000.0) for _ in range(60)]
-
-    async def work() -> None:
-        async with _crowd_of(slow, ids):
-            await _until(lambda: _calls(mps, "DescribeTasks") >= (3 if given_up else 8))
-            await asyncio.sleep(1)
-
-    _run(work)
-    assert (_calls(mps, "DescribeTasks") == 3) == given_up
-    assert ("does not help" in caplog.text) == given_up
-
-
-def test_a_list_that_was_given_up_is_tried_again(
-    mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """After an hour, as if it were new; the log tells of changes only, and not of each time that it is tried."""
-    caplog.set_level(logging.INFO)
-    monkeypatch.setattr(bulk, "_TRY_AGAIN_AFTER", 0.3)
-    mps.backend.faults.add(Fault("error", action="DescribeTasks", code="UnauthorizedOperation", times=3))
-    ids = [mps.backend.run_for(4.0) for _ in range(60)]
-    noticed, _ = _run(lambda: _crowd(slow, ids, every=600.0))  # without the list, nobody would look for minutes
-    assert len(noticed) == 60
-    assert sum("does not help" in record.getMessage() for record in caplog.records) == 1
-    assert sum("helps again" in record.getMessage() for record in caplog.records) == 1
-
-
-def test_nobody_relies_on_a_list_that_hangs(mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While no page comes, looks at each task alone are as frequent as they were asked to be, and it is asked again."""
-    monkeypatch.setattr(bulk, "_PAGE_TIMEOUT", 1.0)
-    ids = [mps.backend.run_for(1.0 + 0.02 * number) for number in range(30)]
-    ids += [mps.backend.run_for(1000.0) for _ in range(60)]
-
-    async def work() -> float:
-        async with _crowd_of(slow, ids) as lane:
-            await _until(lambda: lane.relaxed == 4.0)
-            mps.backend.faults.add(Fault("hang", action="DescribeTasks", seconds=30, times=None))
-            hanging = time.monotonic()
-            await _until(lambda: lane.relaxed == 1.0)
-            took, asked = time.monotonic() - hanging, _calls(mps, "DescribeTasks")
-            await _until(lambda: _calls(mps, "DescribeTasks") > asked)
-            return took
-
-    assert _run(work) < slow.timeout / 2
-
-
-def test_a_list_of_many_rounds_is_relied_on_between_its_ends(
-    mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Pauses do not jump to and fro while a long list is read; they are decided upon at its end."""
-    ids = [mps.backend.run_for(1.0 + 0.05 * number) for number in range(60)]
-    ids += [mps.backend.run_for(1000.0) for _ in range(60)]
-    answers, genuine = [], bulk.BulkStatusPoller._round
-
-    async def some_rounds(self: bulk.BulkStatusPoller) -> bool:
-        await genuine(self)
-        answers.append((lane_of[0].relaxed, len(answers) % 3 == 2))
-        return answers[-1][1]
-
-    monkeypatch.setattr(bulk.BulkStatusPoller, "_round", some_rounds)
-    lane_of: list[PollQueue] = []
-
-    async def work() -> None:
-        async with _crowd_of(slow, ids) as lane:
-            lane_of.append(lane)
-            await _until(lambda: lane.relaxed == 4.0)
-            begun = len(answers)
-            await _until(lambda: len(answers) >= begun + 5)
-
-    _run(work)
-    first = next(number for number, (relaxed, _) in enumerate(answers) if relaxed == 4.0)
-    assert {relaxed for relaxed, _ in answers[first : first + 4]} == {4.0}
-
-
-def test_an_outage_of_the_list_passes(mps: LocalMps, slow: ClientConfig, caplog: pytest.LogCaptureFixture) -> None:
-    """Trouble on the way is no reason to give it up."""
-    mps.backend.faults.add(Fault("status", action="DescribeTasks", status=502, times=5))
-    ids = [mps.backend.run_for(2.0) for _ in range(60)]
-    noticed, _ = _run(lambda: _crowd(slow, ids))
-    assert len(noticed) == 60
-    assert "does not help" not in caplog.text
-    assert _calls(mps, "DescribeTaskDetail") <= 70
-
-
-def test_a_list_that_lies_changes_no_verdict(
-    mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Tasks that are listed as ended and run on: each is looked at early, found running and waited for on."""
-    ids = [mps.backend.run_for(1000.0) for _ in range(60)]
-    named = [{"TaskId": task_id, "TaskType": "WorkflowTask"} for task_id in ids[:10]]
-    _answer_lists(mps, monkeypatch, lambda page: {**page, "TaskSet": named, "ScrollToken": ""})
-
-    async def work() -> tuple[list[PollResult], list[bool]]:
-        async with shared_poller(slow) as watch:
-            loop = asyncio.get_running_loop()
-            looks = [
-                asyncio.ensure_future(watch.look(describe(task_id), due=loop.time() + 600, since=time.time()))
-                for task_id in ids
-            ]
-            early = await asyncio.gather(*looks[:10])
-            others = [look.done() for look in looks[10:]]
-            for look in looks[10:]:
-                look.cancel()
-            await asyncio.gather(*looks[10:], return_exceptions=True)
-            return early, others
-
-    early, others = _run(work)
-    for sighting in early:
-        assert isinstance(sighting.outcome, TaskState)
-        assert not sighting.outcome.is_finished
-    assert not any(others)
-
-
-def test_a_long_list_is_read_in_rounds(mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An account with many other jobs: no round asks for more than so many pages, and the next one goes on."""
-    monkeypatch.setattr(bulk, "_PAGES_A_ROUND", 3)
-    asked: list[dict[str, Any]] = []
-    genuine = mps.backend._list
-
-    def record(parameters: dict[str, Any]) -> dict[str, Any]:
-        asked.append(parameters)
-        return genuine({**parameters, "Limit": 10})  # a hundred a page would take a thousand jobs
-
-    model, _ = mps.backend._handlers["DescribeTasks"]
-    monkeypatch.setitem(mps.backend._handlers, "DescribeTasks", (model, record))
-    for _ in range(50):
-        mps.backend.run_for(0.01)  # somebody else's
-    ids = [mps.backend.run_for(1.0) for _ in range(60)]
-    noticed, _ = _run(lambda: _crowd(replace(slow, quota_share=0.2), ids))
-    assert len(noticed) == 60
-    assert max(int(each.get("ScrollToken") or 0) for each in asked) >= 50
-
-
-def test_a_straggler_makes_no_list_long(mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One job of last week among two hundred of now: the list is not read from last week on."""
-    asked: list[str] = []
-    enough = threading.Event()
-    genuine = mps.backend._list
-
-    def record(parameters: dict[str, Any]) -> dict[str, Any]:
-        asked.append(parameters["StartTime"])
-        if len(asked) == 3:
-            enough.set()
-        return genuine(parameters)
-
-    model, _ = mps.backend._handlers["DescribeTasks"]
-    monkeypatch.setitem(mps.backend._handlers, "DescribeTasks", (model, record))
-    now = time.time()
-    begun = dict.fromkeys((mps.backend.run_for(1000.0) for _ in range(200)), now)
-    begun[mps.backend.run_for(1000.0)] = now - 7 * 86_400
-
-    async def work() -> None:
-        async with shared_poller(slow) as watch:
-            waits = [asyncio.ensure_future(_wait(watch, task_id, since)) for task_id, since in begun.items()]
-            assert await asyncio.to_thread(enough.wait, 30)
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
-
-    _run(work)
-    assert all(datetime.fromisoformat(start).timestamp() > now - 3600 for start in asked)
+def _calls(mps: LocalMps, action: str) -> int:
+    return sum(call.action == action for call in mps.backend.calls)
 
 
 def _answer_lists(mps: LocalMps, monkeypatch: pytest.MonkeyPatch, change: Any) -> list[dict[str, Any]]:
@@ -399,214 +87,253 @@ def _answer_lists(mps: LocalMps, monkeypatch: pytest.MonkeyPatch, change: Any) -
     return asked
 
 
-def test_a_list_that_names_running_tasks_starves_nobody(
-    mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch
+def _named(ids: Sequence[str]) -> list[dict[str, str]]:
+    return [{"TaskId": each, "TaskType": "WorkflowTask", "FinishTime": "2026-01-01T00:00:00Z"} for each in ids]
+
+
+@pytest.mark.parametrize("window", ["creation", "end"])
+def test_an_end_costs_one_request(mps: LocalMps, config: ClientConfig, window: Literal["creation", "end"]) -> None:
+    """All are noticed with the next list, whichever time it filters, and only the worker polls."""
+    mps.backend.settings.list_window = window
+    started = time.time()
+    noticed = _all(config, [mps.backend.run_for(1.0) for _ in range(20)])
+    assert all(hinted for _, hinted in noticed)
+    assert max(at for at, _ in noticed) - started < 4
+    assert _calls(mps, "DescribeTaskDetail") == 20
+
+
+@pytest.mark.parametrize(("waits", "lists"), [(4, False), (5, True)])
+def test_lists_are_read_from_a_handful_of_waits_on(
+    mps: LocalMps, config: ClientConfig, waits: int, lists: bool
 ) -> None:
-    """Every other turn belongs to what is overdue, and a list that is mostly wrong is given up."""
-    ids = [mps.backend.run_for(1000.0) for _ in range(60)]
-    named = [{"TaskId": task_id, "TaskType": "WorkflowTask"} for task_id in ids[:40]]
-    _answer_lists(mps, monkeypatch, lambda page: {**page, "TaskSet": named, "ScrollToken": ""})
+    """For fewer, a list saves nothing."""
+    _all(config, [mps.backend.run_for(1.0) for _ in range(waits)], every=0.5)
+    assert (_calls(mps, "DescribeTasks") > 0) == lists
+
+
+def test_lists_save_polls_until_the_waits_have_gone(mps: LocalMps, config: ClientConfig) -> None:
+    """Pauses between polls grow with the first list, and are as requested again when few waits are left."""
+    ids = [mps.backend.run_for(1.0 + 0.02 * number) for number in range(20)]
+    stays = [mps.backend.run_for(1000.0) for _ in range(3)]
 
     async def work() -> None:
-        async with shared_poller(slow) as watch:
-            waits = [asyncio.ensure_future(_wait(watch, task_id, time.time(), every=0.5)) for task_id in ids]
-            await asyncio.sleep(7)
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+        async with _waits(config, [*ids, *stays], every=3.0) as (waits, queue):
+            await until(lambda: queue.interval_factor == SETTINGS.interval_factor)
+            await asyncio.gather(*waits[:20])
+            await until(lambda: queue.interval_factor == 1.0)
 
-    _run(work)
-    assert min(mps.backend.tasks[task_id].looks for task_id in ids[40:]) >= 1
+    run(work)
+    assert _calls(mps, "DescribeTaskDetail") <= 23
 
 
-def test_a_list_without_an_end_is_given_up(
-    mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_lists_that_show_nothing_are_switched_off(
+    mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A token that always leads to one more page, be it empty or full."""
-    monkeypatch.setattr(bulk, "_EVERY", 0.05)
-    monkeypatch.setattr(bulk, "_PAGES_A_ROUND", 2)
-    monkeypatch.setattr(bulk, "_ROUNDS_A_LIST", 3)
-    other = [{"TaskId": "1250000000-WorkflowTask-other", "TaskType": "WorkflowTask"}]
+    """Tasks that are never listed: each is polled alone, all are noticed, and one line says why."""
+    monkeypatch.setattr(mps.backend, "_filtered_time", lambda task, status: 0.0)
+    ids = [mps.backend.run_for(0.1 + 0.1 * number) for number in range(40)]
+    noticed = _all(config, ids, every=0.3)
+    assert not any(hinted for _, hinted in noticed)
+    [line] = [record for record in caplog.records if UNRELIABLE in record.getMessage()]
+    assert line.levelno == logging.WARNING
+    assert "misses tasks that have ended" in line.getMessage()
+
+
+def test_lists_that_lie_change_no_verdict(
+    mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Tasks that are listed as ended and run on: one hint for each, the wait goes on, and lists are switched off."""
+    ids = [mps.backend.run_for(2.0) for _ in range(20)]
+    asked = _answer_lists(mps, monkeypatch, lambda page: {**page, "TaskSet": _named(ids), "ScrollToken": ""})
+    noticed = _all(config, ids, every=0.5)
+    assert not any(hinted for _, hinted in noticed)
+    assert UNRELIABLE in caplog.text
+    assert len(asked) <= 5
+
+
+def test_lists_that_lag_are_not_relied_on(mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is named only after polls have found it: pauses are as requested, and no wait is later than that."""
+    ids = [mps.backend.run_for(0.5 + 0.1 * number) for number in range(30)]
+    _answer_lists(mps, monkeypatch, lambda page: {**page, "TaskSet": [], "ScrollToken": ""})
+    started = time.time()
+    noticed = _all(config, ids, every=0.5, settings=replace(SETTINGS, min_credit=-1000))
+    late = sorted(at - started - (0.5 + 0.1 * number) for number, (at, _) in enumerate(noticed))
+    assert late[len(late) // 2] < 1.5
+
+
+def test_a_task_without_an_end_is_no_hint(mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MPS gives no time of end to what still runs: a list of such tasks has ignored the status that was asked for."""
+    ids = [mps.backend.run_for(1.0) for _ in range(10)]
+    named = [{**each, "FinishTime": "0000-00-00T00:00:00Z"} for each in _named(ids)]
+    _answer_lists(mps, monkeypatch, lambda page: {**page, "TaskSet": named, "ScrollToken": ""})
+    assert not any(hinted for _, hinted in _all(config, ids, every=0.5))
+
+
+@pytest.mark.parametrize("code", ["UnauthorizedOperation", "InvalidParameterValue", "ActionOffline"])
+def test_lists_that_mps_rejects_are_switched_off(
+    mps: LocalMps, config: ClientConfig, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A key that may not list, or an account where it does not work: one request, one line, and the waits go on."""
+    mps.backend.faults.add(Fault("error", action="DescribeTasks", code=code, times=None))
+    assert len(_all(config, [mps.backend.run_for(1.0) for _ in range(10)], every=0.5)) == 10
+    assert caplog.text.count(UNRELIABLE) == 1
+    assert _calls(mps, "DescribeTasks") == 1
+
+
+@pytest.mark.parametrize(("times", "off"), [(2, False), (None, True)])
+def test_an_error_that_may_be_a_mishap_has_to_be_repeated(
+    mps: LocalMps, config: ClientConfig, caplog: pytest.LogCaptureFixture, times: int | None, off: bool
+) -> None:
+    """Once or twice it may pass, and lists go on; three in a row are believed."""
+    mps.backend.faults.add(Fault("error", action="DescribeTasks", code="FailedOperation", times=times))
+
+    async def work() -> None:
+        async with _waits(config, [mps.backend.run_for(1000.0) for _ in range(10)]):
+            await until(lambda: _calls(mps, "DescribeTasks") >= (3 if off else 8))
+            await asyncio.sleep(1)
+
+    run(work)
+    assert (_calls(mps, "DescribeTasks") == 3) == off
+    assert (UNRELIABLE in caplog.text) == off
+
+
+def test_lists_are_tried_again(mps: LocalMps, config: ClientConfig, caplog: pytest.LogCaptureFixture) -> None:
+    """After an hour; the log tells of changes only, and not of each time that they are tried."""
+    caplog.set_level(logging.INFO)
+    mps.backend.faults.add(Fault("error", action="DescribeTasks", code="UnauthorizedOperation", times=3))
+    ids = [mps.backend.run_for(3.0) for _ in range(10)]
+    noticed = _all(config, ids, every=600.0, settings=replace(SETTINGS, list_pause=0.3))
+    assert all(hinted for _, hinted in noticed)
+    assert caplog.text.count(UNRELIABLE) == 1
+    assert caplog.text.count("is reliable again") == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("hang", action="DescribeTasks", seconds=30, times=None),
+        Fault("error", action="DescribeTasks", code="InternalError", times=None),
+        Fault("status", action="DescribeTasks", status=502, times=None),
+    ],
+    ids=["hangs", "an error", "a gateway"],
+)
+def test_lists_that_cannot_be_read_are_not_relied_on(
+    mps: LocalMps, config: ClientConfig, fault: Fault, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Meanwhile pauses are as requested; an outage passes, so lists are tried on and are relied on again."""
+    ids = [mps.backend.run_for(1000.0) for _ in range(10)]
+
+    async def work() -> None:
+        async with _waits(config, ids, settings=replace(SETTINGS, list_timeout=1.0)) as (_, queue):
+            await until(lambda: queue.interval_factor > 1.0)
+            mps.backend.faults.add(fault)
+            await until(lambda: queue.interval_factor == 1.0)
+            asked = _calls(mps, "DescribeTasks")
+            await until(lambda: _calls(mps, "DescribeTasks") > asked)
+            mps.backend.faults.clear()
+            await until(lambda: queue.interval_factor > 1.0)
+
+    run(work)
+    assert UNRELIABLE not in caplog.text
+
+
+def test_a_long_list_is_read_in_rounds(mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An account with many other jobs: a round reads one page for ten waits, and the next one goes on."""
+    _answer_lists(mps, monkeypatch, lambda page: page)
+    model, small = mps.backend._handlers["DescribeTasks"]
+    asked: list[dict[str, Any]] = []
+
+    def record(parameters: dict[str, Any]) -> dict[str, Any]:
+        asked.append(parameters)
+        return small({**parameters, "Limit": 10})  # type: ignore[no-any-return]  # a hundred would take a thousand jobs
+
+    monkeypatch.setitem(mps.backend._handlers, "DescribeTasks", (model, record))
+    for _ in range(50):
+        mps.backend.run_for(0.01)  # somebody else's
+    noticed = _all(config, [mps.backend.run_for(1.0) for _ in range(30)])
+    assert all(hinted for _, hinted in noticed)
+    assert max(int(each.get("ScrollToken") or 0) for each in asked) >= 50
+
+
+def test_a_list_without_an_end_is_unreliable(
+    mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A token that always leads to one more page."""
+    other = _named(["1250000000-WorkflowTask-other"])
     _answer_lists(mps, monkeypatch, lambda page: {**page, "TaskSet": other, "ScrollToken": "for ever"})
-    ids = [mps.backend.run_for(1.0) for _ in range(60)]
-    noticed, _ = _run(lambda: _crowd(slow, ids, every=0.5))
-    assert len(noticed) == 60
-    assert "It has no end" in caplog.text
+    ids = [mps.backend.run_for(2.0) for _ in range(10)]
+    assert len(_all(config, ids, every=0.5, settings=replace(SETTINGS, max_rounds=3))) == 10
+    assert "does not end" in caplog.text
 
 
-def test_an_empty_page_ends_a_list(mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever token comes with it."""
+@pytest.mark.fault("F88")
+def test_f88_an_empty_page_ends_a_list(mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """F88: whatever token comes with it."""
     asked = _answer_lists(mps, monkeypatch, lambda page: {**page, "TaskSet": [], "ScrollToken": "more"})
-    ids = [mps.backend.run_for(2.0) for _ in range(60)]
-    _run(lambda: _crowd(slow, ids, every=1.0))
+    _all(config, [mps.backend.run_for(2.0) for _ in range(10)], every=1.0)
+    assert asked
     assert all("ScrollToken" not in parameters for parameters in asked)
 
 
-def test_a_fault_of_ours_in_the_listing_stops_no_look(
-    mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_fault_of_ours_in_reading_lists_stops_no_poll(
+    mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing depends on the list: it is given up, and the looks go on."""
+    """Nothing depends on lists: they are switched off, and polling goes on."""
 
     async def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(bulk.BulkStatusPoller, "_round", fail)
-    ids = [mps.backend.run_for(0.1) for _ in range(60)]
-    noticed, _ = _run(lambda: _crowd(slow, ids, every=0.1))
-    assert len(noticed) == 60
-    assert sum("does not help" in record.getMessage() for record in caplog.records) == 1
+    monkeypatch.setattr(BulkStatusPoller, "_round", fail)
+    assert len(_all(config, [mps.backend.run_for(1.0) for _ in range(10)], every=0.5)) == 10
+    assert caplog.text.count(UNRELIABLE) == 1
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_what_ended_long_ago_is_not_missed_in_a_list(
-    mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_what_ended_long_ago_is_not_missed(
+    mps: LocalMps, config: ClientConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """After a restart: tasks that ended before any window began say nothing against the list."""
-    monkeypatch.setattr(bulk, "_OVERLAP", 1.5)
+    """After a restart: tasks that ended before any window began say nothing against lists."""
     mps.backend.settings.list_window = "end"
     mps.backend.clock_offset = -1000.0
-    ended = [mps.backend.run_for(0.01) for _ in range(60)]
+    ended = [mps.backend.run_for(0.01) for _ in range(30)]
     for task_id in ended:
         mps.backend._end_of(mps.backend.tasks[task_id])
     mps.backend.clock_offset = 0.0
-    running = [mps.backend.run_for(4.0) for _ in range(40)]
-    noticed, _ = _run(lambda: _crowd(slow, [*ended, *running], every=0.1))
-    assert len(noticed) == 100
-    assert "does not help" not in caplog.text
+    running = [mps.backend.run_for(4.0) for _ in range(10)]
+    noticed = _all(config, [*ended, *running], every=0.1, settings=replace(SETTINGS, list_overlap=1.5))
+    assert len(noticed) == 40
+    assert UNRELIABLE not in caplog.text
 
 
 @pytest.mark.parametrize("window", ["creation", "end"])
 def test_the_window_is_as_long_as_it_has_to_be(
-    mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch, window: Literal["creation", "end"]
+    mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch, window: Literal["creation", "end"]
 ) -> None:
     """A list that filters the end is asked for the last moments only; one that filters the creation for all of it."""
-    monkeypatch.setattr(bulk, "_OVERLAP", 1.0)
     mps.backend.settings.list_window = window
+    mps.backend.clock_offset = -1000.0
+    old = mps.backend.run_for(1002.0)  # ends in two seconds, and shows which time is filtered
+    mps.backend.clock_offset = 0.0
     asked = _answer_lists(mps, monkeypatch, lambda page: page)
     started = time.time()
-    ids = [mps.backend.run_for(2.0 + 0.05 * number) for number in range(60)]
-    ids += [mps.backend.run_for(1000.0) for _ in range(40)]
+    ids = [old, *(mps.backend.run_for(3.0) for _ in range(10)), *(mps.backend.run_for(1000.0) for _ in range(9))]
 
     async def work() -> None:
-        async with shared_poller(slow) as watch:
-            waits = [asyncio.ensure_future(_wait(watch, task_id, started, every=20.0)) for task_id in ids]
-            await asyncio.wait_for(asyncio.gather(*waits[:60]), 30)
+        async with _waits(config, ids, settings=replace(SETTINGS, list_overlap=1.0)) as (waits, _):
+            await asyncio.gather(*waits[1:11])
             seen = len(asked)
-            await _until(lambda: len(asked) >= seen + 10)
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+            await until(lambda: len(asked) >= seen + 10)
 
-    _run(work)
-    oldest = f"{datetime.fromtimestamp(started - 1, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    run(work)
+    oldest = f"{datetime.fromtimestamp(started, UTC):%Y-%m-%dT%H:%M:%SZ}"
     late = [parameters["StartTime"] for parameters in asked[-5:]]
-    assert any(start <= oldest for start in late) == (window == "creation")
+    assert all((start <= oldest) == (window == "creation") for start in late)
 
 
-def test_a_list_that_fails_is_not_relied_on(mps: LocalMps, slow: ClientConfig) -> None:
-    """While it cannot be read, looks at each task alone are as frequent as they were asked to be."""
-    ids = [mps.backend.run_for(1.0 + 0.02 * number) for number in range(30)]
-    ids += [mps.backend.run_for(1000.0) for _ in range(60)]
-
-    async def work() -> set[float]:
-        async with _crowd_of(slow, ids) as lane:
-            await _until(lambda: lane.relaxed == 4.0)
-            mps.backend.faults.add(Fault("error", action="DescribeTasks", code="InternalError", times=None))
-            await _until(lambda: lane.relaxed == 1.0)
-            failing = set()
-            for _ in range(10):
-                await asyncio.sleep(0.1)
-                failing.add(lane.relaxed)
-            return failing
-
-    assert _run(work) == {1.0}
-
-
-class _Counts(Counter[str]):
-    """An observer that only counts."""
-
-    def count(self, name: str, action: str) -> None:
-        self[name] += 1
-
-    def gauge(self, name: str, value: float, action: str) -> None: ...
-
-    def timing(self, name: str, seconds: float, action: str) -> None: ...
-
-
-async def _all_at_once(
-    config: ClientConfig, ids: dict[str, bool], observer: Metrics = NULL_METRICS
-) -> list[PollResult]:
-    """What the waits for these end with; whether a list's word is enough for each."""
-    since = time.time()
-    async with shared_poller(config, observer) as watch:
-        waits = (_wait(watch, task_id, since, every=60.0, word_is_enough=enough) for task_id, enough in ids.items())
-        return [sighting for _, sighting in await asyncio.gather(*waits)]
-
-
-def test_a_list_that_has_proved_itself_is_taken_at_its_word(
-    mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """
-    Two hundred end at once, and ten seconds of looks would be needed: twenty are looked at, then the list will do.
-
-    Only for those who say so; the others are looked at, every one.
-    """
-    monkeypatch.setattr(lane_module, "_SOON", 0.5)
-    ids = {mps.backend.run_for(2.0): number % 5 != 0 for number in range(200)}
-    counts = _Counts()
-    sightings = _run(lambda: _all_at_once(slow, ids, counts))
-    listed = [sighting for sighting in sightings if sighting.listed]
-    assert counts["looks_spared"] == len(listed) > 100
-    assert not any(sighting.listed for sighting, enough in zip(sightings, ids.values(), strict=True) if not enough)
-    assert _calls(mps, "DescribeTaskDetail") == len(sightings) - len(listed) >= 20
-    for sighting in listed:
-        assert isinstance(sighting.outcome, TaskState)
-        assert sighting.outcome.finish_time
-        assert sighting.outcome.create_time
-        assert sighting.outcome.request_id
-
-
-def test_looks_that_come_soon_are_made_all_the_same(mps: LocalMps, slow: ClientConfig) -> None:
-    """What the pace confirms within a few seconds is not left to a list."""
-    ids = {mps.backend.run_for(2.0): True for _ in range(50)}
-    sightings = _run(lambda: _all_at_once(slow, ids))
-    assert not any(sighting.listed for sighting in sightings)
-    assert _calls(mps, "DescribeTaskDetail") == 50
-
-
-def test_a_list_that_was_wrong_is_not_taken_at_its_word(
-    mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It names three tasks that run on, and a hundred that have ended: until that is long ago, each is looked at."""
-    monkeypatch.setattr(lane_module, "_SOON", 0.5)
-    monkeypatch.setattr(bulk, "_EVERY", 1.0)
-    lies = [mps.backend.run_for(1000.0) for _ in range(3)]
-    named = [{"TaskId": task_id, "TaskType": "WorkflowTask"} for task_id in lies]
-    _answer_lists(mps, monkeypatch, lambda page: {**page, "TaskSet": page["TaskSet"] and named + page["TaskSet"]})
-    ids = {mps.backend.run_for(2.0): True for _ in range(100)}
-
-    async def work() -> list[PollResult]:
-        async with _crowd_of(slow, lies):
-            return await _all_at_once(slow, ids)
-
-    assert not any(sighting.listed for sighting in _run(work))
-    assert _calls(mps, "DescribeTaskDetail") == 103
-
-
-def test_the_word_of_a_list_serves_only_those_who_want_it(
-    mps: LocalMps, slow: ClientConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two wait for each task: one goes with the list, the other's look comes in its turn."""
-    monkeypatch.setattr(lane_module, "_SOON", 0.5)
-    ids = [mps.backend.run_for(2.0) for _ in range(100)]
-
-    async def work() -> tuple[list[PollResult], list[PollResult]]:
-        going, staying = await asyncio.gather(
-            _all_at_once(slow, dict.fromkeys(ids, True)), _all_at_once(slow, dict.fromkeys(ids, False))
-        )
-        return going, staying
-
-    going, staying = _run(work)
-    assert sum(sighting.listed for sighting in going) > 50
-    assert not any(sighting.listed for sighting in staying)
-    assert _calls(mps, "DescribeTaskDetail") == 100
+def test_no_ended_task_is_forgotten_in_an_outage(mps: LocalMps, config: ClientConfig) -> None:
+    """The first list after it reaches back to the last one before it."""
+    mps.backend.settings.list_window = "end"
+    ids = [mps.backend.run_for(2.0) for _ in range(10)]
+    mps.backend.faults.add(Fault("status", action="DescribeTasks", status=502, times=15))
+    noticed = _all(config, ids, every=60.0, settings=replace(SETTINGS, list_overlap=1.0))
+    assert all(hinted for _, hinted in noticed)

@@ -1,4 +1,4 @@
-"""Keys that come late, change or cannot be read again: the watch goes on, at its pace."""
+"""Keys that come late, change or cannot be read again: polling goes on, within its rate."""
 
 from __future__ import annotations
 
@@ -12,34 +12,31 @@ import pytest
 
 from airflow_provider_mps.client import aio
 from airflow_provider_mps.client.config import ClientConfig
-from airflow_provider_mps.client.credentials.base import Credentials, Lease
-from airflow_provider_mps.client.polling import queue as lane_module
+from airflow_provider_mps.client.credentials.base import Credentials, ExpiringCredentials, Network
 from airflow_provider_mps.client.polling.poller import shared_poller
 from airflow_provider_mps.client.polling.queue import PollResult
+from airflow_provider_mps.client.polling.settings import PollerSettings
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsApiError
-from tests.support.waits import DONE, RUNNING, look, run, status
+from tests.support.waits import DONE, RUNNING, poll, run, status
 
 
 @pytest.mark.fault("F52")
-def test_f52_keys_that_come_late_release_no_burst(
-    mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_f52_keys_that_come_late_release_no_burst(mps: LocalMps, config: ClientConfig) -> None:
     """F52: a restart whose source of keys needs a while: no second holds more looks than the pace allows."""
     ids = [mps.backend.script([RUNNING]) for _ in range(100)]
 
     class Role:
         title, identity, of_machine = "a role", "role", False
 
-    def fetch(_: ClientConfig) -> Lease:
-        time.sleep(2)
-        return Lease(Credentials(mps.secret_id, mps.secret_key), "a role", time.time() + 7200)
-
-    monkeypatch.setattr(aio, "_fetch_keys", fetch)
+        def fetch(self, network: Network) -> ExpiringCredentials:
+            time.sleep(2)
+            keys = Credentials(mps.secret_id, mps.secret_key)
+            return ExpiringCredentials(keys, "a role", time.time() + 7200)
 
     async def work() -> None:
-        async with shared_poller(replace(config, credentials=Role(), quota_share=0.2)) as watch:  # type: ignore[arg-type]
-            await asyncio.gather(*(look(watch, task_id) for task_id in ids))
+        async with shared_poller(replace(config, credentials=Role(), quota_share=0.2)) as poller:
+            await asyncio.gather(*(poll(poller, task_id) for task_id in ids))
 
     run(work)
     assert _most_in_a_second(mps) <= 25  # 20, and what a busy machine makes arrive unevenly
@@ -54,11 +51,11 @@ def test_f58_rotated_keys_release_no_burst(mps: LocalMps, config: ClientConfig) 
         await asyncio.sleep(2)
         return config
 
-    stale = replace(config, credentials=Credentials("AKIDrotated", "away"), reread=read, quota_share=0.2)
+    stale = replace(config, credentials=Credentials("AKIDrotated", "away"), reload=read, quota_share=0.2)
 
     async def work() -> None:
-        async with shared_poller(stale) as watch:
-            await asyncio.gather(*(look(watch, task_id) for task_id in ids))
+        async with shared_poller(stale) as poller:
+            await asyncio.gather(*(poll(poller, task_id) for task_id in ids))
 
     run(work)
     assert sum(not call.code for call in mps.backend.calls) == len(ids)
@@ -70,7 +67,7 @@ def _most_in_a_second(mps: LocalMps) -> int:
     return max(sum(start <= at < start + 1 for at in times) for start in times)
 
 
-def test_a_refusal_slows_the_watch_also_after_a_change_of_keys(mps: LocalMps, config: ClientConfig) -> None:
+def test_a_refusal_slows_a_poller_also_after_a_change_of_keys(mps: LocalMps, config: ClientConfig) -> None:
     """Keys that were rotated in mid-wait do not part the looks from the pace that refusals slow down."""
     mps.backend.settings.rates["DescribeTaskDetail"] = 10
     ids = [mps.backend.script([RUNNING]) for _ in range(400)]
@@ -78,11 +75,11 @@ def test_a_refusal_slows_the_watch_also_after_a_change_of_keys(mps: LocalMps, co
     async def read() -> ClientConfig:
         return replace(config, quota_share=1.0)
 
-    stale = replace(config, credentials=Credentials("AKIDrotated", "away"), reread=read, quota_share=1.0)
+    stale = replace(config, credentials=Credentials("AKIDrotated", "away"), reload=read, quota_share=1.0)
 
     async def work() -> None:
-        async with shared_poller(stale) as watch:
-            waits = [asyncio.ensure_future(look(watch, task_id)) for task_id in ids]
+        async with shared_poller(stale) as poller:
+            waits = [asyncio.ensure_future(poll(poller, task_id)) for task_id in ids]
             await asyncio.sleep(4)
             for wait in waits:
                 wait.cancel()
@@ -99,20 +96,20 @@ def test_keys_that_change_are_taken_up(mps: LocalMps, config: ClientConfig, capl
     ids = [mps.backend.script([DONE]) for _ in range(5)]
     reads: list[int] = []
 
-    def reread() -> Awaitable[ClientConfig]:
+    def reload() -> Awaitable[ClientConfig]:
         async def read() -> ClientConfig:
             reads.append(1)
             return config
 
         return read()
 
-    stale = replace(config, credentials=Credentials(mps.secret_id, "rotated-away"), reread=reread)
+    stale = replace(config, credentials=Credentials(mps.secret_id, "rotated-away"), reload=reload)
 
     async def work() -> list[PollResult]:
-        async with shared_poller(stale) as watch:
-            return await asyncio.gather(*(look(watch, task_id) for task_id in ids))
+        async with shared_poller(stale) as poller:
+            return await asyncio.gather(*(poll(poller, task_id) for task_id in ids))
 
-    assert {status(sighting) for sighting in run(work)} == {"FINISH"}
+    assert {status(result) for result in run(work)} == {"FINISH"}
     assert len(reads) == 1
 
 
@@ -127,13 +124,13 @@ def test_keys_that_did_not_change_are_read_again_once_in_a_while(mps: LocalMps, 
         await asyncio.sleep(0.05)
         return revoked
 
-    revoked = replace(config, credentials=Credentials("AKIDrevoked", "key"), reread=read, quota_share=1.0)
+    revoked = replace(config, credentials=Credentials("AKIDrevoked", "key"), reload=read, quota_share=1.0)
 
     async def work() -> list[PollResult]:
-        async with shared_poller(revoked) as watch:
-            return await asyncio.gather(*(look(watch, task_id) for task_id in ids))
+        async with shared_poller(revoked) as poller:
+            return await asyncio.gather(*(poll(poller, task_id) for task_id in ids))
 
-    outcomes = [sighting.outcome for sighting in run(work)]
+    outcomes = [result.outcome for result in run(work)]
     assert {getattr(outcome, "code", outcome) for outcome in outcomes} == {"AuthFailure.SecretIdNotFound"}
     assert len(reads) == 1
 
@@ -150,13 +147,13 @@ def test_keys_that_change_in_the_end_are_found(
         return config if entered else revoked
 
     entered: list[int] = []
-    revoked = replace(config, credentials=Credentials("AKIDrevoked", "key"), reread=read)
+    revoked = replace(config, credentials=Credentials("AKIDrevoked", "key"), reload=read)
 
     async def work() -> list[PollResult]:
-        async with shared_poller(revoked) as watch:
-            first = await look(watch, task_id)
+        async with shared_poller(revoked) as poller:
+            first = await poll(poller, task_id)
             entered.append(1)
-            return [first, await look(watch, task_id, after=0.5)]
+            return [first, await poll(poller, task_id, after=0.5)]
 
     first, second = run(work)
     assert isinstance(first.outcome, MpsApiError)
@@ -168,19 +165,18 @@ def test_a_connection_that_cannot_be_read_again_stops_no_look(
     mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Airflow never answers while keys are refused: more looks than there are places all get their refusal."""
-    monkeypatch.setattr(aio, "_REREAD_TIMEOUT", 0.3)
-    monkeypatch.setattr(lane_module, "_MOST_AT_ONCE", 10)
+    monkeypatch.setattr(aio, "RELOAD_TIMEOUT", 0.3)
     ids = [mps.backend.script([DONE]) for _ in range(50)]
 
     async def never() -> ClientConfig:
         await asyncio.Event().wait()
         raise AssertionError
 
-    stale = replace(config, credentials=Credentials("AKIDrotated", "away"), reread=never, quota_share=1.0)
+    stale = replace(config, credentials=Credentials("AKIDrotated", "away"), reload=never, quota_share=1.0)
 
     async def work() -> list[PollResult]:
-        async with shared_poller(stale) as watch:
-            return await asyncio.gather(*(look(watch, task_id) for task_id in ids))
+        async with shared_poller(stale, settings=PollerSettings(max_concurrent_polls=10)) as poller:
+            return await asyncio.gather(*(poll(poller, task_id) for task_id in ids))
 
-    outcomes = [sighting.outcome for sighting in run(work)]
+    outcomes = [result.outcome for result in run(work)]
     assert {getattr(outcome, "code", outcome) for outcome in outcomes} == {"AuthFailure.SecretIdNotFound"}

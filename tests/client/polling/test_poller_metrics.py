@@ -11,12 +11,12 @@ import pytest
 from airflow_provider_mps.client import rate_limiter
 from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.credentials.base import Credentials
-from airflow_provider_mps.client.polling import poller as watch_module
 from airflow_provider_mps.client.polling.poller import Poller, shared_poller
 from airflow_provider_mps.client.polling.queue import PollResult
+from airflow_provider_mps.client.polling.settings import PollerSettings
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
-from tests.support.waits import DONE, look, run, status, until
+from tests.support.waits import DONE, poll, run, status, until
 
 
 class _Numbers:
@@ -42,39 +42,39 @@ class _Numbers:
 
 def test_what_an_observer_is_told(mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks, refusals, how many wait, and how late the look is that has waited longest."""
-    monkeypatch.setattr(rate_limiter, "REST", 0.05)
+    monkeypatch.setattr(rate_limiter, "THROTTLE_COOLDOWN", 0.05)
     numbers = _Numbers()
     mps.backend.faults.add(Fault("throttle", times=1))
 
     async def work() -> None:
-        async with shared_poller(config, numbers) as watch:
-            await look(watch, mps.backend.script([DONE]))
+        async with shared_poller(config, numbers) as poller:
+            await poll(poller, mps.backend.script([DONE]))
 
     run(work)
-    assert numbers.counted == ["looks_refused DescribeTaskDetail", "looks DescribeTaskDetail"]
+    assert numbers.counted == ["polls_throttled DescribeTaskDetail", "polls DescribeTaskDetail"]
     assert numbers.gauged["waits"] == [1, 0]  # nobody waits when the watch has ended
-    assert numbers.gauged["oldest_due_look"] == [pytest.approx(0, abs=1), 0]
+    assert numbers.gauged["poll_lag"] == [pytest.approx(0, abs=1), 0]
 
 
 @pytest.mark.parametrize(
     ("fault", "counted"),
     [
-        (Fault("error", code="InternalError"), "looks"),
-        (Fault("reset"), "looks_unanswered"),
-        (Fault("html"), "looks_unanswered"),
+        (Fault("error", code="InternalError"), "polls"),
+        (Fault("reset"), "polls_failed"),
+        (Fault("html"), "polls_failed"),
     ],
     ids=["an error is an answer", "reset", "not of MPS"],
 )
-def test_a_look_without_an_answer_is_counted_apart(
+def test_a_poll_without_an_answer_is_counted_apart(
     mps: LocalMps, config: ClientConfig, fault: Fault, counted: str
 ) -> None:
-    """Who watches the metrics sees an outage of MPS, or of the way there."""
+    """Who pollers the metrics sees an outage of MPS, or of the way there."""
     numbers = _Numbers()
     mps.backend.faults.add(replace(fault, times=1))
 
     async def work() -> None:
-        async with shared_poller(config, numbers) as watch:
-            await look(watch, mps.backend.script([DONE]))
+        async with shared_poller(config, numbers) as poller:
+            await poll(poller, mps.backend.script([DONE]))
 
     run(work)
     assert numbers.counted == [f"{counted} DescribeTaskDetail"]
@@ -84,12 +84,12 @@ def test_gauges_are_of_all_connections_of_an_account(
     mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Metrics tell accounts apart: two connections of one say the same, and who ends takes only its own waits away."""
-    monkeypatch.setattr(watch_module, "_REPORT_EVERY", 0.02)
+    settings = PollerSettings(report_interval=0.02)
     here, there, elsewhere = _Numbers(), _Numbers(), _Numbers()
     task_id = mps.backend.script([DONE])
 
-    async def wait(watch: Poller, number: int) -> list[asyncio.Future[PollResult]]:
-        return [asyncio.ensure_future(look(watch, f"{task_id}{n}", after=60)) for n in range(number)]
+    async def wait(poller: Poller, number: int) -> list[asyncio.Future[PollResult]]:
+        return [asyncio.ensure_future(poll(poller, f"{task_id}{n}", after=60)) for n in range(number)]
 
     async def end(waits: list[asyncio.Future[PollResult]]) -> None:
         for each in waits:
@@ -97,11 +97,13 @@ def test_gauges_are_of_all_connections_of_an_account(
         await asyncio.gather(*waits, return_exceptions=True)
 
     async def work() -> None:
-        async with shared_poller(replace(config, region="ap-tokyo"), there) as second:
+        async with shared_poller(replace(config, region="ap-tokyo"), there, settings) as second:
             others = await wait(second, 3)
             async with (
-                shared_poller(config, here) as first,
-                shared_poller(replace(config, credentials=Credentials("AKIDother", "key")), elsewhere) as third,
+                shared_poller(config, here, settings) as first,
+                shared_poller(
+                    replace(config, credentials=Credentials("AKIDother", "key")), elsewhere, settings
+                ) as third,
             ):
                 waits = [*await wait(first, 2), *await wait(third, 7)]
                 await until(lambda: here.now("waits") == there.now("waits") == 5)
@@ -123,10 +125,10 @@ def test_an_observer_whose_gauge_fails_stops_nothing(mps: LocalMps, config: Clie
             raise OSError("no metrics today")
 
     async def work() -> list[PollResult]:
-        async with shared_poller(config, Broken()) as watch:
-            return [await look(watch, mps.backend.script([DONE]), after=0.05) for _ in range(3)]
+        async with shared_poller(config, Broken()) as poller:
+            return [await poll(poller, mps.backend.script([DONE]), after=0.05) for _ in range(3)]
 
-    assert {status(sighting) for sighting in run(work)} == {"FINISH"}
+    assert {status(result) for result in run(work)} == {"FINISH"}
     assert len(mps.backend.calls) == 3
 
 
@@ -138,7 +140,7 @@ def test_an_observer_that_fails_fails_one_wait(mps: LocalMps, config: ClientConf
             raise OSError("no metrics today")
 
     async def work() -> Any:
-        async with shared_poller(config, Broken()) as watch:
-            return await asyncio.gather(look(watch, mps.backend.script([DONE])), return_exceptions=True)
+        async with shared_poller(config, Broken()) as poller:
+            return await asyncio.gather(poll(poller, mps.backend.script([DONE])), return_exceptions=True)
 
     assert isinstance(run(work)[0], OSError)

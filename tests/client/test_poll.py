@@ -13,8 +13,9 @@ import pytest
 from airflow_provider_mps.client import protocol
 from airflow_provider_mps.client.actions import describe
 from airflow_provider_mps.client.aio import AsyncMpsClient
+from airflow_provider_mps.client.clock import MpsClock
 from airflow_provider_mps.client.config import ClientConfig
-from airflow_provider_mps.client.polling.wait import Patience
+from airflow_provider_mps.client.polling.wait import WaitPolicy, WaitState, evaluate
 from airflow_provider_mps.client.protocol import LARGE_ANSWER, Response, decode_status
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsApiError, MpsError, MpsTransportError
@@ -38,7 +39,7 @@ def _answer(segments: int, **head: Any) -> bytes:
 
 
 def _read(body: bytes, status: int = 200) -> TaskState:
-    return decode_status(describe(_ID), Response(status, {"content-type": "application/json"}, body), 0)
+    return decode_status(describe(_ID), Response(status, {"content-type": "application/json"}, body), MpsClock())
 
 
 def test_a_small_answer_is_read_whole() -> None:
@@ -53,7 +54,7 @@ def test_a_large_answer_says_the_same_by_its_head() -> None:
     body = _answer(4000)
     assert len(body) > LARGE_ANSWER
     state = _read(body)
-    whole = protocol.decode(describe(_ID), Response(200, {}, body), 0)
+    whole = protocol.decode(describe(_ID), Response(200, {}, body), MpsClock())
     assert not isinstance(state, TaskDetail)
     assert state == TaskState(**{name: getattr(whole, name) for name in TaskState.model_fields})
     assert state.is_finished
@@ -97,8 +98,10 @@ def test_reading_a_large_answer_needs_no_memory_of_its_own() -> None:
 
 
 def _judge(*outcomes: TaskState | MpsError, unsettled_since: float | None) -> list[bool]:
-    patience = Patience(_ID, started=0.0, settle_grace=120.0, unsettled_since=unsettled_since)
-    return [patience.judge(outcome, 100.0 + 60 * number) is not None for number, outcome in enumerate(outcomes)]
+    policy, state = WaitPolicy(settle_grace=120.0), WaitState(_ID, unsettled_since=unsettled_since)
+    return [
+        evaluate(policy, state, outcome, 100.0 + 60 * number) is not None for number, outcome in enumerate(outcomes)
+    ]
 
 
 def test_a_head_that_says_finish_wakes_the_worker_once() -> None:
@@ -118,9 +121,9 @@ def test_a_look_over_http(mps: LocalMps, config: ClientConfig) -> None:
     async def look() -> tuple[TaskState, float]:
         async with AsyncMpsClient(config) as client:
             started = time.monotonic()
-            state = await client.look(describe(running))
+            state = await client.poll(describe(running))
             with pytest.raises(MpsApiError):
-                await client.look(describe(_ID))
+                await client.poll(describe(_ID))
             return state, time.monotonic() - started
 
     state, took = asyncio.run(look())

@@ -1,0 +1,68 @@
+"""The network as credential providers use it: the connection's proxy and certificates, and short timeouts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from airflow_provider_mps.client.action import Action
+from airflow_provider_mps.client.bounded_session import get_metadata
+from airflow_provider_mps.client.clock import MpsClock, clock_for
+from airflow_provider_mps.client.config import ClientConfig
+from airflow_provider_mps.client.credentials.base import Credentials, ExpiringCredentials
+from airflow_provider_mps.client.retry import Purpose
+
+ResultT = TypeVar("ResultT")
+_STS_TIMEOUT = 10.0  # seconds
+
+
+class Caller(Protocol):
+    """What is needed of a client."""
+
+    clock: MpsClock
+
+    def call(self, action: Action[ResultT], *, purpose: Purpose) -> ResultT: ...
+
+
+if TYPE_CHECKING:
+    OpenClient = Callable[[ClientConfig], AbstractContextManager[Caller]]
+
+
+def fetch_keys(config: ClientConfig, open_client: OpenClient) -> ExpiringCredentials:
+    """
+    Ask the credential provider of a configuration.
+
+    :param open_client: the blocking client; given, since a client itself asks for keys.
+    :raises MpsCredentialsError: it gives no keys.
+    """
+    if config.credentials is None:
+        raise TypeError("the configuration has no credential provider to ask")
+    return config.credentials.fetch(KeyNetwork(config, open_client))
+
+
+class KeyNetwork:
+    """See :class:`~airflow_provider_mps.client.credentials.base.Network`."""
+
+    def __init__(self, config: ClientConfig, open_client: OpenClient) -> None:
+        self._config = config
+        self._open_client = open_client
+        self.clock = clock_for(config.endpoint)
+
+    def assume(
+        self, action: Action[ExpiringCredentials], *, endpoint: str, region: str, credentials: Credentials | None
+    ) -> ExpiringCredentials:
+        config = replace(
+            self._config,
+            credentials=credentials,
+            endpoint=endpoint,
+            region=region,
+            timeout=min(self._config.timeout, _STS_TIMEOUT),
+            reload=None,
+        )
+        with self._open_client(config) as client:
+            return client.call(action, purpose=Purpose.KEYS).obtained_now(client.clock)
+
+    def read_metadata(self, url: str) -> str:
+        return get_metadata(url)
