@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from airflow_provider_mps.results.media import MediaMetadata
 from airflow_provider_mps.results.model import ResultModel
-from airflow_provider_mps.results.outputs import OutputFile, Storage, is_spoken
+from airflow_provider_mps.results.outputs import OutputFile, Storage
 from airflow_provider_mps.results.redaction import mask_address
+from airflow_provider_mps.results.walk import SOURCES, Node, walk
 
 # Type -> the object that tells the place, and its keys for bucket, region and path.
 _PLACES = {
@@ -112,29 +113,18 @@ def find_sources(value: Any, metadata: Sequence[MediaMetadata] = ()) -> tuple[So
     """
     about_inputs = iter(item for item in metadata if not item.is_of_output)
     found: dict[tuple[Storage, str], SourceFile] = {}
-    for source in _walk(value):
-        told = next(about_inputs, None)
-        found.setdefault((source.storage, source.path), source.model_copy(update={"metadata": told}))
+    for source in filter(None, map(_source, walk(value, SOURCES))):
+        known = next(about_inputs, None)
+        found.setdefault((source.storage, source.path), source.model_copy(update={"metadata": known}))
     return tuple(found.values())
 
 
-def _walk(value: Any) -> Iterator[SourceFile]:
-    if isinstance(value, (list, tuple)):
-        items = list(value)
-        for item in () if is_spoken(items) else items:
-            yield from _walk(item)
-    elif isinstance(value, Mapping):
-        if source := _source(value):
-            yield source
-        else:
-            for item in value.values():
-                yield from _walk(item)
-
-
-def _source(node: Mapping[str, Any]) -> SourceFile | None:
-    kind = str(node.get("Type") or "")
+def _source(node: Node) -> SourceFile | None:
+    if not isinstance(node.value, Mapping):
+        return None
+    kind = str(node.value.get("Type") or "")
     name, bucket, region, path = _PLACES.get(kind, ("", "", "", ""))
-    place = node.get(name)
+    place = node.value.get(name)
     if not isinstance(place, Mapping) or not isinstance(place.get(path), str) or not place[path]:
         return None
     storage = Storage.read({"type": kind, "bucket": place.get(bucket), "region": place.get(region)})

@@ -40,6 +40,11 @@ def as_items(value: Any) -> list[Any]:
     return [value] if isinstance(value, Mapping) else []
 
 
+def as_object(value: Any) -> Mapping[str, Any]:
+    """Read an object; anything else counts as an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
 Time = Annotated[
     pendulum.DateTime | None,
     BeforeValidator(parse_time),
