@@ -1,4 +1,4 @@
-"""The files of a task and what is known of them: what it read, what it wrote. No key and no query string is in here."""
+"""The files that a task read and wrote, and their properties. No value holds a key or a query string."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_provider_mps.results.outputs import OutputFile, Storage
 from airflow_provider_mps.results.redaction import mask_address
 from airflow_provider_mps.results.walk import SOURCES, Node, walk
 
-# Type -> the object that tells the place, and its keys for bucket, region and path.
+# Type -> the object with the place of the file, and its fields for bucket, region and path.
 _PLACES = {
     "COS": ("CosInputInfo", "Bucket", "Region", "Object"),
     "AWS-S3": ("S3InputInfo", "S3Bucket", "S3Region", "S3Object"),
@@ -22,8 +22,8 @@ _PLACES = {
 
 class SourceFile(ResultModel):
     """
-    A file that a task reads. ``path`` is the path inside the bucket as MPS writes it, or an address without its query;
-    ``metadata`` is what MPS found out about it, if it told.
+    A file that a task reads. ``path`` is the path inside the bucket as MPS writes it, or an address without its query.
+    ``metadata`` is None where MPS gives none.
 
     Source: https://www.tencentcloud.com/document/product/1041/33690 (MediaInputInfo)
     """
@@ -34,17 +34,17 @@ class SourceFile(ResultModel):
     metadata: MediaMetadata | None = None
 
 
-# An event is sent, and an asset stored, for each file: snapshots come by the hundred.
-MANY = 20
+# Files of one kind in one folder that are listed one by one. More are listed as one folder: each entry becomes an
+# asset event, and a task may write hundreds of snapshots.
+MAX_LISTED_FILES = 20
 
 
 class FileGroup(NamedTuple):
     """
-    A file that a task wrote, or a folder with many of one kind, as snapshots are.
+    A file that a task wrote, or a folder with many files of one kind, such as snapshots.
 
-    ``uri`` is None where MPS does not tell the bucket; ``address`` then still says what is known of the place.
-    ``number`` counts its files, ``seconds`` is the length of them all; ``facts`` are those of :func:`facts_of`, of a
-    folder none.
+    ``uri`` is None where MPS does not give the bucket; ``address`` is then the path or the FileId. ``number`` counts
+    the files, ``seconds`` is their total duration. ``facts`` are those of :func:`facts_of`, empty for a folder.
     """
 
     address: str
@@ -56,12 +56,12 @@ class FileGroup(NamedTuple):
 
 
 def written_files(
-    outputs: Sequence[OutputFile], metadata: Sequence[MediaMetadata], *, most: int = MANY
+    outputs: Sequence[OutputFile], metadata: Sequence[MediaMetadata], *, max_files: int = MAX_LISTED_FILES
 ) -> list[FileGroup]:
     """
-    What a task wrote, in the order of its answer.
+    The files that a task wrote, in the order of its answer.
 
-    :param most: more files of one kind in one folder than this are one entry.
+    :param max_files: if there are more files of one kind in one folder, the folder is one entry.
     """
     folders: dict[tuple[str, str], list[OutputFile]] = {}
     for output in outputs:
@@ -70,7 +70,9 @@ def written_files(
     return [
         group
         for (kind, folder), files in folders.items()
-        for group in ([_group(folder, kind, files)] if len(files) > most else [_file(file, metadata) for file in files])
+        for group in (
+            [_group(folder, kind, files)] if len(files) > max_files else [_file(file, metadata) for file in files]
+        )
     ]
 
 
@@ -90,13 +92,13 @@ def _file(file: OutputFile, metadata: Sequence[MediaMetadata]) -> FileGroup:
 
 
 def media_of(output: OutputFile, metadata: Sequence[MediaMetadata]) -> OutputFile | MediaMetadata:
-    """What tells size, duration and streams of an output: itself, or for an edit the metadata beside its path."""
-    beside = f"{output.source.rpartition('.')[0]}.MetaData"
-    return next((item for item in metadata if item.source == beside), output)
+    """The value with size, duration and streams of an output: itself, or for an edit the metadata beside its path."""
+    path = f"{output.source.rpartition('.')[0]}.MetaData"
+    return next((item for item in metadata if item.source == path), output)
 
 
 def facts_of(media: OutputFile | MediaMetadata | None) -> dict[str, Any]:
-    """Size in bytes, duration in seconds, bit rate in bit/s, picture, codecs; only what MPS told."""
+    """Size in bytes, duration in seconds, bit rate in bit/s, width and height, codecs, as far as MPS gives them."""
     if media is None:
         return {}
     facts = {name: getattr(media, name) for name in ("container", "size", "duration", "bitrate", "width", "height")}
@@ -107,9 +109,9 @@ def facts_of(media: OutputFile | MediaMetadata | None) -> dict[str, Any]:
 
 def find_sources(value: Any, metadata: Sequence[MediaMetadata] = ()) -> tuple[SourceFile, ...]:
     """
-    The inputs in a request or an answer, in its order, each once: media, and pictures that are laid over it.
+    The inputs in a request or an answer, in its order, each once: media, and pictures such as watermarks.
 
-    :param metadata: what the answer tells of its files. That of an edit is about its output.
+    :param metadata: the metadata of the answer. Items about outputs are ignored.
     """
     about_inputs = iter(item for item in metadata if not item.is_of_output)
     found: dict[tuple[Storage, str], SourceFile] = {}

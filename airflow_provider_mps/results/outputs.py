@@ -195,8 +195,10 @@ def _described(node: Node, field: str, key: str, paths: list[str], storage: Stor
 
 def _task(node: Node) -> str:
     """The nearest enclosing field that says what the files are."""
-    keys = (above.key for above in node.upward())
-    return next((key for key in keys if key.endswith(("Task", "TaskResult")) or key in _KINDS), "")
+    for above in node.upward():
+        if above.key.endswith(("Task", "TaskResult")) or above.key in _KINDS:
+            return above.key
+    return ""
 
 
 def _storage(node: Node, known: dict[int, Storage]) -> Storage:

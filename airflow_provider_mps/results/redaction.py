@@ -1,4 +1,4 @@
-"""Secrets in requests and answers. MPS echoes keys and signed addresses; all that leaves this package is masked here."""
+"""Secrets in requests and answers. MPS echoes keys and signed addresses; all that leaves the package is masked here."""
 
 from __future__ import annotations
 

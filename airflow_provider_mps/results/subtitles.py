@@ -221,21 +221,18 @@ def _files(output: Mapping[str, Any]) -> Iterator[SubtitleFile]:
     storage = Storage.of(output.get("OutputStorage"))
     paths = [output.get("SubtitlePath"), output.get("Path") if "SegmentSet" in output else None]
     for path in dict.fromkeys(path for path in paths if isinstance(path, str) and path):
-        yield _file(storage, path)
+        yield _file(storage, path, {})
     for key in ("SubtitleInfo", "SubtitleResults", "RecognizeSubtitleResult", "TransSubtitleResult"):
         for item in as_items(output.get(key)):
             if isinstance(item, Mapping) and any(item.get(name) for name in ("Path", "SubtitleFileId", "Status")):
                 yield _file(storage, item.get("Path"), item, item.get("SubtitleFileId"))
     for key in ("OriginSubtitle", "TranslateSubtitle"):
-        path, file_id = output.get(f"{key}Path"), output.get(f"{key}FileId")
-        if path or file_id:
-            yield _file(storage, path, output, file_id)
+        located, file_id = output.get(f"{key}Path"), output.get(f"{key}FileId")
+        if located or file_id:
+            yield _file(storage, located, output, file_id)
 
 
-def _file(
-    storage: Storage, path: Any, properties: Mapping[str, Any] | None = None, file_id: Any = None
-) -> SubtitleFile:
-    node = properties or {}
+def _file(storage: Storage, path: Any, node: Mapping[str, Any], file_id: Any = None) -> SubtitleFile:
     path, embedded = (
         value if isinstance(value, str) and value else None for value in (path, node.get("SubtitleEmbedPath"))
     )

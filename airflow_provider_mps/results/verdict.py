@@ -28,8 +28,6 @@ class TaskStatus(StrEnum):
 
 
 _FAILED = {"FAIL", "FAILED", "ERROR"}
-_TASK_DONE = {"FINISH", ""}
-_PART_DONE = {"SUCCESS"}
 _NO_ERROR = {"", "0", "SUCCESS"}
 _STATUS_FIELDS = ("Status", "ErrCode", "ErrCodeExt", "ErrMsg")
 # Each item of these lists must hold a result. If it holds none, it is not done, whatever the other items say.
@@ -122,7 +120,7 @@ class _Tally:
             # The failure of a group adds nothing to those of its members, unless it has an error code of its own.
             if finding.code or not is_explained:
                 self.failures.append(finding)
-        elif status not in (_TASK_DONE if is_task else _PART_DONE):
+        elif status not in ({"FINISH", ""} if is_task else {"SUCCESS"}):
             self.unsettled.append(finding)
             progress = _progress(part)
         elif is_part and not _has_output(node):
