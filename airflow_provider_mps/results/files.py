@@ -67,13 +67,13 @@ def written_files(
     for output in outputs:
         if address := output.uri or output.path or output.file_id:
             folders.setdefault((output.kind, _folder(address)), []).append(output)
-    return [
-        group
-        for (kind, folder), files in folders.items()
-        for group in (
-            [_group(folder, kind, files)] if len(files) > max_files else [_file(file, metadata) for file in files]
-        )
-    ]
+    groups: list[FileGroup] = []
+    for (kind, folder), files in folders.items():
+        if len(files) > max_files:
+            groups.append(_group(folder, kind, files))
+        else:
+            groups += [_file(file, metadata) for file in files]
+    return groups
 
 
 def _folder(address: str) -> str:

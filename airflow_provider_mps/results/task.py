@@ -154,7 +154,7 @@ class TaskDetail(TaskState):
 
 
 class TaskListItem(ResultModel):
-    """One line of DescribeTasks. It tells neither outcome nor SessionId."""
+    """One line of DescribeTasks. It has neither outcome nor SessionId."""
 
     mps_task_id: str = Field("", alias="TaskId")
     task_type: str = Field("", alias="TaskType")
