@@ -40,11 +40,14 @@ CLIENT = [
     {"jobs.submission"},
 ]
 RESULTS = [
-    {"uris", "redaction", "model"},
-    {"media", "segments", "verdict"},
-    {"cues", "outputs"},
-    {"files", "subtitles", "texts"},
-    {"merging", "subtitle_files", "task"},
+    {"uris", "walk", "model"},
+    {"redaction", "media", "segments"},
+    {"verdict", "outputs", "texts", "formats.base", "formats.json", "formats.reader"},
+    {"files", "formats.srt", "formats.vtt", "formats.ass", "formats.txt"},
+    {"formats.ttml"},
+    {"formats"},
+    {"subtitles"},
+    {"merging", "task"},
     {"notification", "result", "summary"},
     {"xcom_size", "quality"},
 ]
