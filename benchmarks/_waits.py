@@ -27,7 +27,7 @@ import structlog
 from airflow_provider_mps.client.actions import describe
 from airflow_provider_mps.client.aio import AsyncMpsClient
 from airflow_provider_mps.client.config import ClientConfig
-from airflow_provider_mps.client.retry import Limits
+from airflow_provider_mps.client.retry import Limits, may_pass
 from airflow_provider_mps.client.credentials.base import Credentials
 from airflow_provider_mps.emulator.backend import LocalMpsBackend
 from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY, LocalMps
@@ -131,7 +131,7 @@ async def naive(config: ClientConfig, task_id: str, poll_interval: float) -> See
                 if (await client.poll(describe(task_id))).is_finished:
                     return Seen(task_id, time.time(), "look")
             except MpsError as error:
-                if not error.retryable:
+                if not may_pass(error):
                     raise
             await asyncio.sleep(poll_interval)
 
