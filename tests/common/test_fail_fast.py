@@ -76,7 +76,7 @@ VERDICTS: list[tuple[MpsError, str]] = [
     (_api("FailedOperation.UserArrears"), FAIL),
     (_api("FailedOperation.InvalidMpsUser"), FAIL),
     (_api("FailedOperation.SomethingNew"), AS_SET),
-    (_api("unknown"), AS_SET),
+    (_api("unknown"), LATER),
     (MpsTransportError("reset", action="X", category=Category.NO_ANSWER), LATER),
     (MpsTransportError("no certificate", action="X", category=Category.PERMANENT), FAIL),
     (MpsCredentialsError("away", source="s", category=Category.NO_ANSWER), LATER),
