@@ -3,7 +3,7 @@
 # make campaign SEED=1 SEEDS=20 TASKS=25   random schedules of faults; the promises are checked after every seed
 # make mutants plant bugs; the tests have to see each of them
 # make matrix  unit tests on each Airflow and Python that this machine has, in environments of their own;
-#              ARGS="--e2e --only 3.2" also real processes of that Airflow
+#              ARGS="--e2e --only 3.4" also real processes of that Airflow
 # make soak MINUTES=30   steady work in a real Airflow; memory and file descriptors of the triggerer are measured
 # make faults  write docs/faults.md from the results of the last `make test`
 # make docs    build the pages of docs/ as a site in build/docs; every warning is an error

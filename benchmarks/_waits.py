@@ -29,8 +29,8 @@ import structlog
 from airflow_provider_mps.client.actions import describe
 from airflow_provider_mps.client.aio import AsyncMpsClient
 from airflow_provider_mps.client.config import ClientConfig
-from airflow_provider_mps.client.retry import Limits, is_throttled, may_pass
 from airflow_provider_mps.client.credentials.base import Credentials
+from airflow_provider_mps.client.retry import Limits, is_throttled, may_pass
 from airflow_provider_mps.emulator.backend import LocalMpsBackend
 from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY, LocalMps
 from airflow_provider_mps.emulator.state import Call, Settings

@@ -37,8 +37,8 @@ from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.credentials.base import Credentials
 from airflow_provider_mps.client.polling.poller import Poller, shared_poller
 from airflow_provider_mps.client.protocol import encode
-from airflow_provider_mps.client.retry import Limits
 from airflow_provider_mps.client.rate_limiter import rate_limiter_for
+from airflow_provider_mps.client.retry import Limits
 from airflow_provider_mps.errors import MpsError
 from airflow_provider_mps.triggers.metrics import AirflowMetrics
 

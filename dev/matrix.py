@@ -25,8 +25,6 @@ HOME = ROOT / ".venv-matrix"
 AIRFLOWS: dict[str, dict[str, str]] = {
     "3.4.0b2": {"apache-airflow-task-sdk": "1.4.0b2"},
     "3.3.2": {"apache-airflow-task-sdk": "1.3.2"},
-    # With later releases of svcs its dag.test() runs no task.
-    "3.2.2": {"apache-airflow-task-sdk": "1.2.2", "aiosqlite": "0.21.0", "svcs": "25.1.0"},
 }
 PYTHONS = ("3.11", "3.12", "3.13")
 # Every Airflow on the oldest Python, and the one that is developed with on all.

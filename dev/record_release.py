@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_mps import __version__
 from airflow_provider_mps.emulator.server import LocalMps
-from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
+from airflow_provider_mps.operators.mps import MpsProcessMediaOperator, MpsTaskResultOperator
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 from tests.support.harness import as_json, first_event, new_context
@@ -27,26 +27,43 @@ REQUEST = {
         "CosInputInfo": {"Bucket": "media-1250000000", "Region": "ap-nanjing", "Object": "/talk.mp4"},
     },
     "MediaProcessTask": {"TranscodeTaskSet": [{"Definition": 100030}]},
+    "SmartSubtitlesTask": {"Definition": 1},
 }
 
 
+def write(folder: Path) -> Path:
+    """
+    Record this release into a new file of the folder.
+
+    :raises FileExistsError: this release has been recorded, and a record is kept for ever.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{__version__}.json"
+    text = json.dumps(record(), indent=2, ensure_ascii=False)
+    with path.open("x", encoding="utf-8") as file:
+        file.write(f"{text}\n")
+    return path
+
+
 def record() -> dict[str, Any]:
-    """The deferral of a submit operator and of a sensor, their events, and the task state store."""
-    MpsTaskTrigger.earliest_event = 0.0
+    """The deferral of a submit operator and of a sensor, their events, the task state store, and a result."""
     found: dict[str, Any] = {}
     with LocalMps() as mps, pytest.MonkeyPatch.context() as patch:
         connection = {"conn_type": "tencentcloud_mps", "login": mps.secret_id, "password": mps.secret_key}
         patch.setenv("AIRFLOW_CONN_MPS_DEFAULT", json.dumps({**connection, "host": mps.host}))
-        context = new_context(store=True)
+        patch.setattr(MpsTaskTrigger, "earliest_event", 0.0)
+        context = new_context()
         operator = MpsProcessMediaOperator(
             task_id="a_task", request=REQUEST, deferrable=True, poll_interval=1, timeout=86_400, retries=2
         )
         found["operator"] = _deferral(operator, context)
-        found["store"] = {"mps_job": context["task_state_store"].get("mps_job")}
+        found["store"] = context["task_state_store"].values()
         task_id = found["operator"]["kwargs"]["mps_task_id"]
         mps.backend.tasks[task_id].looks = 0
         sensor = MpsTaskSensor(task_id="a_task", mps_task_id=task_id, deferrable=True, poke_interval=1, timeout=86_400)
         found["sensor"] = _deferral(sensor, new_context())
+        result = MpsTaskResultOperator(task_id="a_task", mps_task_id=task_id)
+        found["result"] = as_json(result.execute(new_context()))
     return found
 
 
@@ -64,7 +81,4 @@ def _deferral(operator: Any, context: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    FOLDER.mkdir(exist_ok=True)
-    text = json.dumps(record(), indent=2, ensure_ascii=False)
-    with (FOLDER / f"{__version__}.json").open("x", encoding="utf-8") as file:  # a record is kept for ever
-        file.write(f"{text}\n")
+    print(write(FOLDER))

@@ -112,6 +112,38 @@ def test_a_wrong_argument_is_also_a_value_error() -> None:
     assert isinstance(MpsConfigError("wrong"), ValueError)
 
 
+_WHAT_FAILED = ("WorkflowTask.MediaProcessResultSet[1].TranscodeTask", "30010", "codec", "60000")
+# By class, what the text of each of its instances above holds, in any words.
+FACTS: dict[type[MpsError], tuple[str, ...]] = {
+    MpsConfigError: ("The region is wrong",),
+    MpsCredentialsError: ("it does not answer", "the role of this CVM instance"),
+    MpsTransportError: ("DescribeTaskDetail",),
+    MpsApiError: ("ProcessMedia", "RequestId r"),
+    MpsTaskError: (TASK_ID, "is odd"),
+    MpsTaskFailed: (TASK_ID, *_WHAT_FAILED, "2 of 5", "RequestId r-2"),
+    MpsTaskNotFound: (TASK_ID, "is unknown"),
+    MpsTaskNotFinished: (TASK_ID, "still runs"),
+    MpsTaskUnsettled: (TASK_ID, *_WHAT_FAILED),
+    MpsTaskTimeout: (TASK_ID, "has not ended"),
+    MpsStateUnknown: (TASK_ID, "is silent"),
+    MpsDownloadError: ("https://b-1.cos.ap-nanjing.myqcloud.com/a.vtt", "HTTP 403"),
+    MpsQualityError: ("width", "1280"),
+    MpsSubmitUnknown: ("ProcessMedia", "the answer was lost", "1970-01-01 00:00 UTC", "SessionContext", "marker"),
+    MpsSessionClash: ("SessionId mine", TASK_ID),
+    MpsNotificationError: ("it is not signed",),
+    MpsResultTooLarge: ("2 MB",),
+}
+
+
+@each_error
+def test_the_text_holds_the_facts(error: MpsError) -> None:
+    """The log alone says what the attributes say, and why."""
+    values = [getattr(error, name, None) for name in ("code", "message", "request_id", "mps_task_id", "next_step")]
+    facts = [*FACTS.get(type(error), ()), *filter(None, values)]
+    assert [fact for fact in facts if fact not in str(error)] == []
+    assert facts or type(error) is MpsError
+
+
 def test_a_task_error_names_its_task() -> None:
     """The TaskId is an attribute and stands in the text."""
     for error in ONE_OF_EACH:

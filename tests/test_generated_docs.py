@@ -7,10 +7,10 @@ import json
 import jsonschema
 import pytest
 
-from airflow_provider_mps.results.result import SCHEMA_VERSION, MpsTaskResult
+from airflow_provider_mps.results.result import MpsTaskResult
 from airflow_provider_mps.results.task import TaskDetail
 from dev.docs import DOCS, generated
-from tests.support.answers import DATA, image_success, successes
+from tests.support.answers import image_success, successes
 from tests.support.official import api_model
 
 ANSWERS = successes() | {"image": image_success()}
@@ -53,31 +53,7 @@ def test_a_result_is_what_its_schema_says(name: str) -> None:
         jsonschema.validate({**value, "outputs": "none"}, SCHEMA)
 
 
-@pytest.mark.parametrize("path", sorted((DATA / "results").glob("v*.json")), ids=lambda path: path.name)
-def test_a_value_of_an_earlier_release_is_still_read(path) -> None:  # type: ignore[no-untyped-def]  # pytest's parameter
-    """A result in XCom outlives an upgrade: what it says is there, what it could not know has its default."""
-    value = json.loads(path.read_text(encoding="utf-8"))
-    result = MpsTaskResult.model_validate(value)
-    assert result.schema_version == value["schema_version"] <= SCHEMA_VERSION
-    again = json.loads(json.dumps(result.as_json()))
-    assert _within(value, again)
-    jsonschema.validate(again, SCHEMA)
-    assert result.subtitles[0].to_srt().startswith("1\n00:00:00,000 --> 00:00:02,400\n")
-    assert result.metadata[0].video is not None
-    assert result.metadata[0].video.width == 1920
-    assert result.outputs[0].uri == "cos://media-1250000000/output/talk_Transcode_100030.mp4"
-
-
 def test_a_value_of_a_later_release_is_read_too() -> None:
     """New fields do not change the version, so an older worker passes over them."""
     value = MpsTaskResult(mps_task_id="t").as_json() | {"some_new_field": {"a": 1}}
     assert MpsTaskResult.model_validate(value).mps_task_id == "t"
-
-
-def _within(old: object, new: object) -> bool:
-    """Everything that was said is still said."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        return all(name in new and _within(value, new[name]) for name, value in old.items())
-    if isinstance(old, list) and isinstance(new, list):
-        return len(old) == len(new) and all(_within(one, other) for one, other in zip(old, new, strict=True))
-    return old == new

@@ -84,7 +84,7 @@ class Limits:
 
 LIMITS = {
     Purpose.CALL: Limits(attempts=4, throttle_timeout=60.0),
-    Purpose.SUBMIT: Limits(attempts=8, throttle_timeout=60.0, first_delay=2.0, max_delay=30.0),
+    Purpose.SUBMIT: Limits(attempts=8, first_delay=2.0, max_delay=30.0),
     Purpose.POLL: Limits(seconds=3600.0),
     Purpose.LIST: Limits(attempts=3),
     Purpose.ABORT: Limits(seconds=300.0, first_delay=1.0, max_delay=2.0),

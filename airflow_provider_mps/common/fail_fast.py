@@ -34,7 +34,7 @@ def fail_fast_on_permanent(*also: type[MpsError], job_sent: Callable[[], bool] =
 
 def without_retries(error: MpsError) -> MpsError:
     """The same error, as one that Airflow does not retry."""
-    kind = _final_class(type(error))
+    kind = _final_class(type(error))  # type: ignore[arg-type]  # mypy takes the class for its instances
     final = kind.__new__(kind, *error.args)
     final.args = error.args
     final.__dict__.update(error.__dict__)

@@ -264,7 +264,8 @@ class LocalMpsBackend:
         infos = inputs_of(request)
         if not infos or not all(info.get("Type") for info in infos):
             raise Refusal("InvalidParameter", "InputInfo.Type is missing.")
-        task_id = f"{APP_ID}-{form or kind}-{uuid.uuid4().hex}{suffix}"
+        given = self.settings.next_task_ids
+        task_id = given.pop(0) if given else f"{APP_ID}-{form or kind}-{uuid.uuid4().hex}{suffix}"
         self.tasks[task_id] = Task(task_id, describe, self.now(), kind, request)
         return {"TaskId": task_id}
 

@@ -58,6 +58,7 @@ class Settings:
     :param roles: by their RoleArn, what STS knows.
     :param instance_role: the role of the CVM instance that the metadata service speaks for.
     :param key_seconds: if set, how long issued keys hold, whatever was asked for.
+    :param next_task_ids: TaskIds of the next jobs, in their order; after them ids have a documented form.
     """
 
     state_looks: int = 1
@@ -70,6 +71,7 @@ class Settings:
     roles: dict[str, Role] = field(default_factory=lambda: {ROLE_ARN: Role()})
     instance_role: str | None = "emulator"
     key_seconds: float | None = None
+    next_task_ids: list[str] = field(default_factory=list)
 
 
 @dataclass

@@ -1,99 +1,155 @@
-"""Abort jobs on the worker's side: best effort, and honest about what MPS refuses."""
+"""Abort the job of a task that a user ends: on the worker and in the triggerer, best effort and in a short time."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import logging
 import threading
-import time
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from airflow_provider_mps.client.config import ClientConfig
     from airflow_provider_mps.client.jobs.abort import AbortResult
+    from airflow_provider_mps.client.jobs.record import JobRecord
     from airflow_provider_mps.client.sync import MpsClient
     from airflow_provider_mps.hooks.mps import MpsHook
 
-# Airflow kills the process 5 seconds after SIGTERM.
-_KILL_BUDGET = 4.0
+# Seconds on a worker: Airflow kills the process 5 seconds after SIGTERM.
+_WORKER_BUDGET = 4.0
+# Seconds in the triggerer: a user, or a triggerer that ends, waits for them.
+_TRIGGER_BUDGET = 8.0
+# Seconds after which an Abort that still waits for its turn is given up: a user may end a thousand tasks at once.
+_ABORT_WITHIN = 300.0
+_aborting: set[asyncio.Task[None]] = set()
 
 
-class Canceller:
-    """Aborts jobs of one operator, and says in its log what came of it."""
+def log_result(log: Any, result: AbortResult) -> str:
+    """Log what came of an Abort; returns it in words."""
+    log.log(logging.INFO if result.aborted else logging.WARNING, "%s", result.text)
+    return result.text
 
-    def __init__(self, hook: MpsHook, log: Any) -> None:
-        self.hook = hook
-        self.log = log
 
-    def abort(self, mps_task_id: str, client: MpsClient | None = None) -> str:
-        """Ask MPS to abort a task; returns what came of it, in words. Raises nothing of MPS's."""
-        return self._told(self._ask(mps_task_id, client or self.hook.get_conn()))
+class WorkerCancel:
+    """
+    Ends the job of a task that is being killed on its worker, if a user is behind it.
 
-    def _ask(self, mps_task_id: str, client: MpsClient) -> AbortResult:
-        from airflow_provider_mps.client.actions import ManageTask
-        from airflow_provider_mps.client.jobs.abort import abort_outcome
-        from airflow_provider_mps.errors import MpsError
+    :param save: stores the record of the job.
+    """
 
-        try:
-            client.call(ManageTask(task_id=mps_task_id))
-        except MpsError as error:
-            return abort_outcome(mps_task_id, error)
-        return abort_outcome(mps_task_id, None)
+    def __init__(self, hook: MpsHook, log: Any, save: Callable[[JobRecord], object]) -> None:
+        self._hook = hook
+        self._log = log
+        self._save = save
 
-    def _told(self, outcome: AbortResult) -> str:
-        (self.log.info if outcome.aborted else self.log.warning)("%s", outcome.text)
-        return outcome.text
-
-    def abort_cleared(self, mps_task_id: str, describe_action: str | None) -> None:
-        """Abort the job from before a Clear: on_kill may have come too late to tell it from a failover."""
-        from airflow_provider_mps.client.actions import describe
-        from airflow_provider_mps.errors import MpsError
-
-        look = describe(mps_task_id, describe_action)
-        try:
-            if self.hook.call(look).is_finished:
-                return
-        except MpsError as error:
-            self.log.warning("The task was cleared; its MPS task %s was left alone: %s", mps_task_id, error)
-            return
-        # MPS knows best whether that is still possible: a live task may be running.
-        outcome = self._ask(mps_task_id, self.hook.get_conn())
-        if outcome.refused:
-            with suppress(MpsError):
-                if self.hook.call(look).is_finished:  # the trigger that the Clear ended has asked a moment before
-                    self.log.info("The task was cleared; its MPS task %s has ended.", mps_task_id)
-                    return
-        self._told(outcome)
-
-    def abort_if_user_ended(self, ti: Any, mps_task_id: str | None, session_id: str | None) -> None:
+    def run(self, ti: Any, record: JobRecord | None) -> None:
         """
-        Abort the job of a task that is being killed, if a user is behind it. Returns within 4 seconds.
+        Return within 4 seconds. It works on a thread: the signal may have come while this process talked to Airflow.
 
-        It works on a thread of its own: the signal may have come while this process was talking to Airflow.
-
-        :param session_id: finds the job of a submission whose answer has not come yet.
+        :param record: of the job; one that is being sent is found by its SessionId.
         """
-
-        def work() -> None:
-            from airflow_provider_mps.client.jobs.find import find_by_session
-            from airflow_provider_mps.client.sync import MpsClient
-            from airflow_provider_mps.common.task_instance_state import ended_while_running
-            from airflow_provider_mps.errors import MpsError
-
-            if not ended_while_running(ti):
-                return
-            config = replace(self.hook.get_conn().config, timeout=_KILL_BUDGET / 2)
-            with MpsClient(config, attempts=3) as client:
-                job = mps_task_id
-                if job is None and session_id:
-                    try:
-                        found = next(iter(find_by_session(client, session_id, since=time.time() - 600)), None)
-                    except MpsError as error:
-                        self.log.warning("A job with SessionId %s may run on and be billed: %s", session_id, error)
-                        return
-                    job = found.mps_task_id if found else None
-                if job:
-                    self.abort(job, client)
-
-        thread = threading.Thread(target=work, name="mps-abort", daemon=True)
+        thread = threading.Thread(target=self._work, args=(ti, record), name="mps-abort", daemon=True)
         thread.start()
-        thread.join(_KILL_BUDGET)
+        thread.join(_WORKER_BUDGET)
+
+    def _work(self, ti: Any, record: JobRecord | None) -> None:
+        from airflow_provider_mps.client.jobs.abort import abort_job
+        from airflow_provider_mps.client.jobs.record import Ending, JobState
+        from airflow_provider_mps.client.retry import Limits
+        from airflow_provider_mps.client.sync import MpsClient
+        from airflow_provider_mps.common.task_instance_state import ended_by_user
+
+        if record is None or record.state is JobState.ENDED or not ended_by_user(ti):
+            return
+        config = replace(self._hook.get_conn().config, timeout=_WORKER_BUDGET / 2)
+        with MpsClient(config, limits=Limits(attempts=3)) as client:
+            if mps_task_id := record.mps_task_id or self._find(client, record):
+                log_result(self._log, abort_job(client, mps_task_id))
+        # Then the next try of a cleared task begins a new job, also where Airflow's numbers do not tell the Clear.
+        self._save(record.ended(Ending.KILLED))
+
+    def _find(self, client: MpsClient, record: JobRecord) -> str | None:
+        from airflow_provider_mps.client.jobs.find import by_session_id, find_jobs
+        from airflow_provider_mps.client.jobs.recovery import SEARCH_MARGIN
+        from airflow_provider_mps.errors import MpsError
+
+        if record.session_id is None or record.sent_at is None:
+            return None
+        try:
+            found = find_jobs(client, by_session_id(record.session_id), since=record.sent_at - SEARCH_MARGIN)
+            return next((detail.mps_task_id for detail in found), None)
+        except MpsError as error:
+            self._log.warning("A job with SessionId %s may run on and be billed: %s", record.session_id, error)
+            return None
+
+
+async def abort_if_user_ended(
+    task_instance: Any, mps_task_id: str, *, config: Callable[[], Awaitable[ClientConfig]], log: Any
+) -> None:
+    """
+    Ask Airflow what became of a deferred task, and abort its job only if a user ended it; the log says what was done.
+
+    It returns within eight seconds. An Abort that has to wait longer, for its turn or for MPS, goes on in this event
+    loop for five minutes; Airflow writes what comes of it to the log of the triggerer.
+
+    :param task_instance: of the trigger.
+    :param config: what the connection says, read when it is needed.
+    :param log: of the trigger.
+    """
+    now = asyncio.get_running_loop().time
+    until = now() + _TRIGGER_BUDGET
+    ended: bool | None = None
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout_at(until) as budget:
+            ended = await _ended_by_user(task_instance)
+        if budget.expired():  # a question that is given up is answered with no
+            ended = None
+    if ended is None:
+        log.warning("MPS task %s was not aborted: Airflow does not say who ended the task.", mps_task_id)
+    elif ended:
+        abort = asyncio.create_task(_abort_in_time(mps_task_id, config, log))
+        _aborting.add(abort)
+        abort.add_done_callback(_aborting.discard)
+        await asyncio.wait({abort}, timeout=until - now())
+        if not abort.done():
+            log.warning(
+                "MPS task %s: its Abort has no answer of MPS yet, or waits for its turn. It goes on for %.0f minutes "
+                "in the triggerer, whose log tells what comes of it.",
+                mps_task_id,
+                _ABORT_WITHIN / 60,
+            )
+
+
+async def _ended_by_user(task_instance: Any) -> bool:
+    from asgiref.sync import sync_to_async
+
+    from airflow_provider_mps.common.task_instance_state import ended_by_user
+
+    try:
+        # Not one after the other, or two hundred tasks that a user ends at once would run out of time.
+        return await sync_to_async(ended_by_user, thread_sensitive=False)(task_instance)
+    except asyncio.CancelledError:  # the triggerer gave the question up, as when it ends: doubt
+        return False
+
+
+async def _abort_in_time(mps_task_id: str, config: Callable[[], Awaitable[ClientConfig]], log: Any) -> None:
+    from airflow_provider_mps.client.aio import AsyncMpsClient
+    from airflow_provider_mps.client.jobs.abort import aabort_job
+    from airflow_provider_mps.client.retry import LIMITS, Purpose
+
+    try:
+        async with (
+            asyncio.timeout(_ABORT_WITHIN),
+            AsyncMpsClient(await config(), limits=LIMITS[Purpose.ABORT]) as client,
+        ):
+            result = await aabort_job(client, mps_task_id)
+        log_result(log, result)
+    except TimeoutError:
+        log.warning("MPS task %s was not aborted: no answer of MPS in time.", mps_task_id)
+    except asyncio.CancelledError:
+        log.warning("MPS task %s was not aborted: the triggerer ends.", mps_task_id)
+        raise
+    except Exception as error:  # noqa: BLE001 - nobody may be left to be told by an exception
+        log.warning("MPS task %s was not aborted: %s: %s", mps_task_id, type(error).__name__, error)

@@ -69,22 +69,23 @@ class MpsAbortTaskOperator(BaseOperator):
     @fail_fast_on_permanent()
     def execute(self, context: Context) -> bool:
         from airflow_provider_mps.client.actions import ManageTask, check_mps_task_id
-        from airflow_provider_mps.client.jobs.abort import abort_outcome
+        from airflow_provider_mps.client.jobs.abort import abort_result
         from airflow_provider_mps.errors import MpsError
         from airflow_provider_mps.hooks.mps import MpsHook
+        from airflow_provider_mps.lifecycle.cancel import log_result
 
         action = ManageTask(task_id=check_mps_task_id(self.mps_task_id))
         hook = MpsHook(self.mps_conn_id, region=self.region)
         MpsTaskLink.persist(context, hook, action=action.name, mps_task_id=self.mps_task_id)
         try:
             hook.call(action)
-            outcome = abort_outcome(self.mps_task_id, None)
+            result = abort_result(self.mps_task_id, None)
         except MpsError as error:
-            outcome = abort_outcome(self.mps_task_id, error)
-            if not outcome.refused:
+            result = abort_result(self.mps_task_id, error)
+            if not result.denied:
                 raise
-        (self.log.info if outcome.aborted else self.log.warning)("%s", outcome.text)
-        return outcome.aborted
+        log_result(self.log, result)
+        return result.aborted
 
 
 class MpsActionOperator(MaskSecretsMixin):

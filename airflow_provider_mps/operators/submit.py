@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 import json
-import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import conf
 from airflow.sdk.exceptions import AirflowException, TaskDeferralError, TaskDeferralTimeout
 
+from airflow_provider_mps.common.arguments import check_seconds
 from airflow_provider_mps.common.fail_fast import fail_fast_on_permanent
 from airflow_provider_mps.common.masking import MaskSecretsMixin
 from airflow_provider_mps.lifecycle.finish import CompletesJobMixin
-from airflow_provider_mps.lifecycle.ledger import TaskStateJobStore
 from airflow_provider_mps.links.mps import MpsTaskLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_mps.client.actions import SubmitAction
-    from airflow_provider_mps.client.jobs.submission import Identity, Job, Submission
+    from airflow_provider_mps.client.jobs.record import Ending, JobRecord
+    from airflow_provider_mps.client.jobs.submission import Submission
     from airflow_provider_mps.hooks.mps import MpsHook
-    from airflow_provider_mps.lifecycle.cancel import Canceller
+    from airflow_provider_mps.lifecycle.ledger import TaskStateJobStore
     from airflow_provider_mps.lifecycle.wait import TaskWait
+    from airflow_provider_mps.results.task import TaskDetail
 
-DEFAULT_TIMEOUT = 3 * 86_400.0
+DEFAULT_TIMEOUT = 3 * 86_400.0  # seconds
 _NEVER_SENT = "0-NotSent-0"
-_STEP = 1.0
+_STEP = 1.0  # seconds
 
 
 class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
@@ -109,10 +109,11 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
         self.not_found_grace = not_found_grace
         self.settle_grace = settle_grace
         self._killed = False
-        self._deferred = False
+        self._resumed = False
         self._ti: Any = None
-        self._mps_task_id: str | None = None
+        self._store: TaskStateJobStore | None = None
         self._submission: Submission | None = None
+        self._record: JobRecord | None = None
 
     @property
     def describe_action(self) -> str | None:
@@ -128,54 +129,36 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
 
         return MpsHook(self.mps_conn_id, region=self.region)
 
-    @cached_property
-    def _canceller(self) -> Canceller:
-        from airflow_provider_mps.lifecycle.cancel import Canceller
+    # Submit.
 
-        return Canceller(self.hook, self.log)
-
-    # Send.
-
-    @fail_fast_on_permanent()
     def execute(self, context: Context) -> str:
-        with self._worth_retries_once_sent(context):
-            return self._run(context)
-
-    def _run(self, context: Context) -> str:
-        self._ti = context["ti"]
-        action = self._checked()
-        job = self._submit(context, action)
-        mps_task_id = str(job.mps_task_id)
-        self._mps_task_id = mps_task_id
-        region = self.hook.get_conn().config.region
-        for key, value in (("mps_task_id", mps_task_id), ("request_id", job.request_id), ("region", region)):
-            context["ti"].xcom_push(key=key, value=value)
-        MpsTaskLink.persist(context, self.hook, action=self.action_name, mps_task_id=mps_task_id)
-        failed = f", after {job.generation} that failed" if job.generation else ""
-        self.log.info("MPS task %s: %s%s", mps_task_id, job.how, failed)
-        if not self.wait_for_completion:
-            return mps_task_id
-        wait = self._new_wait(mps_task_id, job.sent_at)
-        wait.warn_if_timeout_exceeds_query_window()
-        if self.deferrable and job.how == "submitted":
-            self._defer(wait)  # it cannot have ended yet
-        return self._wait(context, wait)
+        with fail_fast_on_permanent(job_sent=lambda: self._job_sent(context)):
+            action = self._checked()
+            record = self._submit(context, action)
+            self._tell(context, record)
+            mps_task_id = str(record.mps_task_id)
+            if not self.wait_for_completion:
+                return mps_task_id
+            wait = self._new_wait(mps_task_id, record.sent_at)
+            wait.warn_if_timeout_exceeds_query_window()
+            if self.deferrable and self._is_new:
+                self._defer(wait)  # it cannot have ended yet
+            return self._wait(context, wait)
 
     def _checked(self) -> SubmitAction:
-        """Everything that can fail without sending anything."""
+        """Everything that can be wrong is found before anything is sent."""
         from airflow_provider_mps.client import actions
         from airflow_provider_mps.errors import MpsConfigError
         from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 
         for name in ("poll_interval", "timeout"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-                raise MpsConfigError(f"{name} is {value!r:.40}; it must be a number of seconds above 0")
+            check_seconds(name, getattr(self, name))
+        for name in ("outage_tolerance", "not_found_grace", "settle_grace"):
+            check_seconds(name, getattr(self, name), zero_is_allowed=True)
         if not isinstance(self.request, dict):
             raise MpsConfigError(f"request is a {type(self.request).__name__}, not a dict of {self.action_name}")
         action: SubmitAction = getattr(actions, self.action_name)(**self.request)
-        wait = self._new_wait(_NEVER_SENT)
-        trigger = MpsTaskTrigger.continue_wait(wait, poll_interval=self.poll_interval)
+        trigger = MpsTaskTrigger.continue_wait(self._new_wait(_NEVER_SENT), poll_interval=self.poll_interval)
         for what, value in (("request", action.parameters), ("trigger arguments", trigger.serialize()[1])):
             try:
                 json.dumps(value, allow_nan=False)
@@ -183,53 +166,59 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
                 raise MpsConfigError(f"The {what} of task {self.task_id} cannot be sent: {error}") from error
         return action
 
-    def _submit(self, context: Context, action: SubmitAction) -> Job:
+    def _submit(self, context: Context, action: SubmitAction) -> JobRecord:
+        from airflow_provider_mps.client.jobs.intent import Intent
         from airflow_provider_mps.client.jobs.submission import Submission
+        from airflow_provider_mps.lifecycle import ledger
 
-        self._submission = Submission(
-            self.hook.get_conn(),
+        self._ti = context["ti"]
+        self._store = ledger.TaskStateJobStore.of(context, timeout=self.timeout)
+        attempt = ledger.attempt_of(context, retries=self.retries or 0)
+        intent = Intent(
             action,
-            self._identity(context),
-            TaskStateJobStore.of(context),
-            tried_before=context["ti"].try_number > self._first_try(context),
-            started=self._run_start(context),
+            attempt,
+            ledger.marker_for(context, attempt),
+            ledger.run_began(context),
             allow_partial=self.allow_partial,
+            abort_cleared=self.cancel_on_kill,
             resubmit_if_unknown=self.resubmit_if_unknown,
         )
+        self._submission = Submission(self.hook.get_conn(), intent, self._store)
         if self._killed:  # while there was no submission to stop; Airflow's signal handler returns to here
             self._submission.stop()
-        if self.cancel_on_kill and (before := self._submission.cleared()) and before.mps_task_id:
-            self._canceller.abort_cleared(before.mps_task_id, self.describe_action)
-        return self._submission.once()
+        self._record = self._submission.ensure_submitted()
+        return self._record
 
-    def _run_start(self, context: Context) -> float:
-        started = context["dag_run"].start_date or context["dag_run"].run_after
-        return started.timestamp() if started else 0.0
+    def _tell(self, context: Context, record: JobRecord) -> None:
+        """Hand the TaskId to other tasks, the link and the log, before the wait begins."""
+        region = self.hook.get_conn().config.region
+        for key, value in (
+            ("mps_task_id", record.mps_task_id),
+            ("request_id", record.request_id),
+            ("region", region),
+        ):
+            context["ti"].xcom_push(key=key, value=value)
+        MpsTaskLink.persist(context, self.hook, action=self.action_name, mps_task_id=str(record.mps_task_id))
+        how = self._submission.how if self._submission else ""
+        count = f" (job {record.number} of this task)" if record.number > 1 else ""
+        self.log.info("MPS task %s: %s%s", record.mps_task_id, how, count)
 
-    def _first_try(self, context: Context) -> int:
-        """The number of the first try since the task was last cleared."""
-        return context["ti"].max_tries - (self.retries or 0) + 1
+    @property
+    def _is_new(self) -> bool:
+        """Whether the job was accepted a moment ago."""
+        return self._submission is not None and self._submission.how == "submitted"
 
-    def _identity(self, context: Context) -> Identity:
-        from airflow_provider_mps.client.jobs.submission import Identity
-
-        ti = context["ti"]
-        # max_tries stays the same over retries and grows with each Clear.
-        return Identity(
-            ti.dag_id,
-            ti.run_id,
-            ti.task_id,
-            map_index=-1 if ti.map_index is None else ti.map_index,
-            epoch=ti.max_tries,
-            run_start=self._run_start(context),
-        )
+    def _job_sent(self, context: Context) -> bool:
+        """Whether a job of this task may run: then a retry, which takes it up, is cheaper than a Clear."""
+        sent = self._submission is not None and self._submission.job_sent
+        return sent or self._resumed or (self._submission is None and context["ti"].try_number > 1)
 
     # Wait.
 
-    def _new_wait(self, mps_task_id: str, sent_at: float = 0.0) -> TaskWait:
+    def _new_wait(self, mps_task_id: str, sent_at: float | None = None) -> TaskWait:
         from airflow_provider_mps.lifecycle.wait import TaskWait
 
-        return TaskWait.of(self, mps_task_id, started=sent_at)
+        return TaskWait.of(self, mps_task_id, started=sent_at or 0.0)
 
     def _wait(self, context: Context, wait: TaskWait) -> str:
         """Poll until the job has ended, here or in the triggerer."""
@@ -243,7 +232,7 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
                 time.sleep(min(pause, _STEP))
             if self._killed:
                 raise AirflowException(f"Task {self.task_id} was killed while it waited for {wait.mps_task_id}.")
-        return self._conclude(context, wait, ended)
+        return self._finish(context, wait, ended)
 
     def _defer(self, wait: TaskWait) -> None:
         from airflow_provider_mps.triggers.mps import MpsTaskTrigger
@@ -253,7 +242,7 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
                 wait, poll_interval=self.poll_interval, cancel_on_kill=self.cancel_on_kill
             ),
             method_name="execute_complete",
-            kwargs={"mps_task_id": wait.mps_task_id, "state": wait.state.to_dict()},
+            kwargs={"record": self._record.to_dict() if self._record else None, "state": wait.state.to_dict()},
             timeout=wait.deferral_timeout(self.poll_interval),
         )
 
@@ -261,76 +250,98 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
         self,
         context: Context,
         event: dict[str, Any] | None = None,
-        mps_task_id: str | None = None,
+        record: dict[str, Any] | None = None,
         state: dict[str, Any] | None = None,
     ) -> str:
         """Poll once more, whatever the event says, and decide."""
-        self._ti = context["ti"]
-        self._mps_task_id = mps_task_id = mps_task_id or self._pushed_id(context)
-        wait = self._new_wait(mps_task_id)
+        job = self._resume(context, record)
+        wait = self._new_wait(str(job.mps_task_id), job.sent_at)
         wait.resume(event, state)
         return self._wait(context, wait)
 
-    @fail_fast_on_permanent()
+    def _resume(self, context: Context, record: dict[str, Any] | None) -> JobRecord:
+        """The record of the job that is waited for; a trigger that failed or timed out has lost it."""
+        from airflow_provider_mps.client.jobs.record import JobRecord
+        from airflow_provider_mps.errors import MpsConfigError
+        from airflow_provider_mps.lifecycle.ledger import TaskStateJobStore, attempt_of
+
+        self._ti = context["ti"]
+        self._store = TaskStateJobStore.of(context, timeout=self.timeout)
+        job = JobRecord.from_dict(record) if record else self._store.load()
+        if job is None or job.mps_task_id is None:
+            raise MpsConfigError(f"Task {self.task_id} has no record of its job. Clear it to submit a new one.")
+        attempt = attempt_of(context, retries=self.retries or 0)
+        if job.attempt != attempt:  # another task of the run was cleared meanwhile, this one was not: it goes on
+            job = job.in_attempt(attempt)
+            self._store.save(job)
+        self._record = job
+        return job
+
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        self._deferred = True
-        with self._worth_retries_once_sent(context):
-            # Both exceptions come without the arguments of the deferral: the id was pushed before it.
+        self._resumed = True
+        with fail_fast_on_permanent(job_sent=lambda: True):
+            # Both exceptions come without the arguments of the deferral.
             try:
                 return super().resume_execution(next_method, next_kwargs, context)
             except TaskDeferralTimeout:
                 return self.execute_complete(context, {"status": "timeout"})
             except TaskDeferralError:
-                wait = self._new_wait(self._pushed_id(context))
+                wait = self._new_wait(str(self._resume(context, None).mps_task_id))
                 if (ended := wait.poll()) is None:
                     raise  # the next try takes the job up again
-                return self._conclude(context, wait, ended)
+                return self._finish(context, wait, ended)
 
-    @contextmanager
-    def _worth_retries_once_sent(self, context: Context) -> Iterator[None]:
-        """
-        A wrong key is no reason to lose a job: a retry takes it up at no cost, whereas a Clear pays for another.
+    # End.
 
-        So where a job may have been sent, what keeps us from asking about it is left to the retries of the task.
-        """
-        from airflow_provider_mps.errors import MpsApiError, MpsConfigError, MpsCredentialsError, MpsTransportError
+    def _finish(self, context: Context, wait: TaskWait, detail: TaskDetail) -> str:
+        """Record how the job has ended, before Airflow learns of it."""
+        from airflow_provider_mps.client.jobs.record import Ending
+        from airflow_provider_mps.errors import MpsTaskFailed, MpsTaskUnsettled
 
         try:
-            yield
-        except (MpsApiError, MpsConfigError, MpsCredentialsError, MpsTransportError) as error:
-            sent = self._submission is not None and self._submission.may_run
-            if sent or self._deferred or context["ti"].try_number > self._first_try(context):
-                error.permanent = False
+            mps_task_id = self._conclude(context, wait, detail)
+        except MpsTaskFailed:
+            self._record_end(Ending.FAILED)
             raise
+        except MpsTaskUnsettled:
+            self._record_end(Ending.ABORTED)
+            raise
+        self._record_end(Ending.SUCCESS)
+        return mps_task_id
 
-    def _pushed_id(self, context: Context) -> str:
-        from airflow_provider_mps.client.actions import check_mps_task_id
+    def _record_end(self, ending: Ending) -> None:
+        from airflow_provider_mps.client.jobs.record import JobState
 
-        ti = context["ti"]
-        return check_mps_task_id(
-            ti.xcom_pull(task_ids=ti.task_id, key="mps_task_id", map_indexes=ti.map_index, default=None)
-        )
-
-    # Cancel.
+        if self._store is not None and self._record is not None and self._record.state is not JobState.ENDED:
+            self._record = self._record.ended(ending)
+            self._store.save(self._record)
 
     def _give_up(self, wait: TaskWait) -> None:
+        from airflow_provider_mps.client.jobs.abort import abort_job
+        from airflow_provider_mps.client.jobs.record import Ending
         from airflow_provider_mps.errors import MpsTaskTimeout
+        from airflow_provider_mps.lifecycle.cancel import log_result
 
         fate = "It was left alone (cancel_on_kill is off) and may run on."
         if self.cancel_on_kill:
-            fate = self._canceller.abort(wait.mps_task_id)
+            result = abort_job(self.hook.get_conn(), wait.mps_task_id)
+            fate = log_result(self.log, result)
+            if result.aborted:
+                self._record_end(Ending.ABORTED)
         text = f"has not ended within {self.timeout:g} seconds of its submission; last seen: {wait.last_seen}. {fate}"
         raise MpsTaskTimeout(text, mps_task_id=wait.mps_task_id)
 
     def on_kill(self) -> None:
         """Abort the job if a user ended the task: one short attempt, on a thread, since a signal may come anywhere."""
         self._killed = True
-        mps_task_id, session = self._mps_task_id, None
+        record = self._record
         if self._submission is not None:
             self._submission.stop()
-            mps_task_id, session = mps_task_id or self._submission.accepted, self._submission.in_flight
-        if self.cancel_on_kill and (mps_task_id or session):
-            self._canceller.abort_if_user_ended(self._ti, mps_task_id, session)
+            record = record or self._submission.record
+        if self.cancel_on_kill and record is not None and self._store is not None:
+            from airflow_provider_mps.lifecycle.cancel import WorkerCancel
+
+            WorkerCancel(self.hook, self.log, self._store.save).run(self._ti, record)
 
 
 class MpsProcessMediaOperator(MpsSubmitOperator):

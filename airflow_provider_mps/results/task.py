@@ -187,6 +187,11 @@ class TaskPage(ResultModel):
     total_count: int | None = Field(None, alias="TotalCount")
     request_id: str | None = Field(None, alias="RequestId")
 
+    @property
+    def next_token(self) -> str | None:
+        """The token of the next page; None at the end, which an empty page is, whatever token it carries."""
+        return self.scroll_token or None if self.tasks else None
+
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> TaskPage:
         """Read the content of ``Response``."""

@@ -150,7 +150,7 @@ class MpsTaskTrigger(BaseTrigger):
         if not self.cancel_on_kill or self._fired:
             return
         self._fired = True
-        from airflow_provider_mps.triggers.killing import abort_if_user_ended
+        from airflow_provider_mps.lifecycle.cancel import abort_if_user_ended
 
         work = asyncio.create_task(
             abort_if_user_ended(self.task_instance, self.mps_task_id, config=self._config, log=self.log)

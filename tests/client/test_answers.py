@@ -102,7 +102,9 @@ def test_addresses_in_an_error_text_lose_their_query() -> None:
 
 
 @pytest.mark.fault("F91")
-@pytest.mark.parametrize("status", [204, 301, 302, 307, 400, 401, 403, 404, 407, 408, 413, 418, 425, 429, 500, 502, 503])
+@pytest.mark.parametrize(
+    "status", [204, 301, 302, 307, 400, 401, 403, 404, 407, 408, 413, 418, 425, 429, 500, 502, 503]
+)
 def test_f91_another_http_status_is_not_an_answer_of_mps(status: int) -> None:
     """F91: MPS says 200 also for errors; anything else comes from a gateway, may have run, and may pass."""
     response = _response({"Response": {"TaskId": "t", "RequestId": "r"}}, status=status)
@@ -209,7 +211,13 @@ def test_without_a_date_the_clock_is_unknown(headers: dict[str, str]) -> None:
         (TimeoutError(), True, True, "no answer: timed out while connecting", Category.UNREACHABLE),
         (OSError(), False, False, "no answer: OSError", Category.NO_ANSWER),
         (OSError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed"), True, False, "not trusted", Category.PERMANENT),
-        (OSError("proxy http://u:CANARY@proxy:3128 failed"), True, False, "proxy http://proxy:3128", Category.UNREACHABLE),
+        (
+            OSError("proxy http://u:CANARY@proxy:3128 failed"),
+            True,
+            False,
+            "proxy http://proxy:3128",
+            Category.UNREACHABLE,
+        ),
     ],
 )
 def test_a_library_exception_becomes_one_of_ours(

@@ -57,7 +57,9 @@ def _sends(limiter: RateLimiter, clock: Clock, seconds: float) -> list[float]:
     return times
 
 
-def _ask_a_server(limiter: RateLimiter, clock: Clock, allowed: float, seconds: float) -> tuple[list[float], list[float]]:
+def _ask_a_server(
+    limiter: RateLimiter, clock: Clock, allowed: float, seconds: float
+) -> tuple[list[float], list[float]]:
     """Send for so long to a server that takes ``allowed`` a second; the times of what was taken and refused."""
     end, taken, refused = clock.now + seconds, [], []
     while clock.now < end:

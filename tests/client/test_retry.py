@@ -150,9 +150,7 @@ def test_the_decision(error: BaseException, call: bool, poll: bool, session: boo
 
 def test_every_category_is_decided() -> None:
     """A kind of error that is added needs its place in the decision, for each purpose."""
-    retried = {
-        purpose: {each for each in Category if decide(_transport(each), purpose).retries} for purpose in Purpose
-    }
+    retried = {purpose: {each for each in Category if decide(_transport(each), purpose).retries} for purpose in Purpose}
     passing = {
         Category.THROTTLED,
         Category.CAPACITY,

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.version import Version
 
 from dev import matrix
+
+
+@pytest.mark.fault("F77")
+def test_the_oldest_airflow_is_the_floor_of_the_package() -> None:
+    """What pyproject.toml promises is what is run, and each Airflow is tested with its own Task SDK."""
+    oldest = min(map(Version, matrix.AIRFLOWS))
+    requirements = tomllib.loads((matrix.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert f"apache-airflow>={oldest.major}.{oldest.minor}" in requirements["dependencies"]
+    assert all(set(pins) == {"apache-airflow-task-sdk"} for pins in matrix.AIRFLOWS.values())
 
 
 @pytest.fixture
@@ -87,7 +98,7 @@ def test_the_newest_python_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize("e2e", [False, True])
 def test_real_processes_are_asked_for(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, e2e: bool) -> None:
     """Without the option no environment starts an Airflow; with it each runs both parts, after its unit tests."""
-    monkeypatch.setattr(sys, "argv", ["matrix", "--only", "3.2.2", *["--e2e"] * e2e])
+    monkeypatch.setattr(sys, "argv", ["matrix", "--only", "3.4.0b2", *["--e2e"] * e2e])
     assert matrix.main() == 0
     parts = [command[4:] for command in commands if "pytest" in command and "--numprocesses" not in command]
     assert parts == ([["tests/e2e", "--ignore", "tests/e2e/small"], ["tests/e2e/small"]] if e2e else [])

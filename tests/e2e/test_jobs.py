@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 from collections.abc import Callable
-from typing import Any
 
 import psutil
 import pytest
-from airflow.sdk import Context
-from airflow.triggers.base import BaseTrigger
 
 from dev.local_airflow import LocalAirflow, LocalMpsProcess
 from tests.e2e.conftest import CANARY, SIGNATURE
@@ -35,14 +31,13 @@ _RUNS = {
     "supervisor_killed": ("e2e_killed", PLAIN, {"conn": "mps_kept"}),
     "evicted": ("e2e_killed", PLAIN, {"conn": "mps_kept"}),
 }
-_STORE = "task_state_store" in Context.__annotations__  # with it the next try knows the job from before a Clear
 _KILLED = {
     "worker_killed": ("worker", signal.SIGKILL),
     "supervisor_killed": ("supervisor", signal.SIGKILL),
     "evicted": ("supervisor", signal.SIGTERM),
 }
-# Where two may ask for one Abort: at a Clear, and before Airflow 3.3, which tells a trigger no reason, at a timeout.
-_ASKED_TWICE = ("clear", "clear_running", "clear_ended") + (() if hasattr(BaseTrigger, "on_kill") else ("net",))
+# At a Clear the trigger that ends and the next try may both ask for one Abort.
+_ASKED_TWICE = ("clear", "clear_running", "clear_ended")
 
 
 @pytest.fixture(scope="module")
@@ -81,11 +76,7 @@ def test_a_killed_wait_aborts_nothing(runs: Callable[[str], Run], name: str) -> 
     process = worker if whom == "worker" else worker.parent()
     process.send_signal(number)
     gone = process if number == signal.SIGKILL else worker
-    with contextlib.suppress(TimeoutError):
-        until(lambda: _has_ended(gone), timeout=15)
-    if not _has_ended(gone):  # a supervisor of Airflow before 3.3 does not pass it on; who shuts down a host tells all
-        gone.send_signal(number)
-        until(lambda: _has_ended(gone), what="its end")
+    until(lambda: _has_ended(gone), what="its end")
     assert run.counts == (1, 0)  # and at the end of this module, when the next try has taken it up
 
 
@@ -108,21 +99,10 @@ def test_f15_cleared_while_deferred(runs: Callable[[str], Run]) -> None:
     run.in_a_triggerer()
     run.clear()
     until(lambda: len(run.jobs) == 2, what="the new job")
-    if _STORE:
-        until(lambda: run.counts == (2, 1), what="the abort")
+    until(lambda: run.counts == (2, 1), what="the abort")
     run.in_a_triggerer()
     run.mark("failed")
-    first, second = run.jobs
-    until(lambda: _aborted(run, second), what="the second abort")
-    if not _STORE and not _aborted(run, first):
-        pytest.skip(
-            "Airflow keeps no state of tasks, and the next try was deferred before the trigger of the first asked"
-        )
-    assert run.counts == (2, 2)
-
-
-def _aborted(run: Run, job: dict[str, Any]) -> bool:
-    return any(each["aborted"] for each in run.jobs if each["TaskId"] == job["TaskId"])
+    until(lambda: run.counts == (2, 2), what="the second abort")
 
 
 @pytest.mark.fault("F07")
@@ -257,6 +237,6 @@ def test_aborts_after_a_clear(runs: Callable[[str], Run], clearing: LocalMpsProc
     asked = state["calls"]["ManageTask"]
     aborted = sum(task["aborted"] for task in state["tasks"])
     assert asked.pop("accepted") == state["aborts"] == aborted
-    assert aborted >= (5 if _STORE else 4)
+    assert aborted >= 5
     assert asked.pop("InvalidParameterValue.NotProcessingTask", 0) <= len(_ASKED_TWICE)
     assert asked == {}

@@ -7,7 +7,6 @@ import time
 from collections import Counter
 
 import pytest
-from airflow.triggers.base import BaseTrigger
 
 from dev.local_airflow import LocalAirflow, LocalMpsProcess, free_port
 from tests.e2e.conftest import MANY
@@ -15,8 +14,7 @@ from tests.e2e.scenario import QUEUED, Loops, Run, until
 
 pytestmark = pytest.mark.e2e
 _FROZEN = 10.0  # seconds at least
-# Before 3.3 Airflow does not tell a trigger why it ends, so it asks, and a triggerer that ends does not answer.
-_PATIENCE = 15 if hasattr(BaseTrigger, "on_kill") else 45
+_PATIENCE = 15.0  # seconds in which a triggerer has to end
 
 
 def _all_deferred(many: Run) -> int:

@@ -30,14 +30,17 @@ def _deferred_trigger(mps: LocalMps, name: str = "talk.queued.mp4", **arguments:
     return trigger
 
 
-# Mark failed, mark success, Clear before and after the scheduler saw it; a failover, and a missed heartbeat.
+# What a user does, and what else may have become of a deferred task: it moves, resumes or is retried.
 _STATES = pytest.mark.parametrize(
     ("state", "aborts"),
-    [("failed", 1), ("success", 1), ("None", 1), ("scheduled", 1), ("deferred", 0), ("up_for_retry", 0)],
+    [
+        *[(state, 1) for state in ("failed", "success", "skipped", "removed", "None")],
+        *[(state, 0) for state in ("scheduled", "queued", "running", "deferred", "up_for_retry", "up_for_reschedule")],
+    ],
 )
 
 
-@pytest.mark.fault("F13", "F15")
+@pytest.mark.fault("F13", "F15", "F87")
 @_STATES
 def test_f13_f15_the_trigger_asks_airflow_first(
     airflow_mps: LocalMps, airflow_says: Says, state: str, aborts: int

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException
 
-from airflow_provider_mps.client.jobs import submission
+from airflow_provider_mps.client.retry import LIMITS, Limits, Purpose
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsApiError, MpsError
@@ -40,7 +40,7 @@ def _in_mid_wait(name: str, **arguments: Any) -> tuple[MpsSubmitOperator, thread
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     for _ in range(500):
-        if operator._mps_task_id:
+        if operator._record:
             break
         time.sleep(0.01)
     return operator, thread, ended
@@ -56,8 +56,7 @@ def test_a_user_who_ends_a_running_task_aborts_the_job(airflow_mps: LocalMps, ai
     thread.join(3)
     assert not thread.is_alive()
     assert airflow_mps.backend.aborts == jobs(airflow_mps)
-    assert operator._mps_task_id is not None
-    assert operator._mps_task_id in str(ended[0])
+    assert str(jobs(airflow_mps)[0]) in str(ended[0])
 
 
 @pytest.mark.fault("F20")
@@ -112,8 +111,8 @@ def test_f17_killed_before_anything_was_sent(
     }[point]
     step = getattr(owner, name)
 
-    def killed(*arguments: Any) -> Any:
-        done = step(*arguments)
+    def killed(*arguments: Any, **options: Any) -> Any:
+        done = step(*arguments, **options)
         operator.on_kill()
         return done
 
@@ -155,10 +154,10 @@ def test_f17_killed_before_the_answer_is_stored(
     store = context["task_state_store"]
     real = store.set
 
-    def killed(key: str, value: Any) -> None:
+    def killed(key: str, value: Any, **options: Any) -> None:
         if value.get("mps_task_id"):
             operator.on_kill()
-        real(key, value)
+        real(key, value, **options)
 
     store.set = killed
     with contextlib.suppress(AirflowException, MpsError):  # Airflow ends the process meanwhile
@@ -197,8 +196,8 @@ def _quietly(operator: MpsSubmitOperator) -> None:
 
 def _kill_and_time(monkeypatch: pytest.MonkeyPatch, operator: MpsSubmitOperator) -> float:
     """Seconds that on_kill takes with one second of its four, so that a slow machine has room up to Airflow's five."""
-    assert cancel._KILL_BUDGET <= 4.0
-    monkeypatch.setattr(cancel, "_KILL_BUDGET", 1.0)
+    assert cancel._WORKER_BUDGET <= 4.0
+    monkeypatch.setattr(cancel, "_WORKER_BUDGET", 1.0)
     started = time.monotonic()
     operator.on_kill()
     return time.monotonic() - started
@@ -281,7 +280,7 @@ def test_f19_a_killed_submission_sends_nothing_more(airflow_mps: LocalMps, airfl
 
     operator._checked = kill_first  # type: ignore[method-assign]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(submission, "PAUSE", 1.0)
+        patch.setitem(LIMITS, Purpose.SUBMIT, Limits(attempts=8, throttle_timeout=60, first_delay=2, max_delay=2))
         with pytest.raises(MpsError):
             operator.execute(new_context())
     assert jobs(airflow_mps) == []

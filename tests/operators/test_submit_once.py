@@ -18,7 +18,6 @@ from tests.support.harness import Crash, clear, new_context, refusal, retry
 from tests.support.submitting import (
     ALL_KINDS,
     NO_SESSION,
-    STORES,
     WAYS,
     WITH_SESSION,
     WITHOUT_SESSION,
@@ -36,7 +35,7 @@ _LOST = ["reset", "status", "html", "cut", "broken", "hang"]
 @ALL_KINDS
 def test_submit_and_wait(airflow_mps: LocalMps, kind: Kind, deferrable: bool) -> None:
     """One job, its TaskId returned, and pushed with RequestId and region before the wait."""
-    context = new_context(store=True)
+    context = new_context()
     task_id = submit(kind, context=context, deferrable=deferrable)
     assert jobs(airflow_mps) == [task_id]
     pushed = context["ti"].xcoms
@@ -53,15 +52,12 @@ def test_submit_without_waiting(airflow_mps: LocalMps, kind: Kind) -> None:
 
 @pytest.mark.fault("F01")
 @pytest.mark.parametrize("fault", _LOST)
-@STORES
 @WAYS
 @WITH_SESSION
-def test_f01_answer_lost_after_acceptance(
-    airflow_mps: LocalMps, kind: Kind, deferrable: bool, store: bool, fault: Any
-) -> None:
+def test_f01_answer_lost_after_acceptance(airflow_mps: LocalMps, kind: Kind, deferrable: bool, fault: Any) -> None:
     """F01: the answer is lost after MPS took the job: sent again with the same SessionId, found, one job."""
     airflow_mps.backend.faults.add(Fault(fault, action=kind.action_name, when="after", seconds=5))
-    context = new_context(store=store)
+    context = new_context()
     assert [submit(kind, context=context, deferrable=deferrable)] == jobs(airflow_mps)
 
 
@@ -84,18 +80,12 @@ def test_f02_throttled_then_accepted(airflow_mps: LocalMps, kind: Kind, deferrab
 
 
 @pytest.mark.fault("F03")
-@STORES
 @WAYS
 @WITH_SESSION
-def test_f03_killed_between_acceptance_and_persistence(
-    airflow_mps: LocalMps, kind: Kind, deferrable: bool, store: bool
-) -> None:
+def test_f03_killed_between_acceptance_and_persistence(airflow_mps: LocalMps, kind: Kind, deferrable: bool) -> None:
     """F03: the worker dies after MPS took the job and before anything was stored: the retry finds it, one job."""
-    context = new_context(store=store)
-    if store:
-        context["task_state_store"].crash_at = 2  # the first says that it is being sent, the second has the id
-    else:
-        context["ti"].crash_on_push = True
+    context = new_context()
+    context["task_state_store"].crash_at = 3  # not sent, sending, accepted
     with pytest.raises(Crash):
         submit(kind, context=context, deferrable=deferrable)
     assert len(jobs(airflow_mps)) == 1
@@ -103,38 +93,25 @@ def test_f03_killed_between_acceptance_and_persistence(
 
 
 @pytest.mark.fault("F04")
-@STORES
 @WAYS
 @ALL_KINDS
-def test_f04_killed_while_waiting(airflow_mps: LocalMps, kind: Kind, deferrable: bool, store: bool) -> None:
-    """F04: the worker dies after the job was stored: the retry takes it up; without a store a batch says it cannot."""
-    context = new_context(store=store)
+def test_f04_killed_while_waiting(airflow_mps: LocalMps, kind: Kind, deferrable: bool) -> None:
+    """F04: the worker dies after the job was stored: the retry takes it up."""
+    context = new_context()
     context["ti"].crash_on_push = True
     with pytest.raises(Crash):
         submit(kind, context=context, deferrable=deferrable)
-    if store or kind not in NO_SESSION:
-        assert [submit(kind, context=retry(context), deferrable=deferrable)] == jobs(airflow_mps)
-    else:
-        with pytest.raises(AirflowFailException, match="not known whether MPS accepted"):
-            submit(kind, context=retry(context), deferrable=deferrable)
-        assert len(jobs(airflow_mps)) == 1
+    assert [submit(kind, context=retry(context), deferrable=deferrable)] == jobs(airflow_mps)
 
 
 @pytest.mark.fault("F05")
-@STORES
 @WAYS
 @ALL_KINDS
-def test_f05_retry_after_a_failed_job(airflow_mps: LocalMps, kind: Kind, deferrable: bool, store: bool) -> None:
+def test_f05_retry_after_a_failed_job(airflow_mps: LocalMps, kind: Kind, deferrable: bool) -> None:
     """F05: a job that failed is followed by a new one, with a verdict of its own."""
-    context = new_context(store=store)
+    context = new_context()
     with pytest.raises(MpsTaskFailed):
         submit(kind, "talk.all-fail.mp4", context=context, deferrable=deferrable)
-    first = jobs(airflow_mps)
-    if not store and kind in NO_SESSION:
-        with pytest.raises(AirflowFailException):
-            submit(kind, "talk.all-fail.mp4", context=retry(context), deferrable=deferrable)
-        assert jobs(airflow_mps) == first
-        return
     with pytest.raises(MpsTaskFailed):
         submit(kind, "talk.all-fail.mp4", context=retry(context), deferrable=deferrable)
     assert len(jobs(airflow_mps)) == 2
@@ -144,12 +121,11 @@ def test_f05_retry_after_a_failed_job(airflow_mps: LocalMps, kind: Kind, deferra
 
 
 @pytest.mark.fault("F07")
-@STORES
 @WAYS
 @ALL_KINDS
-def test_f07_clear_submits_anew(airflow_mps: LocalMps, kind: Kind, deferrable: bool, store: bool) -> None:
+def test_f07_clear_submits_anew(airflow_mps: LocalMps, kind: Kind, deferrable: bool) -> None:
     """F07: Clear after success, after failure and in the middle submits anew; a retry after it does not."""
-    context = new_context(store=store)
+    context = new_context()
     first = submit(kind, context=context, deferrable=deferrable)
     second = submit(kind, context=clear(context), deferrable=deferrable)
     assert jobs(airflow_mps) == [first, second]
@@ -176,7 +152,7 @@ def test_f07_clear_submits_anew(airflow_mps: LocalMps, kind: Kind, deferrable: b
 @WAYS
 def test_f08_a_job_that_mps_forgot(airflow_mps: LocalMps, deferrable: bool, age: float, code: str) -> None:
     """F08: a stored id that MPS no longer knows, however it says so, is not resubmitted in silence; only on request."""
-    context = new_context(store=True)
+    context = new_context()
     context["dag_run"].start_date -= timedelta(seconds=age)
     context["ti"].crash_on_push = True
     with pytest.raises(Crash):
@@ -200,7 +176,7 @@ def test_f08_a_job_that_mps_forgot(airflow_mps: LocalMps, deferrable: bool, age:
 @ALL_KINDS
 def test_f10_failure_right_after_acceptance(airflow_mps: LocalMps, kind: Kind, deferrable: bool) -> None:
     """F10: pushing an XCom fails after MPS took the job: the id is stored already, as plain JSON."""
-    context = new_context(store=True)
+    context = new_context()
     context["ti"].crash_on_push = True
     with pytest.raises(Crash):
         submit(kind, context=context, deferrable=deferrable)
@@ -232,7 +208,7 @@ def test_f11_ambiguous_answers_without_a_session(airflow_mps: LocalMps, kind: Ki
     """F11: a job without a SessionId is sent again only when MPS certainly did not take it; else a person looks."""
     fault.action, fault.times = kind.action_name, 1
     airflow_mps.backend.faults.add(fault)
-    context = new_context(store=True)
+    context = new_context()
     if outcome == "sent":
         assert [submit(kind, context=context)] == jobs(airflow_mps)
         return
@@ -264,7 +240,7 @@ def test_a_partial_success_that_is_accepted_is_not_paid_again(airflow_mps: Local
     """With allow_partial a retry takes up a job of which some parts failed."""
     request = process("talk.partial-failure.mp4")
     request["MediaProcessTask"] = {"TranscodeTaskSet": [{"Definition": 1}, {"Definition": 2}]}
-    context = new_context(store=True)
+    context = new_context()
     arguments = {"request": request, "allow_partial": True, "deferrable": deferrable}
     first = submit(MpsProcessMediaOperator, context=context, **arguments)
     assert submit(MpsProcessMediaOperator, context=retry(context), **arguments) == first
@@ -281,7 +257,7 @@ def test_a_job_that_mps_refused_is_sent_by_the_retry(airflow_mps: LocalMps, kind
     """What MPS certainly did not take is no unknown: the next try sends it."""
     fault = Fault(fault.kind, action=kind.action_name, code=fault.code, times=fault.times)
     airflow_mps.backend.faults.add(fault)
-    context = new_context(store=True)
+    context = new_context()
     with pytest.raises(MpsApiError):
         submit(kind, context=context)
     airflow_mps.backend.faults.clear()
@@ -300,21 +276,19 @@ def test_the_search_passes_over_what_describe_does_not_know(airflow_mps: LocalMp
 
 @pytest.mark.fault("F07")
 @pytest.mark.parametrize("known", [True, False], ids=["MPS remembers", "MPS has forgotten all"])
-@STORES
 @WAYS
 @ALL_KINDS
 def test_f07_clear_after_the_window_submits_anew(
-    airflow_mps: LocalMps, kind: Kind, deferrable: bool, store: bool, known: bool
+    airflow_mps: LocalMps, kind: Kind, deferrable: bool, known: bool
 ) -> None:
     """F07: a task of four days ago that a user clears is sent anew, whatever MPS remembers of the job before."""
-    context = new_context(store=store)
+    context = new_context()
     context["dag_run"].start_date -= timedelta(days=4)
     first = submit(kind, context=context, deferrable=deferrable)
     before = airflow_mps.backend.tasks[first]
     before.created -= 4 * 86_400
-    if store:
-        stored = context["task_state_store"].get("mps_job")
-        context["task_state_store"].set("mps_job", {**stored, "sent_at": stored["sent_at"] - 4 * 86_400})
+    stored = context["task_state_store"].get("mps_job")
+    context["task_state_store"].set("mps_job", {**stored, "sent_at": stored["sent_at"] - 4 * 86_400})
     airflow_mps.backend.settings.session_seconds = 0
     if not known:
         del airflow_mps.backend.tasks[first]
@@ -328,35 +302,30 @@ def test_f07_clear_after_the_window_submits_anew(
 
 
 @pytest.mark.fault("F07")
-@STORES
-def test_after_the_window_a_session_id_proves_nothing(airflow_mps: LocalMps, store: bool) -> None:
+@pytest.mark.parametrize("known", [True, False], ids=["MPS knows the job", "MPS has forgotten all"])
+def test_after_the_window_a_session_id_proves_nothing(airflow_mps: LocalMps, known: bool) -> None:
     """A retry days later does not rely on MPS's memory: it looks for the job, and sends nothing if in doubt."""
-    context = new_context(store=store)
-    context["dag_run"].start_date -= timedelta(days=4)
-    if store:
-        context["task_state_store"].crash_at = 2
-    else:
-        context["ti"].crash_on_push = True
+    context = new_context()
+    context["task_state_store"].crash_at = 3
     with pytest.raises(Crash):
         submit(MpsProcessMediaOperator, timeout=1e6, context=context)
     airflow_mps.backend.settings.session_seconds = 0  # MPS has forgotten the SessionId
-    if store:
-        stored = context["task_state_store"].get("mps_job")
-        stored["sent_at"] -= 4 * 86_400
-        context["task_state_store"].set("mps_job", stored)
-    assert [submit(MpsProcessMediaOperator, timeout=1e6, context=retry(context))] == jobs(airflow_mps)
+    stored = context["task_state_store"].get("mps_job")
+    context["task_state_store"].set("mps_job", {**stored, "sent_at": stored["sent_at"] - 4 * 86_400})
+    if known:
+        assert [submit(MpsProcessMediaOperator, timeout=1e6, context=retry(context))] == jobs(airflow_mps)
+        return
     airflow_mps.backend.tasks.clear()
-    if not store:
-        with pytest.raises(AirflowFailException, match="not known whether"):
-            submit(MpsProcessMediaOperator, timeout=1e6, context=retry(context))
-        assert jobs(airflow_mps) == []
+    with pytest.raises(AirflowFailException, match="not known whether"):
+        submit(MpsProcessMediaOperator, timeout=1e6, context=retry(context))
+    assert jobs(airflow_mps) == []
 
 
 @pytest.mark.fault("F01")
 def test_mps_out_of_reach_is_retried_by_airflow(airflow_mps: LocalMps) -> None:
     """When every answer is lost, the task fails with a retry, which finds the job."""
     airflow_mps.backend.faults.add(Fault("reset", action="ProcessMedia", when="after", times=None))
-    context = new_context(store=True)
+    context = new_context()
     with pytest.raises(MpsTransportError):
         submit(MpsProcessMediaOperator, context=context)
     airflow_mps.backend.faults.clear()

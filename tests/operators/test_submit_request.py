@@ -21,7 +21,6 @@ from tests.support.harness import Crash, clear, new_context, retry
 from tests.support.submitting import (
     ALL_KINDS,
     KINDS,
-    STORES,
     WAYS,
     WITH_SESSION,
     jobs,
@@ -97,9 +96,9 @@ def test_bad_requests_are_never_sent(airflow_mps: LocalMps, request_: Any) -> No
 _SECOND = pytest.mark.parametrize("second", [{"run_id": "tuesday"}, {"map_index": 1}], ids=["next run", "next index"])
 
 
-def _contexts(store: bool, second: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _contexts(second: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Of a mapped task in one run, and of another index or run."""
-    first, other = (new_context(store=store, **{"map_index": 0, **names}) for names in ({}, second))
+    first, other = (new_context(**{"map_index": 0, **names}) for names in ({}, second))
     return first, (other if "run_id" in second else {**other, "dag_run": first["dag_run"]})
 
 
@@ -110,22 +109,22 @@ def _contexts(store: bool, second: dict[str, Any]) -> tuple[dict[str, Any], dict
     ids=["answered", "request lost", "answer lost"],
 )
 @_SECOND
-@STORES
 @WAYS
 @WITH_SESSION
 def test_f12_a_session_id_of_another_task(
-    airflow_mps: LocalMps, kind: Kind, deferrable: bool, store: bool, second: dict[str, Any], fault: Fault | None
+    airflow_mps: LocalMps, kind: Kind, deferrable: bool, second: dict[str, Any], fault: Fault | None
 ) -> None:
     """F12: one SessionId in two runs or indexes is an error that names the first TaskId; that job is not adopted."""
     request = KINDS[kind](SessionId="nightly")
-    monday, other = _contexts(store, second)
+    monday, other = _contexts(second)
     first = submit(kind, request=request, context=monday, deferrable=deferrable)
     if fault:
         airflow_mps.backend.faults.add(replace(fault, action=kind.action_name))
-    for context in (other, retry(other)):
+    for _ in range(2):
         with pytest.raises(AirflowFailException, match=f"(?s)nightly.*{first}") as caught:
-            submit(kind, request=request, context=context, deferrable=deferrable)
+            submit(kind, request=request, context=other, deferrable=deferrable)
         assert isinstance(caught.value, MpsSessionClash)
+        retry(other)
         assert "mps_task_id" not in other["ti"].xcoms
     assert jobs(airflow_mps) == [first]
 
@@ -133,14 +132,13 @@ def test_f12_a_session_id_of_another_task(
 @pytest.mark.fault("F12")
 @pytest.mark.parametrize("resubmit", [False, True], ids=["as ever", "resubmit_if_unknown"])
 @pytest.mark.parametrize("forgotten", [False, True], ids=["a day old", "forgotten"])
-@STORES
 @WAYS
 def test_f12_a_session_id_whose_job_is_not_found(
-    airflow_mps: LocalMps, deferrable: bool, store: bool, forgotten: bool, resubmit: bool
+    airflow_mps: LocalMps, deferrable: bool, forgotten: bool, resubmit: bool
 ) -> None:
     """F12: it is a clash also where the other run's job is too old to be found; no job is sent, none adopted."""
     request = process(SessionId="nightly")
-    monday, tuesday = _contexts(store, {"run_id": "tuesday"})
+    monday, tuesday = _contexts({"run_id": "tuesday"})
     first = submit(MpsProcessMediaOperator, request=request, context=monday, deferrable=deferrable)
     if forgotten:
         airflow_mps.backend.tasks.clear()
@@ -155,27 +153,23 @@ def test_f12_a_session_id_whose_job_is_not_found(
 
 
 @pytest.mark.fault("F01", "F12")
-@STORES
 @WITH_SESSION
-def test_a_job_that_only_the_users_own_marks_name_is_left_to_a_person(
-    airflow_mps: LocalMps, kind: Kind, store: bool
-) -> None:
+def test_a_job_that_only_the_users_own_marks_name_is_left_to_a_person(airflow_mps: LocalMps, kind: Kind) -> None:
     """SessionId and SessionContext both the user's own, and a lost answer: this run's job, or another's? One job."""
     request = KINDS[kind](SessionId="nightly", SessionContext="my own words")
     airflow_mps.backend.faults.add(Fault("reset", when="after", action=kind.action_name))
     with pytest.raises(AirflowFailException, match="your own, so that another run may have sent it") as caught:
-        submit(kind, request=request, context=new_context(store=store), resubmit_if_unknown=True)
+        submit(kind, request=request, context=new_context(), resubmit_if_unknown=True)
     assert isinstance(caught.value, MpsSubmitUnknown)
     [job] = jobs(airflow_mps)
     assert job in str(caught.value)
 
 
-@STORES
 @WITH_SESSION
-def test_a_session_id_of_ones_own_survives_a_crash(airflow_mps: LocalMps, kind: Kind, store: bool) -> None:
+def test_a_session_id_of_ones_own_survives_a_crash(airflow_mps: LocalMps, kind: Kind) -> None:
     """The user's own SessionId is sent as it is, and the same task's job is taken up after a crash."""
     request = KINDS[kind](SessionId="nightly")
-    context = new_context(store=store)
+    context = new_context()
     context["ti"].crash_on_push = True
     with pytest.raises(Crash):
         submit(kind, request=request, context=context)
@@ -185,23 +179,21 @@ def test_a_session_id_of_ones_own_survives_a_crash(airflow_mps: LocalMps, kind: 
 
 
 @pytest.mark.fault("F73")
-@STORES
-def test_mapped_tasks_have_a_job_each(airflow_mps: LocalMps, store: bool) -> None:
+def test_mapped_tasks_have_a_job_each(airflow_mps: LocalMps) -> None:
     """F73: a hundred mapped tasks over one input are a hundred jobs, each index with its own."""
     run = new_context()["dag_run"]
-    contexts = [{**new_context(store=store, map_index=index), "dag_run": run} for index in range(100)]
+    contexts = [{**new_context(map_index=index), "dag_run": run} for index in range(100)]
     returned = [submit(MpsProcessMediaOperator, context=context, wait_for_completion=False) for context in contexts]
     assert jobs(airflow_mps) == returned
     assert len({task.request["SessionId"] for task in airflow_mps.backend.tasks.values()}) == 100
 
 
 @pytest.mark.fault("F73")
-@STORES
 @WAYS
-def test_f73_each_index_has_the_job_of_its_input(airflow_mps: LocalMps, deferrable: bool, store: bool) -> None:
+def test_f73_each_index_has_the_job_of_its_input(airflow_mps: LocalMps, deferrable: bool) -> None:
     """F73: forty mapped tasks over as many inputs, in any order, half of them taken up by a retry: none is mixed up."""
     run = new_context()["dag_run"]
-    contexts = {index: {**new_context(store=store, map_index=index), "dag_run": run} for index in range(40)}
+    contexts = {index: {**new_context(map_index=index), "dag_run": run} for index in range(40)}
     order = random.Random(73).sample(sorted(contexts), 40)
     for index in order[::2]:
         contexts[index]["ti"].crash_on_push = True
@@ -218,14 +210,11 @@ def test_f73_each_index_has_the_job_of_its_input(airflow_mps: LocalMps, deferrab
         assert job.request["InputInfo"]["CosInputInfo"]["Object"] == f"/talk-{index}.mp4"
 
 
-@STORES
 @WAYS
 @WITH_SESSION
-def test_a_request_that_renders_anew_is_the_same_job(
-    airflow_mps: LocalMps, kind: Kind, deferrable: bool, store: bool
-) -> None:
+def test_a_request_that_renders_anew_is_the_same_job(airflow_mps: LocalMps, kind: Kind, deferrable: bool) -> None:
     """A retry whose templates render to something else (a signed address) takes the job up; Clear sends anew."""
-    context = new_context(store=store)
+    context = new_context()
     context["ti"].crash_on_push = True
     with pytest.raises(Crash):
         submit(kind, "a.mp4", context=context, deferrable=deferrable)
@@ -235,13 +224,12 @@ def test_a_request_that_renders_anew_is_the_same_job(
     assert len(jobs(airflow_mps)) == 2
 
 
-@STORES
 @WITH_SESSION
-def test_runs_of_one_name_have_jobs_of_their_own(airflow_mps: LocalMps, kind: Kind, store: bool) -> None:
+def test_runs_of_one_name_have_jobs_of_their_own(airflow_mps: LocalMps, kind: Kind) -> None:
     """Another deployment, or a run deleted and made again, has the same names but began at another moment."""
-    first = submit(kind, context=new_context(store=store))
+    first = submit(kind, context=new_context())
     time.sleep(0.01)
-    second = submit(kind, context=new_context(store=store))
+    second = submit(kind, context=new_context())
     assert jobs(airflow_mps) == [first, second]
 
 
@@ -263,7 +251,7 @@ def test_f74_templates_and_types(airflow_mps: LocalMps, native: bool) -> None:
         operator = new_operator(MpsProcessMediaOperator, request=request, wait_for_completion=False)()
     operator.render_template_fields({"name": "talk", "priority": 5})  # type: ignore[typeddict-item]
     assert operator.request["TasksPriority"] == (5 if native else "5")
-    operator.execute(new_context(store=True))
+    operator.execute(new_context())
     (task,) = airflow_mps.backend.tasks.values()
     assert task.request["TasksPriority"] == 5  # a top-level number is one to MPS either way
     assert task.request["InputInfo"] == process("talk.mp4")["InputInfo"]

@@ -1,10 +1,13 @@
-"""Random schedules of crashes, lost answers, refusals, retries and clears keep the promises about jobs."""
+"""Random schedules of crashes, lost answers, denials, retries, Clears and meddling keep the promises about jobs."""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Iterable
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,13 +15,20 @@ from airflow.sdk.exceptions import AirflowFailException
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_mps.client.jobs.submission import Identity
+from airflow_provider_mps.client import clock
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.emulator.state import Task
-from airflow_provider_mps.errors import MpsError, MpsTaskFailed
+from airflow_provider_mps.errors import (
+    MpsConfigError,
+    MpsError,
+    MpsSubmitUnknown,
+    MpsTaskFailed,
+    MpsTaskTimeout,
+    MpsTaskUnsettled,
+)
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
-from tests.support.harness import Crash, clear, new_context, retry
+from tests.support.harness import Crash, StateStore, clear, new_context, retry
 from tests.support.submitting import media, submit
 
 _FAULTS = {
@@ -27,18 +37,29 @@ _FAULTS = {
     "gateway": Fault("status", when="after"),
     "throttled": Fault("throttle"),
     "internal error": Fault("error", when="after", code="InternalError"),
-    "duplicate, but no job": Fault("error", code="InvalidParameterValue.SessionId"),
-    "refused": Fault("error", code="FailedOperation.UserArrears"),
+    "undocumented error": Fault("error", when="after", code="Odd.Code"),
+    "denied": Fault("error", code="FailedOperation.UserArrears"),
 }
-_TRIES = st.fixed_dictionaries(
+_RETRIES = 2
+_MAX_FAILURES = 4
+_STEP = st.fixed_dictionaries(
     {
         "faults": st.lists(st.sampled_from(sorted(_FAULTS)), max_size=3),
-        "crash": st.sampled_from(["no", "no", "before sending", "before storing", "before pushing"]),
-        "then": st.sampled_from(["retry", "retry", "clear"]),
+        "crash": st.sampled_from([None, None, 1, 2, 3, 4, "pushing"]),  # before this save, or before it pushes
+        "nested": st.booleans(),
+        "clock": st.sampled_from([0, 0, 4, -4, 60, -60]),  # minutes by which the worker is ahead
+        "then": st.sampled_from(["retry", "retry", "clear", "clear, worker dead", "clear, retries lowered"]),
+        "meanwhile": st.sampled_from([None, None, None, "store cleaned", "run queued again", "aborted elsewhere"]),
     }
 )
-_IN_PEACE: dict[str, Any] = {"faults": [], "crash": "no", "then": "retry"}
-_MOST_FAILURES = 4
+_PEACE: dict[str, Any] = {
+    "faults": [],
+    "crash": None,
+    "nested": False,
+    "clock": 0,
+    "then": "clear",
+    "meanwhile": None,
+}
 
 
 class ScriptedTasks(dict[str, Task]):
@@ -65,108 +86,129 @@ class Log(logging.Handler):
         self.text += record.getMessage() + "\n"
 
 
-@pytest.mark.fault("F01", "F03", "F05")
-@pytest.mark.parametrize("store", [True, False], ids=["state store", "no state store"])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(tries=st.lists(_TRIES, max_size=5), fails=st.lists(st.booleans(), max_size=_MOST_FAILURES))
-def test_any_schedule(airflow_mps: LocalMps, store: bool, tries: list[dict[str, Any]], fails: list[bool]) -> None:
-    """One job a generation, a new one only after a failure; success only from success, and in the end; none lost."""
+class Life:
+    """One task over its tries, and what must hold after each of them."""
+
+    def __init__(self, mps: LocalMps) -> None:
+        self.mps = mps
+        self.context = new_context()
+        self.retries = _RETRIES
+        self.intended: list[str] = []  # the jobs since the last Clear
+        self.before_clear: set[str] = set()
+        self.texts: list[str] = []
+        self.unknown = False
+
+    def run(self, step: dict[str, Any]) -> bool:
+        """One try; whether it succeeded."""
+        backend, store = self.mps.backend, self.context["task_state_store"]
+        backend.faults.clear()
+        for name in step["faults"]:
+            fault = _FAULTS[name]
+            backend.faults.add(Fault(fault.kind, action="ProcessMedia", when=fault.when, code=fault.code))
+        store.sets, store.crash_at = 0, step["crash"] if isinstance(step["crash"], int) else None
+        self.context["ti"].crash_on_push = step["crash"] == "pushing"
+        before, aborts = set(backend.tasks), list(backend.aborts)
+        with _clock_ahead(step["clock"] * 60):
+            succeeded = self._try(nested=step["nested"])
+        new = [name for name in backend.tasks if name not in before]
+        assert len(new) <= 1, "one try submits at most one job"
+        if new:
+            assert all(self._is_over(name) for name in self.intended), "a job was paid for twice"
+        self.intended += new
+        assert set(backend.aborts[len(aborts) :]) <= self.before_clear, "aborted without a user's action"
+        return succeeded
+
+    def _try(self, *, nested: bool) -> bool:
+        arguments = {"context": self.context, "retries": self.retries, "timeout": 60}
+        try:
+            task_id = submit(MpsProcessMediaOperator, **arguments)
+            if nested:
+                with pytest.raises(MpsConfigError, match="One task instance submits one job"):
+                    submit(MpsProcessMediaOperator, "another.mp4", **arguments)
+        except Crash:
+            return False
+        except MpsSubmitUnknown as error:
+            self.unknown = True
+            self.texts.append(str(error))
+            return False
+        except MpsTaskTimeout:
+            raise
+        except (MpsTaskFailed, MpsTaskUnsettled) as error:
+            if not self._is_over(error.mps_task_id):
+                pytest.fail(f"a verdict without a reason: {error}")
+            return False
+        except (MpsError, AirflowFailException) as error:
+            self.texts.append(str(error))
+            return False
+        owned = [*self.intended, *(name for name in self.mps.backend.tasks if name not in self.before_clear)]
+        assert task_id in owned, "success from a job of before the Clear"
+        assert not self._is_over(task_id), "success from a job that failed or was aborted"
+        self.texts.append(task_id)
+        return True
+
+    def _is_over(self, name: str) -> bool:
+        """Whether a job has ended in anything but success."""
+        task = self.mps.backend.tasks[name]
+        return "all-fail" in task.title or task.aborted
+
+    def go_on(self, step: dict[str, Any]) -> None:
+        """What happens between two tries."""
+        backend = self.mps.backend
+        if step["meanwhile"] == "store cleaned":
+            self.context["task_state_store"] = StateStore()
+        elif step["meanwhile"] == "run queued again":
+            self.context["dag_run"].start_date += timedelta(minutes=7)
+        elif step["meanwhile"] == "aborted elsewhere" and self.intended:
+            backend.tasks[self.intended[-1]].aborted = True
+        if step["then"] == "retry" and not self.unknown:  # an unknown submission is not retried
+            retry(self.context)
+            return
+        self.before_clear |= set(backend.tasks)
+        self.intended, self.unknown = [], False
+        if step["then"] == "clear, worker dead" and step["meanwhile"] != "store cleaned":
+            retry(self.context)
+            self.context["dag_run"].clear_number += 1
+            return
+        if step["then"] == "clear, retries lowered":
+            self.retries = max(self.retries - 1, 0)
+        clear(self.context, retries=self.retries)
+
+
+@contextmanager
+def _clock_ahead(seconds: float) -> Iterator[None]:
+    """The wall clock of a new worker process is off; the local MPS has the right time."""
+    worker, right = threading.get_ident(), time.time
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "time", lambda: right() + (seconds if threading.get_ident() == worker else 0.0))
+        clock.forget_all()
+        yield
+        clock.forget_all()
+
+
+@pytest.mark.fault("F01", "F03", "F05", "F79", "F80", "F82", "F83", "F84", "F85", "F89", "F95")
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(_STEP, max_size=6), fails=st.lists(st.booleans(), max_size=_MAX_FAILURES))
+def test_any_schedule(airflow_mps: LocalMps, steps: list[dict[str, Any]], fails: list[bool]) -> None:
+    """One job per intended job, no verdict from another's, no Abort without a user; success in the end; none lost."""
     backend = airflow_mps.backend
     backend.reset()
     backend.tasks = ScriptedTasks(fails)
     log, logger = Log(), logging.getLogger("airflow_provider_mps")
     logger.addHandler(log)
     logger.setLevel(logging.INFO)
-    context = new_context(store=store)
-    texts: list[str] = []
+    life = Life(airflow_mps)
     try:
-        for step in [*tries, *[_IN_PEACE] * (_MOST_FAILURES + 1)]:
-            succeeded = _one_try(airflow_mps, context, step, texts)
-            if succeeded and step["then"] != "clear":
+        for step in [*steps, *[_PEACE] * (_MAX_FAILURES + 2)]:
+            succeeded = life.run(step)
+            if succeeded and step is _PEACE:
                 break
-            (clear if step["then"] == "clear" else retry)(context)
+            life.go_on(step)
         else:
-            pytest.fail(f"No success in the end: {texts}")
+            pytest.fail(f"No success in the end: {life.texts}")
     finally:
         logger.removeHandler(log)
-
-    epochs = Counter(task.request["SessionId"] for task in backend.tasks.values())
-    assert all(count == 1 for count in epochs.values())
-    readable = log.text + "".join(texts)
+    session_ids = [task.request["SessionId"] for task in backend.tasks.values()]
+    assert len(set(session_ids)) == len(session_ids)
+    readable = log.text + "".join(life.texts)
     for task_id, task in backend.tasks.items():
         assert task_id in readable or task.request["SessionId"] in readable
-
-
-def _one_try(mps: LocalMps, context: dict[str, Any], step: dict[str, Any], texts: list[str]) -> bool:
-    backend, ti = mps.backend, context["ti"]
-    backend.faults.clear()
-    for name in step["faults"]:
-        fault = _FAULTS[name]
-        backend.faults.add(Fault(fault.kind, action="ProcessMedia", when=fault.when, code=fault.code))
-    store = context.get("task_state_store")
-    if store and step["crash"] in {"before sending", "before storing"}:
-        store.sets, store.crash_at = 0, 1 if step["crash"] == "before sending" else 2
-    ti.crash_on_push = step["crash"] == "before pushing" or (not store and step["crash"] != "no")
-    before = list(backend.tasks)
-    try:
-        task_id = submit(MpsProcessMediaOperator, context=context)
-    except Crash:
-        return False
-    except MpsTaskFailed as error:
-        if "all-fail" not in backend.tasks[error.mps_task_id].title:
-            raise
-        return False
-    except (MpsError, AirflowFailException) as error:
-        texts.append(str(error))
-        return False
-    finally:
-        # One try starts at most one job, and only where every job of this epoch before it has failed.
-        new = [task for name, task in backend.tasks.items() if name not in before]
-        assert len(new) <= 1
-        of_epoch = _of_epoch(backend.tasks.values(), context)
-        assert all(task in of_epoch for task in new)
-        assert all("all-fail" in task.title for task in of_epoch[:-1])
-    assert of_epoch[-1] is backend.tasks[task_id]
-    assert "all-fail" not in of_epoch[-1].title
-    texts.append(task_id)
-    return True
-
-
-def _of_epoch(tasks: Iterable[Task], context: dict[str, Any]) -> list[Task]:
-    """The jobs since the last Clear, oldest first: those with a SessionId that this epoch's generations have."""
-    ti, started = context["ti"], context["dag_run"].start_date.timestamp()
-    identity = Identity(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.max_tries, run_start=started)
-    generations = {identity.session_id(generation) for generation in range(20)}
-    return [task for task in tasks if task.request["SessionId"] in generations]
-
-
-def _identities() -> list[Identity]:
-    long = "x" * 60
-    names = ["a", "a_b", "b", long + "1", long + "2", "视频转码", "视频", ""]
-    return [
-        Identity(dag, run, task, index, epoch)
-        for dag in names
-        for run in ("manual__2026-01-01", "manual__2026-01-02")
-        for task in ("t", "a_t")
-        for index in (-1, 0, 1)
-        for epoch in (0, 2)
-    ]
-
-
-@pytest.mark.fault("F06")
-def test_f06_session_ids_are_distinct_and_safe() -> None:
-    """F06: long names with a common start, unicode, indexes, epochs, generations: distinct, short, safe characters."""
-    sessions = [identity.session_id(generation) for identity in _identities() for generation in range(3)]
-    assert len(set(sessions)) == len(sessions)
-    assert all(len(session) <= 50 and session.isascii() and session.replace("-", "").isalnum() for session in sessions)
-
-
-@pytest.mark.fault("F06")
-@given(
-    st.tuples(st.text(), st.text(), st.text(), st.integers(-1, 9), st.integers(0, 9)),
-    st.tuples(st.text(), st.text(), st.text(), st.integers(-1, 9), st.integers(0, 9)),
-)
-def test_f06_any_two_identities_differ(one: Any, other: Any) -> None:
-    """F06: whatever the names, two tasks have one SessionId only if they are one task."""
-    same = Identity(*one).session_id(0) == Identity(*other).session_id(0)
-    assert same == (one == other)

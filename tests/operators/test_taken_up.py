@@ -21,8 +21,6 @@ from tests.support.harness import Crash, StateStore, as_json, clear, first_event
 from tests.support.killing import Says
 from tests.support.submitting import (
     ALL_KINDS,
-    NO_SESSION,
-    STORES,
     WAYS,
     asked,
     jobs,
@@ -56,38 +54,29 @@ def dies_after(monkeypatch: pytest.MonkeyPatch) -> DiesAfter:
 
 @pytest.mark.fault("F04")
 @pytest.mark.parametrize("looks", [1, 2])
-@STORES
 @WAYS
 @ALL_KINDS
 def test_f04_killed_after_some_looks(
-    airflow_mps: LocalMps, dies_after: DiesAfter, kind: Kind, deferrable: bool, store: bool, looks: int
+    airflow_mps: LocalMps, dies_after: DiesAfter, kind: Kind, deferrable: bool, looks: int
 ) -> None:
     """F04: dead in mid-wait, or in the resumed half of a deferral: the retry takes the job up where it can know."""
-    context = new_context(store=store)
+    context = new_context()
     dies_after(looks)
     with pytest.raises(Crash):
         submit(kind, context=context, deferrable=deferrable)
     first = jobs(airflow_mps)
     assert len(first) == 1
-    if store or kind not in NO_SESSION:
-        assert submit(kind, context=retry(context), deferrable=deferrable) == first[0]
-    else:
-        with pytest.raises(AirflowFailException, match="not known whether MPS accepted"):
-            submit(kind, context=retry(context), deferrable=deferrable)
+    assert submit(kind, context=retry(context), deferrable=deferrable) == first[0]
     assert jobs(airflow_mps) == first
-    # Without a memory the SessionId is sent once more, and MPS refuses it.
-    assert asked(airflow_mps, kind.action_name) == (2 if not store and kind not in NO_SESSION else 1)
+    assert asked(airflow_mps, kind.action_name) == 1
 
 
 @pytest.mark.fault("F10")
-@STORES
 @WAYS
 @ALL_KINDS
-def test_f10_the_retry_after_a_push_that_failed(
-    airflow_mps: LocalMps, kind: Kind, deferrable: bool, store: bool
-) -> None:
+def test_f10_the_retry_after_a_push_that_failed(airflow_mps: LocalMps, kind: Kind, deferrable: bool) -> None:
     """F10: an ordinary exception of Airflow's right after the acceptance: the retry goes on with that very job."""
-    context = new_context(store=store)
+    context = new_context()
 
     def fails(key: str, value: Any) -> None:
         raise RuntimeError(f"{key} could not be pushed")
@@ -98,11 +87,7 @@ def test_f10_the_retry_after_a_push_that_failed(
     first = jobs(airflow_mps)
     assert len(first) == 1
     del context["ti"].xcom_push
-    if store or kind not in NO_SESSION:
-        assert submit(kind, context=retry(context), deferrable=deferrable) == first[0]
-    else:
-        with pytest.raises(AirflowFailException, match="not known whether MPS accepted"):
-            submit(kind, context=retry(context), deferrable=deferrable)
+    assert submit(kind, context=retry(context), deferrable=deferrable) == first[0]
     assert jobs(airflow_mps) == first
 
 
@@ -114,7 +99,7 @@ def test_f10_a_link_that_cannot_be_stored(
     airflow_mps: LocalMps, kind: Kind, deferrable: bool, error: type[BaseException]
 ) -> None:
     """F10: the id is stored and pushed before the link: without a link the task goes on, and so does a retry."""
-    context = new_context(store=True)
+    context = new_context()
     pushed, sound = [], context["ti"].xcom_push
 
     def push(key: str, value: Any) -> None:
@@ -141,7 +126,7 @@ def test_f07_clear_of_a_success_says_what_it_does(
     airflow_mps: LocalMps, dies_after: DiesAfter, capsys: pytest.CaptureFixture[str], deferrable: bool, emptied: bool
 ) -> None:
     """F07: also where the store is emptied at the success, Clear sends anew and a retry does not; the log tells."""
-    context = new_context(store=True)
+    context = new_context()
     first = submit(MpsProcessMediaOperator, context=context, deferrable=deferrable)
     assert f"MPS task {first}: submitted" in capsys.readouterr().out
     if emptied:
@@ -158,14 +143,13 @@ def test_f07_clear_of_a_success_says_what_it_does(
 
 
 @pytest.mark.fault("F07", "F15", "F19")
-@STORES
 @WAYS
 def test_f07_clear_while_it_waits(
-    airflow_mps: LocalMps, airflow_says: Says, deferrable: bool, store: bool, capsys: pytest.CaptureFixture[str]
+    airflow_mps: LocalMps, airflow_says: Says, deferrable: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """F07: Clear of a running or deferred task: one Abort of the job that still waits, then a new one."""
-    airflow_says("scheduled" if deferrable else "restarting")
-    context = new_context(store=store)
+    airflow_says("none" if deferrable else "restarting")
+    context = new_context()
     operator = new_operator(MpsProcessMediaOperator, "talk.queued.mp4", deferrable=deferrable)()
     if deferrable:
         _clear_while_deferred(operator, context)
@@ -208,11 +192,10 @@ def _clear_while_running(operator: MpsSubmitOperator, context: dict[str, Any]) -
 
 
 @pytest.mark.fault("F22")
-@STORES
-def test_f22_execution_timeout_on_a_worker(airflow_mps: LocalMps, airflow_says: Says, store: bool) -> None:
+def test_f22_execution_timeout_on_a_worker(airflow_mps: LocalMps, airflow_says: Says) -> None:
     """F22: Airflow's execution_timeout ends a wait between two looks, no user did: no Abort, the retry takes it up."""
     airflow_says("running")
-    context = new_context(store=store)
+    context = new_context()
     operator = new_operator(MpsProcessMediaOperator, poll_interval=60, timeout=600)()
     started = time.monotonic()
     with pytest.raises(AirflowTaskTimeout), timeout(2):
@@ -233,10 +216,10 @@ def test_f22_a_slow_resume_gets_no_more_time(airflow_mps: LocalMps, name: str) -
         MpsProcessMediaOperator, name, deferrable=True, timeout=2, execution_timeout=timedelta(seconds=2)
     )
     with pytest.raises(TaskDeferred) as caught:
-        operator().execute(context := new_context(store=True))
+        operator().execute(context := new_context())
     (first,) = jobs(airflow_mps)
     event = first_event(caught.value.trigger)
-    deadline = caught.value.kwargs["deadline"]
+    deadline = caught.value.trigger.deadline
     time.sleep(max(deadline - time.time(), 0) + 0.5)
     looks = asked(airflow_mps, "DescribeTaskDetail")
     resume = caught.value.method_name, as_json({**caught.value.kwargs, "event": {**event, "status": "look"}}), context

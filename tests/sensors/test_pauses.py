@@ -18,7 +18,7 @@ from tests.support.submitting import asked, submit
 
 _INTERVAL = 30.0
 _DAY = 86_400.0
-_AIRFLOWS_TIMEOUT = conf.getfloat("sensors", "default_timeout")  # where a sensor sets none; Airflow 3.2 takes no None
+_AIRFLOWS_TIMEOUT = conf.getfloat("sensors", "default_timeout")  # of a sensor that sets none
 
 
 def _pause(task_id: str, number: int, after: float = 0.0, **arguments: Any) -> float:

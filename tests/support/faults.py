@@ -111,7 +111,7 @@ CATALOGUE: dict[str, Fault] = {
     "F64": Fault("P1", "thousands of trigger lives leave neither memory nor file descriptors behind"),
     "F65": Fault("P1", "one trigger in two triggerers, one event taken twice: the same end"),
     "F66": Fault("P1", "one event, then the end; a kill after it does nothing"),
-    "F67": Fault("P1", "what an earlier release has stored still loads"),
+    "F67": Fault("P1", "stored trigger arguments may be missing or odd; what a release has stored is carried on"),
     "F68": Fault("P2", "a cancelled trigger ends within a tenth of a second"),
     "F69": Fault("P2", "more deferred tasks than a triggerer takes at once"),
     "F70": Fault("P1", "one watch for many: a cancelled or bad one among them touches nobody else"),
@@ -121,7 +121,7 @@ CATALOGUE: dict[str, Fault] = {
     "F74": Fault("P1", "templates keep numbers and dicts"),
     "F75": Fault("P2", "importing operators loads no client"),
     "F76": Fault("P2", "the connection form needs no form library"),
-    "F77": Fault("P2", "Airflow 3.2, 3.3 and later"),
+    "F77": Fault("P2", "the oldest Airflow that is supported, 3.3, and the newest pre-release"),
     "F78": Fault(
         "P1", "lost, repeated, late and forged callbacks: nothing here waits for one, forged and late ones are refused"
     ),

@@ -11,7 +11,8 @@ import selectors
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -22,6 +23,7 @@ from airflow.sdk.module_loading import import_string
 
 from airflow_provider_mps.client import rate_limiter
 from airflow_provider_mps.client import retry as retry_policy
+from airflow_provider_mps.client.jobs import recovery
 from airflow_provider_mps.client.polling import poller
 from airflow_provider_mps.client.polling.settings import PollerSettings
 from airflow_provider_mps.emulator.server import LocalMps
@@ -62,11 +64,15 @@ class StateStore:
     def get(self, key: str) -> Any:
         return json.loads(self._values[key]) if key in self._values else None
 
-    def set(self, key: str, value: Any) -> None:
+    def set(self, key: str, value: Any, *, retention: timedelta | None = None) -> None:
         self.sets += 1
         if self.sets == self.crash_at:
             raise Crash
         self._values[key] = json.dumps(value)
+
+    def values(self) -> dict[str, Any]:
+        """All that is stored."""
+        return {key: self.get(key) for key in self._values}
 
 
 class TaskInstance:
@@ -97,13 +103,13 @@ class DagRun:
     """What our operators ask of a run."""
 
     def __init__(self) -> None:
-        self.start_date = datetime.now(UTC)
+        self.start_date = self.run_after = datetime.now(UTC)
+        self.clear_number = 0
 
 
-def new_context(*, store: bool = True, **names: Any) -> dict[str, Any]:
+def new_context(**names: Any) -> dict[str, Any]:
     """The context of a first try; ``names`` are attributes of its task instance."""
-    context: dict[str, Any] = {"ti": TaskInstance(**names), "dag_run": DagRun()}
-    return context | ({"task_state_store": StateStore()} if store else {})
+    return {"ti": TaskInstance(**names), "dag_run": DagRun(), "task_state_store": StateStore()}
 
 
 def retry(context: dict[str, Any]) -> dict[str, Any]:
@@ -111,14 +117,14 @@ def retry(context: dict[str, Any]) -> dict[str, Any]:
     ti = context["ti"]
     ti.try_number += 1
     ti.first_reschedule, ti.crash_on_push, ti.xcoms = None, False, {}
-    if store := context.get("task_state_store"):
-        store.crash_at = None
+    context["task_state_store"].crash_at = None
     return context
 
 
 def clear(context: dict[str, Any], retries: int = 2) -> dict[str, Any]:
-    """The context after a user cleared the task: ``max_tries`` has grown, the state store is as it was."""
+    """The context after a user cleared the task: Airflow's numbers have grown, the state store is as it was."""
     context["ti"].max_tries = context["ti"].try_number + retries
+    context["dag_run"].clear_number += 1
     return retry(context)
 
 
@@ -200,7 +206,9 @@ def airflow_mps(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalMps]:
         }
         for name, fields in others.items():
             monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(fields))
-        monkeypatch.setattr(retry_policy, "_delay", lambda limits, attempt: 0.0)
+        for purpose, limits in retry_policy.LIMITS.items():
+            monkeypatch.setitem(retry_policy.LIMITS, purpose, replace(limits, max_delay=0.0))
+        monkeypatch.setattr(recovery, "SEARCH_PAUSE", 0.0)
         monkeypatch.setattr(rate_limiter, "THROTTLE_COOLDOWN", 0.0)
         monkeypatch.setattr(rate_limiter, "MIN_RATE", 50.0)
         for waits in (TaskWait, MpsTaskTrigger):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import ssl
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import BinaryIO, NamedTuple, Self
+from typing import BinaryIO, NamedTuple, Self, cast
 
 # Something that every action can read.
 ANSWER = b'{"Response": {"TaskId": "1250000000-WorkflowTask-1", "MetaData": {"Size": 1}, "RequestId": "recorded"}}'
@@ -43,7 +44,8 @@ class Recorder:
         self.sent: list[Sent] = []
         self.open_connections = 0
         self._changed = threading.Condition()
-        self._write: Callable[[BinaryIO], object] = lambda stream: stream.write(answer())
+        self._answer: Callable[[Sent, BinaryIO], object]
+        self.reply(answer())
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
@@ -57,11 +59,38 @@ class Recorder:
 
     def reply(self, response: bytes | Callable[[BinaryIO], object]) -> None:
         """Answer with these bytes, or with what a function writes, from now on."""
-        self._write = response if callable(response) else lambda stream: stream.write(response)
+        self._answer = lambda _, stream: response(stream) if callable(response) else stream.write(response)
 
     def hang_up(self) -> None:
         """Read requests from now on, and close the connection without an answer."""
-        self._write = lambda stream: stream.close()
+        self.reply(lambda stream: stream.close())
+
+    def relay_to(self, netloc: str) -> list[tuple[Sent, bytes]]:
+        """
+        Pass requests on to a server of this machine from now on; where that drops the connection, drop it as well.
+
+        Returns each request with the body of its answer, b"" where none came; the list grows.
+        """
+        exchanges: list[tuple[Sent, bytes]] = []
+
+        def relay(sent: Sent, stream: BinaryIO) -> None:
+            connection = http.client.HTTPConnection(netloc, timeout=30)
+            try:
+                connection.request(sent.method, sent.target, sent.body, sent.headers)
+                got = connection.getresponse()
+                body = got.read()
+            except (http.client.HTTPException, ConnectionError):
+                exchanges.append((sent, b""))
+                stream.close()
+                return
+            finally:
+                connection.close()
+            exchanges.append((sent, body))
+            headers = [f"{name}: {value}" for name, value in got.getheaders() if name != "Content-Length"]
+            stream.write(answer(body, status=f"{got.status} {got.reason}", headers=tuple(headers)))
+
+        self._answer = relay
+        return exchanges
 
     def all_closed(self, seconds: float = 5.0) -> bool:
         """Whether the clients close their connections before ``seconds`` are over."""
@@ -85,8 +114,9 @@ class Recorder:
             def _keep(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                recorder.sent.append(Sent(self.command, self.path, headers, body))
-                recorder._write(self.wfile)
+                sent = Sent(self.command, self.path, headers, body)
+                recorder.sent.append(sent)
+                recorder._answer(sent, cast(BinaryIO, self.wfile))
                 self.close_connection = self.close_connection or self.wfile.closed
 
             do_POST = do_GET = do_CONNECT = _keep  # noqa: N815 - the names that http.server looks for

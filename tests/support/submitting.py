@@ -19,7 +19,6 @@ from airflow_provider_mps.operators.submit import MpsSubmitOperator
 from tests.support.harness import new_context, run_operator
 
 WAYS = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
-STORES = pytest.mark.parametrize("store", [True], ids=["state store"])
 TRANSCODE = {"TranscodeTaskSet": [{"Definition": 100030}]}
 
 

@@ -1,53 +1,73 @@
-"""Find the task that carries a SessionId. MPS has no question for that, so the task list is gone through."""
+"""
+Find a job by what it carries: its SessionId, or the marker in its SessionContext.
+
+MPS has no question for that, and its list tells neither. So each listed task of the time is asked for.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from airflow_provider_mps.client.actions import DescribeTasks, describe
 from airflow_provider_mps.client.sync import MpsClient
 from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import MpsApiError, MpsConfigError
-from airflow_provider_mps.results.task import TaskDetail
+from airflow_provider_mps.results.task import TaskDetail, TaskListItem
 from airflow_provider_mps.results.verdict import TaskStatus
 
 log = logging.getLogger(__name__)
-_MOST_LOOKS = 1000
+
+MAX_TASKS = 1000
+"""Tasks that one search asks for."""
+Matches = Callable[[TaskDetail], bool]
 
 
-def find_by_session(
-    client: MpsClient, session_id: str, *, since: float, seen: set[str] | None = None
+def by_session_id(session_id: str) -> Matches:
+    """Matches the job that carries this SessionId."""
+    return lambda detail: detail.session_id == session_id
+
+
+def by_marker(marker: str) -> Matches:
+    """Matches the jobs that carry this SessionContext."""
+    return lambda detail: detail.session_context == marker
+
+
+def find_jobs(
+    client: MpsClient, matches: Matches, *, since: float, seen: set[str] | None = None
 ) -> Iterator[TaskDetail]:
     """
-    Yield the task that carries ``session_id``, if there is one.
+    Yield the jobs that match.
 
-    DescribeTasks tells no SessionId, so each task of the time is looked at. A task may move on while the lists are
-    read, hence their order.
-
-    :param since: Unix seconds; tasks created earlier are passed over.
-    :param seen: ids that are known not to be it; grows.
+    :param since: Unix seconds of MPS's clock; jobs created earlier are passed over.
+    :param seen: TaskIds that are known not to match; grows.
     """
     seen = set() if seen is None else seen
+    asked = 0
+    for item in _listed(client, since):
+        if item.mps_task_id in seen or (item.create_time is not None and item.create_time.timestamp() < since):
+            continue
+        if asked == MAX_TASKS:
+            log.warning("%d tasks were asked for, and more are listed: the search for the job ends.", asked)
+            return
+        asked += 1
+        seen.add(item.mps_task_id)
+        detail = _detail_of(client, item.mps_task_id)
+        if detail is not None and matches(detail):
+            yield detail
+
+
+def _listed(client: MpsClient, since: float) -> Iterator[TaskListItem]:
+    """Every listed task. A task may move on while the lists are read, hence their order."""
     start = f"{datetime.fromtimestamp(since, UTC):%Y-%m-%dT%H:%M:%SZ}"
-    looks = 0
     for status in (TaskStatus.WAITING, TaskStatus.PROCESSING, TaskStatus.FINISH):
         token: str | None = None
-        while token != "" and looks < _MOST_LOOKS:
+        while True:
             page = client.call(DescribeTasks(status=status.value, limit=100, start_time=start, scroll_token=token))
-            for item in page.tasks:
-                early = item.create_time is not None and item.create_time.timestamp() < since
-                if early or item.mps_task_id in seen:
-                    continue
-                seen.add(item.mps_task_id)
-                looks += 1
-                detail = _detail_of(client, item.mps_task_id)
-                if detail is not None and detail.session_id == session_id:
-                    yield detail
-            token = page.scroll_token
-    if looks >= _MOST_LOOKS:
-        log.warning("Looked at %d tasks for SessionId %s and found it in none of them.", looks, session_id)
+            yield from page.tasks
+            if (token := page.next_token) is None:
+                break
 
 
 def _detail_of(client: MpsClient, mps_task_id: str) -> TaskDetail | None:

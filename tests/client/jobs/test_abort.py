@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_mps.client.actions import ManageTask, ProcessMedia
-from airflow_provider_mps.client.jobs.abort import abort_outcome
+from airflow_provider_mps.client.jobs.abort import abort_result
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
+from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import MpsApiError, MpsError, MpsTransportError
 from tests.support.transports import Caller
 
@@ -28,7 +29,7 @@ def _refused(code: str) -> MpsApiError:
         (_refused("UnauthorizedOperation"), False, False, "was probably not aborted"),
         (_refused("InternalError"), False, False, "was probably not aborted"),
         (
-            MpsTransportError("reset", action="ManageTask", may_have_run=True),
+            MpsTransportError("reset", action="ManageTask", category=Category.NO_ANSWER),
             False,
             False,
             "it may run on and be billed",
@@ -38,8 +39,8 @@ def _refused(code: str) -> MpsApiError:
 )
 def test_the_outcome_in_words(error: MpsError | None, aborted: bool, refused: bool, text: str) -> None:
     """Aborted, refused or unknown; the text names the task, and the error keeps its RequestId."""
-    outcome = abort_outcome(TASK_ID, error)
-    assert (outcome.aborted, outcome.refused) == (aborted, refused)
+    outcome = abort_result(TASK_ID, error)
+    assert (outcome.aborted, outcome.denied) == (aborted, refused)
     assert outcome.text.startswith(f"MPS task {TASK_ID} ")
     assert text in outcome.text
     assert error is None or str(error) in outcome.text
@@ -52,9 +53,9 @@ def test_only_a_job_that_waits_is_aborted(mps: LocalMps, client: Caller, looks: 
     mps.backend.tasks[task_id].looks = looks
     try:
         client.call(ManageTask(task_id=task_id))
-        outcome = abort_outcome(task_id, None)
+        outcome = abort_result(task_id, None)
     except MpsApiError as error:
-        outcome = abort_outcome(task_id, error)
+        outcome = abort_result(task_id, error)
     assert outcome.aborted == aborted == (mps.backend.aborts == [task_id])
 
 
@@ -65,4 +66,4 @@ def test_an_abort_whose_answer_is_lost_is_asked_again(mps: LocalMps, client: Cal
     with pytest.raises(MpsApiError) as caught:
         client.call(ManageTask(task_id=task_id))
     assert mps.backend.aborts == [task_id]
-    assert abort_outcome(task_id, caught.value).refused
+    assert abort_result(task_id, caught.value).denied

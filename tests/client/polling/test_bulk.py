@@ -151,9 +151,7 @@ def test_lists_that_lie_change_no_verdict(
     assert len(asked) <= 5
 
 
-def test_lists_that_lag_are_not_relied_on(
-    mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lists_that_lag_are_not_relied_on(mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is named only after polls have found it: pauses are as requested, and no wait is later than that."""
     ids = [mps.backend.run_for(0.5 + 0.1 * number) for number in range(30)]
     _answer_lists(mps, monkeypatch, lambda page: {**page, "TaskSet": [], "ScrollToken": ""})
@@ -163,9 +161,7 @@ def test_lists_that_lag_are_not_relied_on(
     assert late[len(late) // 2] < 1.5
 
 
-def test_a_task_without_an_end_is_no_hint(
-    mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_task_without_an_end_is_no_hint(mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """MPS gives no time of end to what still runs: a list of such tasks has ignored the status that was asked for."""
     ids = [mps.backend.run_for(1.0) for _ in range(10)]
     named = [{**each, "FinishTime": "0000-00-00T00:00:00Z"} for each in _named(ids)]
@@ -341,5 +337,3 @@ def test_no_ended_task_is_forgotten_in_an_outage(mps: LocalMps, config: ClientCo
     mps.backend.faults.add(Fault("status", action="DescribeTasks", status=502, times=15))
     noticed = _all(config, ids, every=60.0, settings=replace(SETTINGS, list_overlap=1.0))
     assert all(hinted for _, hinted in noticed)
-
-

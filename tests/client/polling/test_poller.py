@@ -307,9 +307,7 @@ def test_f64_ten_thousand_waits_leave_nothing(mps: LocalMps, config: ClientConfi
     assert after <= before + 10
 
 
-def test_many_hanging_requests_are_bounded(
-    mps: LocalMps, config: ClientConfig
-) -> None:
+def test_many_hanging_requests_are_bounded(mps: LocalMps, config: ClientConfig) -> None:
     """A server that hangs collects so many requests and no more; when it is back, all are answered."""
     mps.backend.faults.add(Fault("hang", seconds=0.5, times=5))
     ids = [mps.backend.script([DONE]) for _ in range(12)]

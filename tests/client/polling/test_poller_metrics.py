@@ -101,7 +101,9 @@ def test_gauges_are_of_all_connections_of_an_account(
             others = await wait(second, 3)
             async with (
                 shared_poller(config, here, settings) as first,
-                shared_poller(replace(config, credentials=Credentials("AKIDother", "key")), elsewhere, settings) as third,
+                shared_poller(
+                    replace(config, credentials=Credentials("AKIDother", "key")), elsewhere, settings
+                ) as third,
             ):
                 waits = [*await wait(first, 2), *await wait(third, 7)]
                 await until(lambda: here.now("waits") == there.now("waits") == 5)

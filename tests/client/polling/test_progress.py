@@ -37,7 +37,10 @@ def _refused(code: str) -> MpsApiError:
         ([WAITING, RUNNING, RUNNING], [("INFO", "WAITING"), ("INFO", "PROCESSING (1/2 parts done, 70 %)")]),
         ([_running(at) for at in range(0, 100, 2)], [("INFO", "(1/2 parts done, 50 %)"), ("INFO", "done, 75 %)")]),
         ([BROKEN] * 50, [("WARNING", "no usable answer. DescribeTaskDetail: reset")]),
-        ([WAITING, BROKEN, BROKEN, WAITING], [("INFO", "WAITING"), ("WARNING", "no usable answer"), ("INFO", "WAITING")]),
+        (
+            [WAITING, BROKEN, BROKEN, WAITING],
+            [("INFO", "WAITING"), ("WARNING", "no usable answer"), ("INFO", "WAITING")],
+        ),
         (
             [_refused("InternalError"), _refused("InternalError"), _refused("RequestLimitExceeded"), BROKEN],
             [("WARNING", "InternalError"), ("WARNING", "RequestLimitExceeded"), ("WARNING", "reset")],

@@ -95,7 +95,9 @@ def test_a_wait_that_shares_a_task_is_not_delayed(mps: LocalMps, config: ClientC
         queue.set_interval_factor(1000.0)
         started = time.monotonic()
         wishes = [(0.3, None), (0.2, 0.0)]
-        polls = [_begin(queue, task_id, after, created=created) for after, created in wishes[:: 1 if first_comes else -1]]
+        polls = [
+            _begin(queue, task_id, after, created=created) for after, created in wishes[:: 1 if first_comes else -1]
+        ]
         await asyncio.gather(*polls)
         return time.monotonic() - started
 

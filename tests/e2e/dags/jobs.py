@@ -34,12 +34,7 @@ class DiesOnceAfterSubmitting(MpsProcessMediaOperator):
     """Its process is killed, once, after MPS took the job and before anything was stored."""
 
     def _submit(self, context: Any, action: Any) -> Any:
-        store = context.get("task_state_store")
-        if store is None:  # Airflow before 3.3, where nothing is stored but the XCom that comes next
-            job = super()._submit(context, action)
-            if context["ti"].try_number == 1:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return job
+        store = context["task_state_store"]
         if store.get("died") is None:
             real = store.set
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from airflow.sdk import dag
-from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
@@ -21,7 +20,7 @@ def from_trigger() -> None:
         task_id="done",
         mps_task_id=submit.output,
         deferrable=True,
-        start_from_trigger=hasattr(BaseTrigger, "render_template_fields"),  # the sensor refuses where it needs them
+        start_from_trigger=True,
         poke_interval=5,
         timeout=600,
     )

@@ -1,3 +1,0 @@
-from tests.support.harness import airflow_mps
-
-__all__ = ["airflow_mps"]
