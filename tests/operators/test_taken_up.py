@@ -34,20 +34,20 @@ DiesAfter = Callable[[int], None]
 
 @pytest.fixture
 def dies_after(monkeypatch: pytest.MonkeyPatch) -> DiesAfter:
-    """Once: the worker process is gone as soon as it has looked so often at its job."""
-    sound = TaskWait.look
+    """Once: the worker process is gone as soon as it has polled its job so often."""
+    sound = TaskWait.poll
 
-    def after(looks: int) -> None:
-        left = looks
+    def after(polls: int) -> None:
+        left = polls
 
-        def look(self: TaskWait) -> Any:
+        def poll(self: TaskWait) -> Any:
             nonlocal left
             seen, left = sound(self), left - 1
             if left == 0:
                 raise Crash
             return seen
 
-        monkeypatch.setattr(TaskWait, "look", look)
+        monkeypatch.setattr(TaskWait, "poll", poll)
 
     return after
 
@@ -176,14 +176,14 @@ def _clear_while_running(operator: MpsSubmitOperator, context: dict[str, Any]) -
 
     def watched(mps_task_id: str) -> TaskWait:
         wait = new_wait(mps_task_id)
-        look = wait.look
+        poll = wait.poll
 
         def killed() -> Any:
-            seen = look()
+            seen = poll()
             operator.on_kill()  # as Airflow's signal handler does: between two steps of the wait
             return seen
 
-        wait.look = killed  # type: ignore[method-assign]
+        wait.poll = killed  # type: ignore[method-assign]
         return wait
 
     operator._new_wait = watched  # type: ignore[method-assign]
@@ -222,7 +222,7 @@ def test_f22_a_slow_resume_gets_no_more_time(airflow_mps: LocalMps, name: str) -
     deadline = caught.value.trigger.deadline
     time.sleep(max(deadline - time.time(), 0) + 0.5)
     looks = asked(airflow_mps, "DescribeTaskDetail")
-    resume = caught.value.method_name, as_json({**caught.value.kwargs, "event": {**event, "status": "look"}}), context
+    resume = caught.value.method_name, as_json({**caught.value.kwargs, "event": {**event, "status": "resume"}}), context
     if name == "talk.mp4":
         assert operator().resume_execution(*resume) == first
     else:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk import BaseHook
 from airflow.sdk.observability import stats
 from airflow.sdk.serde import deserialize, serialize
 
@@ -25,7 +26,7 @@ from airflow_provider_mps.emulator.media import segments
 from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY, LocalMps
 from airflow_provider_mps.errors import MpsStateUnknown
 from airflow_provider_mps.hooks.mps import MpsHook
-from airflow_provider_mps.triggers import killing
+from airflow_provider_mps.lifecycle import cancel
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 from dev.local_airflow import LocalMpsProcess
 from tests.support.harness import DONE, RUNNING, Mode, answer, first_event, part, refusal, revive, run_sensor
@@ -48,7 +49,16 @@ def _trigger(task_id: str, **arguments: Any) -> MpsTaskTrigger:
 @pytest.mark.fault("F09")
 @pytest.mark.parametrize(
     "arguments",
-    [{}, {"region": "ap-nanjing", "started": 1e9, "policy": {"timeout": 9}, "poll_interval": 5, "describe_action": "DescribeTaskDetail"}],
+    [
+        {},
+        {
+            "region": "ap-nanjing",
+            "started": 1e9,
+            "policy": {"timeout": 9},
+            "poll_interval": 5,
+            "describe_action": "DescribeTaskDetail",
+        },
+    ],
     ids=["defaults", "all"],
 )
 def test_arguments_round_trip_as_plain_json(arguments: dict[str, Any]) -> None:
@@ -306,9 +316,10 @@ def test_the_deadline_also_ends_the_wait_for_a_connection(
     async def never(*_: object) -> Any:
         await asyncio.sleep(60)
 
-    monkeypatch.setattr("airflow_provider_mps.triggers.connection.load_config", never)
+    monkeypatch.setattr(BaseHook, "aget_connection", staticmethod(never))
+    monkeypatch.setattr("airflow_provider_mps.triggers.connection.TIMEOUT", 0.1)
     started = time.monotonic()
-    event = first_event(_trigger(_UNKNOWN, policy={"timeout": 10}, started=time.time() - 9.7))
+    event = first_event(_trigger(_UNKNOWN, policy={"timeout": 10}, started=time.time() - 9.5))
     assert event["status"] == "timeout"
     assert time.monotonic() - started < 5
 
@@ -419,8 +430,8 @@ def test_a_question_without_an_answer_is_said(
             await asyncio.sleep(60)
         return False
 
-    monkeypatch.setattr(killing, "_ended_by_user", never)
-    monkeypatch.setattr(killing, "_BUDGET", 0.1)
+    monkeypatch.setattr(cancel, "_ended_by_user", never)
+    monkeypatch.setattr(cancel, "_TRIGGER_BUDGET", 0.1)
     asyncio.run(_trigger(_UNKNOWN, cancel_on_kill=True).on_kill())
     assert "was not aborted: Airflow does not say who ended the task" in capsys.readouterr().out
     assert not airflow_mps.backend.calls
