@@ -20,7 +20,7 @@ import gc
 import os
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NamedTuple
 
 from _waits import (
@@ -36,6 +36,7 @@ from _waits import (
     prepare,
     processes,
     start_jobs,
+    worker,
 )
 
 from airflow_provider_mps.emulator.backend import LocalMpsBackend
@@ -99,12 +100,14 @@ def crowd(host: str, running: list[tuple[str, float]], plan: Plan) -> Figures:
     seen: list[Seen] = []
     tasks: set[asyncio.Task[None]] = set()
 
+    worker_polls: Callable[[str], Awaitable[bool]] | None = None
+
     async def wait(task_id: str, created: float) -> None:
         if plan.naive:
             await asyncio.sleep(random.uniform(0, plan.poll_interval) if created < begun else plan.poll_interval)
             seen.append(await naive(config, task_id, plan.poll_interval))
         else:
-            seen.append(await ours(task_id, plan.poll_interval, created))
+            seen.append(await ours(task_id, plan.poll_interval, created, worker_polls))
 
     def begin(task_id: str, created: float) -> None:
         task = asyncio.create_task(wait(task_id, created))
@@ -121,6 +124,12 @@ def crowd(host: str, running: list[tuple[str, float]], plan: Plan) -> Figures:
                     begin(task_id, time.time())
 
     async def run() -> Figures:
+        nonlocal worker_polls
+        async with worker(config) as polls:
+            worker_polls = polls
+            return await measure()
+
+    async def measure() -> Figures:
         for task_id, created in running:
             begin(task_id, created)
         following = asyncio.create_task(follow())
@@ -187,7 +196,7 @@ def show(plan: Plan, figures: Figures, server: Server, asleep: float) -> list[fl
         + ", ".join(f"{name} {percentile(delays, share):.1f}" for name, share in (("median", 0.5), ("p99", 0.99)))
         + f", last {max(delays):.1f}; not by the end: {missed}"
     )
-    print(f"  requests: {rates}; refused {traffic.share:.2%}")
+    print(f"  requests: {rates}; throttled {traffic.share:.2%}")
     beyond = figures.memory - asleep
     print(f"  CPU {figures.cpu:.1%} of a core; memory {beyond / 1e3:.1f} kB a wait beyond an idle trigger's", end=" ")
     print(f"{asleep / 1e3:.1f} kB")

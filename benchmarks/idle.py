@@ -1,7 +1,7 @@
 """
 What waiting costs when nothing happens, and what it leaves behind.
 
-Three processes, one after the other. 5,000 waits whose next look is minutes away: CPU, beside 5,000 plain
+Three processes, one after the other. 5,000 waits whose next poll is minutes away: CPU, beside 5,000 plain
 ``asyncio.sleep``. 2,000 triggers against a server that hangs, trickles, and then answers: the longest that the event
 loop was held by one callback, in CPU time of its thread (which other processes do not disturb) and by the clock. What
 Python takes to collect garbage, which comes at any moment and walks over all that Airflow has loaded, is told apart,
@@ -30,6 +30,7 @@ import aiohttp
 from _waits import Server, calls, ours, prepare, processes, start_jobs
 
 from airflow_provider_mps.client.actions import describe
+from airflow_provider_mps.client.polling.settings import PollerSettings
 from airflow_provider_mps.emulator.state import Settings
 
 HELD = 0.05  # seconds
@@ -57,12 +58,12 @@ def cpu_of_waiting(host: str, waits: int, seconds: float) -> tuple[float, float]
         from airflow_provider_mps.client.polling.poller import shared_poller
 
         numbers = iter(range(waits))
-        async with shared_poller(config) as watch:
+        async with shared_poller(config) as poller:
             due = asyncio.get_running_loop().time() + 600.0
 
             async def wait() -> None:
                 action = describe(f"1250000000-WorkflowTask-{next(numbers)}")
-                await watch.look(action, due=due, since=time.time())
+                await poller.poll(action, due=due, created=time.time())
 
             waiting = await measure(wait)
         return waiting, await measure(lambda: asyncio.sleep(600))
@@ -176,8 +177,7 @@ def lives(host: str, count: int) -> list[Footprint]:
     prepare(host, quota_share=10.0, timeout=5.0)
     from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 
-    MpsTaskTrigger.earliest_event = 0.0
-    MpsTaskTrigger.shortest_interval = 0.0
+    MpsTaskTrigger.settings = PollerSettings(earliest_event=0.0, min_poll_delay=0.0)
     held: list[Footprint] = []
     cancelled = 0
 
@@ -229,7 +229,7 @@ def main() -> None:
             print(f"\n{waits:,} waits that are not due: {waiting:.2%} of a core, {len(log)} lists;", end=" ")
             print(f"as many sleeps: {sleeping:.2%}")
             if any(call.action != "DescribeTasks" for call in log):
-                raise SystemExit("broken: looks at what is not due")
+                raise SystemExit("broken: polls of what is not due")
         with Server(Settings()) as server:
             waits, seconds = int(2000 * part), 90.0 if part == 1 else 45.0
             loop = pool.submit(loop_of_a_slow_server, server.host, waits, seconds).result()

@@ -1,9 +1,8 @@
 """
 One look at a running task (DescribeTaskDetail) over loopback HTTP: CPU of the client's process per look.
 
-Ours is what a trigger pays: the watch queues the look, takes a turn of the pace for it and counts it for the metrics,
-and its client signs, sends, reads and judges. The pace has no limit here, so that nobody waits for a turn: all ask back
-to back. The client alone is measured beside it. Bare aiohttp sends the same bytes, signed once
+Ours is what a trigger pays: the poller queues the poll, takes a turn of the rate limiter for it and counts it for the metrics,
+and its client signs, sends, reads and judges. The rate limiter has no limit here, so that polls are sent back to back. The client alone is measured beside it. Bare aiohttp sends the same bytes, signed once
 beforehand, and reads the answer with ``json.loads``. The official SDK's asynchronous client (over httpx) keeps its
 connections here, which it does not do unless told. The server is the emulator in a process of its own: its CPU is not
 counted.
@@ -39,7 +38,7 @@ from airflow_provider_mps.client.polling.poller import Poller, shared_poller
 from airflow_provider_mps.client.protocol import encode
 from airflow_provider_mps.client.rate_limiter import rate_limiter_for
 from airflow_provider_mps.client.retry import Limits
-from airflow_provider_mps.errors import MpsError
+from airflow_provider_mps.results.task import TaskState
 from airflow_provider_mps.triggers.metrics import AirflowMetrics
 
 ROUNDS = 11
@@ -51,7 +50,7 @@ JOB = ProcessMedia(
     media_process_task={"TranscodeTaskSet": [{"Definition": 100030}]},
     smart_subtitles_task={"RawParameter": {"VideoSrcLanguage": "zh"}},
 )
-OURS = "ours: the watch"
+OURS = "ours: the poller"
 Look = Callable[[str], Awaitable[str | None]]
 
 
@@ -97,14 +96,14 @@ async def looks(look: Look, task_ids: list[str]) -> None:
     await asyncio.gather(*(some(task_id) for task_id in task_ids))
 
 
-def ours(watch: Poller, task_ids: list[str]) -> Look:
+def ours(poller: Poller, task_ids: list[str]) -> Look:
     now = asyncio.get_running_loop().time
     actions = {each: describe(each) for each in task_ids}  # a trigger makes its own once
 
     async def look(task_id: str) -> str:
-        outcome = (await watch.look(actions[task_id], due=now(), since=time.time())).outcome
-        if isinstance(outcome, MpsError):
-            raise outcome
+        outcome = (await poller.poll(actions[task_id], due=now())).outcome
+        if not isinstance(outcome, TaskState):
+            raise RuntimeError(f"no state: {outcome}")
         return outcome.status
 
     return look
@@ -144,7 +143,7 @@ async def open_all(host: str, stack: contextlib.AsyncExitStack) -> tuple[list[st
     """Submit the jobs, and make a look of each kind."""
     config = ClientConfig(Credentials(*KEYS), endpoint=f"http://{host}", quota_share=10.0)
     client = await stack.enter_async_context(AsyncMpsClient(config, limits=Limits(attempts=1)))
-    watch = await stack.enter_async_context(
+    poller = await stack.enter_async_context(
         shared_poller(config, AirflowMetrics(config.account_key))
     )  # as the trigger uses it
     session = await stack.enter_async_context(aiohttp.ClientSession())
@@ -153,10 +152,10 @@ async def open_all(host: str, stack: contextlib.AsyncExitStack) -> tuple[list[st
     task_ids = [(await client.call(JOB)).mps_task_id for _ in range(CONCURRENT)]
     for task_id in task_ids:
         await client.call(describe(task_id))  # WAITING; from here on PROCESSING
-    await ours(watch, task_ids)(task_ids[0])  # from here on there is a pace
+    await ours(poller, task_ids)(task_ids[0])  # from here on there is a rate limiter
     rate_limiter_for(describe(task_ids[0]), config).max_rate = math.inf
     return task_ids, {
-        OURS: ours(watch, task_ids),
+        OURS: ours(poller, task_ids),
         "our client alone": client_alone(client, task_ids),
         "bare aiohttp and json.loads": bare(session, config, task_ids),
         "SDK, asynchronous": sdk(official),

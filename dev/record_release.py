@@ -14,6 +14,7 @@ import pytest
 from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_mps import __version__
+from airflow_provider_mps.client.polling.settings import PollerSettings
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator, MpsTaskResultOperator
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
@@ -51,7 +52,7 @@ def record() -> dict[str, Any]:
     with LocalMps() as mps, pytest.MonkeyPatch.context() as patch:
         connection = {"conn_type": "tencentcloud_mps", "login": mps.secret_id, "password": mps.secret_key}
         patch.setenv("AIRFLOW_CONN_MPS_DEFAULT", json.dumps({**connection, "host": mps.host}))
-        patch.setattr(MpsTaskTrigger, "earliest_event", 0.0)
+        patch.setattr(MpsTaskTrigger, "settings", PollerSettings(earliest_event=0.0))
         context = new_context()
         operator = MpsProcessMediaOperator(
             task_id="a_task", request=REQUEST, deferrable=True, poll_interval=1, timeout=86_400, retries=2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -111,7 +112,7 @@ class TaskWait:
         """
         from airflow_provider_mps.client.actions import describe
         from airflow_provider_mps.client.polling.wait import evaluate
-        from airflow_provider_mps.client.retry import Limits
+        from airflow_provider_mps.client.retry import LIMITS, Purpose
         from airflow_provider_mps.errors import MpsError
 
         client = self.hook.get_conn()
@@ -119,7 +120,7 @@ class TaskWait:
         outcome: TaskDetail | MpsError
         try:
             # A throttled poll is evaluated like any other and comes again: it must not hold up a deadline.
-            outcome = client.call(action, limits=Limits(attempts=4))
+            outcome = client.call(action, limits=replace(LIMITS[Purpose.CALL], throttle_timeout=0.0))
             self.last_seen = outcome.summary
         except MpsError as error:
             outcome = error

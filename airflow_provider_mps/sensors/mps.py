@@ -126,7 +126,8 @@ class MpsTaskSensor(CompletesJobMixin, BaseSensorOperator):
             if self.reschedule:  # the next poll starts in a new process, which knows only what is stored
                 stored: dict[str, Any] = {"try": context["ti"].try_number, "state": wait.state.to_dict()}
                 context["task_state_store"].set(_STORE_KEY, stored)
-                raise AirflowRescheduleException(timezone.utcnow() + timedelta(seconds=delay))
+                next_poll = timezone.utcnow() + timedelta(seconds=delay)
+                raise AirflowRescheduleException(next_poll)  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
             time.sleep(delay)
         raise AssertionError("unreachable")
 

@@ -204,15 +204,9 @@ class MpsTaskTrigger(BaseTrigger):
         from airflow_provider_mps.triggers.metrics import AirflowMetrics
 
         action = describe(self.mps_task_id, self.describe_action)
-        # Without a connection nobody tells MPS's time, and this machine's has to do; the worker checks the deadline.
-        limit = asyncio.timeout(state.seconds_left(policy, time.time()))
-        try:
-            async with limit:
-                config = await self._connection(policy)
-        except TimeoutError:
-            if limit.expired():
-                return _DEADLINE
-            raise
+        config = await self._connection(policy, state)
+        if config is None:
+            return _DEADLINE
         metrics = AirflowMetrics(config.account_key)
         async with shared_poller(config, metrics, self.settings) as poller:
             return await self._poll_until_event(poller, action, policy, state, metrics)
@@ -294,9 +288,9 @@ class MpsTaskTrigger(BaseTrigger):
             if 0 < state.started <= ended_at:
                 metrics.timing("detection_delay", clock.now() - ended_at, action)
 
-    async def _connection(self, policy: WaitPolicy) -> ClientConfig:
+    async def _connection(self, policy: WaitPolicy, state: WaitState) -> ClientConfig | None:
         """
-        What the connection says, read again while Airflow does not give it.
+        What the connection says, read again while Airflow does not give it; None if the deadline comes before.
 
         Airflow says that a connection does not exist also when it could not look; only the worker's read is certain.
         """
@@ -321,7 +315,11 @@ class MpsTaskTrigger(BaseTrigger):
                 self._write_log(
                     "warning", "MPS task %s: the triggerer cannot read its connection: %s", self.mps_task_id, error
                 )
-            await asyncio.sleep(decision.delay)
+            # Without a connection nobody tells MPS's time, and this machine's has to do; the worker checks the deadline.
+            left = state.seconds_left(policy, time.time())
+            if left is not None and left <= 0:
+                return None
+            await asyncio.sleep(decision.delay if left is None else min(decision.delay, left))
 
     async def _config(self) -> ClientConfig:
         from airflow_provider_mps.triggers.connection import load_config

@@ -21,9 +21,11 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from airflow_provider_mps.client import rate_limiter, retry
 from airflow_provider_mps.client.jobs import submission
+from airflow_provider_mps.client.polling.settings import PollerSettings
 from airflow_provider_mps.emulator.server import SECRET_KEY, LocalMps
 from airflow_provider_mps.emulator.state import Settings, Task
 from airflow_provider_mps.errors import MpsError, MpsSubmitUnknown, MpsTaskFailed, MpsTaskTimeout, MpsTaskUnsettled
+from airflow_provider_mps.lifecycle.wait import TaskWait
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 from tests.campaign.life import CANARY, POLL, Ended, Life, request_of
 from tests.campaign.plan import ENDLESS, NO_SESSION, UNSETTLED, USER_BLOWS, Kind, Plan, draw
@@ -242,8 +244,8 @@ def _patched(mps: LocalMps, airflow: AirflowStates, in_threads: list[str]) -> It
             (rate_limiter, "MIN_RATE", 20.0),
             (rate_limiter, "DOUBLING_TIME", 0.3),
             (rate_limiter, "GROWTH_TIME", 1.0),
-            (MpsTaskTrigger, "earliest_event", 0.05),
-            (MpsTaskTrigger, "shortest_interval", 0.0),
+            (MpsTaskTrigger, "settings", PollerSettings(earliest_event=0.05, min_poll_delay=0.0)),
+            (TaskWait, "settings", PollerSettings(min_poll_delay=0.0)),
         ):
             patches.enter_context(mock.patch.object(target, name, value))
         yield

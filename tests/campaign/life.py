@@ -27,7 +27,7 @@ from tests.support.submitting import KINDS, batch, edit, media, orchestrated_str
 CANARY = "canary-notify-5cfa3e"
 POLL = 0.05
 RETRY_DELAY = 0.6  # as in Airflow, where it is minutes, longer than a bad spell of the network
-_STRANGE = (None, {}, {"status": "done"}, {"status": "look"}, {"mps_task_id": 7, "patience": "lost"})
+_STRANGE = (None, {}, {"status": "done"}, {"status": "resume"}, {"mps_task_id": 7, "state": "lost"})
 _OPERATORS = {kind.action_name: kind for kind in KINDS}
 _NOTIFY = {"TaskNotifyConfig": {"NotifyType": "URL", "NotifyKey": CANARY}}
 _TRANSCODE_TWICE = {"TranscodeTaskSet": [{"Definition": 100010}, {"Definition": 100030}]}
@@ -215,15 +215,15 @@ class Life:
 
         def watched(*arguments: Any) -> Any:
             wait = new_wait(*arguments)
-            look = wait.look
+            poll = wait.poll
 
             def struck() -> Any:
                 self.passes(Point.BEFORE_A_LOOK)
-                seen = look()
+                seen = poll()
                 self.passes(Point.AFTER_A_LOOK)
                 return seen
 
-            wait.look = struck
+            wait.poll = struck
             return wait
 
         operator._new_wait = watched

@@ -123,8 +123,8 @@ def test_no_secret_in_trigger_arguments(airflow: LocalAirflow, observer: Metrics
 @_EACH
 def test_no_secret_in_what_a_task_resumes_with(observer: Metrics, secret: str) -> None:
     """What Airflow stored for the time after a deferral, the events of triggers included."""
-    assert any("patience" in stored for stored in observer.next_arguments)
-    assert any("look" in stored for stored in observer.next_arguments)
+    assert any("state" in stored for stored in observer.next_arguments)
+    assert any("resume" in stored for stored in observer.next_arguments)
     assert [stored for stored in observer.next_arguments if secret in stored] == []
 
 

@@ -21,7 +21,7 @@ from airflow_provider_mps.client.signing import authorization
 from airflow_provider_mps.errors import MpsTransportError
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
-from tests.support.harness import DONE, first_event
+from tests.support.harness import DONE, NO_PAUSES, first_event
 from tests.support.recorder import Recorder, Sent, answer
 from tests.support.tls import Authority, private_authority
 
@@ -75,8 +75,7 @@ def world(
     """A server, another one, one with a private certificate, a port where nobody listens."""
     authority = private_authority(tmp_path / "tls")
     monkeypatch.setenv("HOME", str(tmp_path))
-    for pause in ("earliest_event", "shortest_interval"):
-        monkeypatch.setattr(MpsTaskTrigger, pause, 0.0)
+    monkeypatch.setattr(MpsTaskTrigger, "settings", NO_PAUSES)
     with Recorder() as other, Recorder(authority.server) as https:
         for server in (recorder, other, https):
             _serve(server)
@@ -84,14 +83,14 @@ def world(
 
 
 def on_the_worker() -> None:
-    """One look as a sensor in poke mode makes it."""
+    """One poll as a sensor in poke mode makes it."""
     MpsHook("mps_settings").call(DescribeTaskDetail(task_id=TASK_ID))
 
 
 def in_the_triggerer(seconds: float = 10) -> None:
-    """The looks of a trigger, revived from its arguments, until it sees that the task is done, or for so long."""
-    deadline = time.time() + seconds
-    first_event(MpsTaskTrigger(mps_task_id=TASK_ID, mps_conn_id="mps_settings", poll_interval=0.01, deadline=deadline))
+    """The polls of a trigger, revived from its arguments, until it sees that the task is done, or for so long."""
+    policy = {"timeout": seconds}
+    first_event(MpsTaskTrigger(mps_task_id=TASK_ID, mps_conn_id="mps_settings", poll_interval=0.01, policy=policy))
 
 
 def _to_mps(sent: list[Sent]) -> Sent:

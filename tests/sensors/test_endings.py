@@ -20,7 +20,7 @@ _WAYS = pytest.mark.parametrize("option", ["soft_fail", "never_fail"])
 def test_timeout_names_task_and_state(airflow_mps: LocalMps, mode: Mode) -> None:
     """A wait that takes too long ends in AirflowSensorTimeout, which Airflow does not retry; its text helps."""
     task_id = airflow_mps.backend.script([RUNNING])
-    with pytest.raises(AirflowSensorTimeout, match=f"(?s){task_id}.*PROCESSING.*goes on at MPS"):
+    with pytest.raises(AirflowSensorTimeout, match=f"(?s){task_id}.*PROCESSING.*keeps running"):
         run_sensor(mode, mps_task_id=task_id, timeout=0.1)
     assert airflow_mps.backend.aborts == []
 
@@ -63,7 +63,7 @@ def test_never_fail_skips_whatever_happens(airflow_mps: LocalMps, mode: Mode, co
 
 @ALL_MODES
 def test_silent_fail_goes_on_after_an_error(airflow_mps: LocalMps, mode: Mode) -> None:
-    """silent_fail logs a failed look and waits on."""
+    """silent_fail logs a failed poll and waits on."""
     task_id = airflow_mps.backend.script([refusal("UnauthorizedOperation"), RUNNING, DONE])
     assert run_sensor(mode, mps_task_id=task_id, silent_fail=True) == task_id
 
@@ -81,8 +81,8 @@ def test_partial_success_is_opt_in(airflow_mps: LocalMps, mode: Mode) -> None:
 
 
 @ALL_MODES
-def test_a_retry_looks_afresh(airflow_mps: LocalMps, mode: Mode) -> None:
-    """The next try of a sensor that failed starts with a new look, a new clock and no memory."""
+def test_a_retry_begins_anew(airflow_mps: LocalMps, mode: Mode) -> None:
+    """The next try of a sensor that failed starts with a new poll, a new deadline and no memory."""
     context = new_context()
     task_id = airflow_mps.backend.script([RUNNING, refusal("UnauthorizedOperation")])
     with pytest.raises(MpsApiError):
@@ -95,20 +95,20 @@ def test_a_retry_looks_afresh(airflow_mps: LocalMps, mode: Mode) -> None:
 @pytest.mark.fault("F48")
 @ALL_MODES
 @pytest.mark.parametrize("code", ["UnauthorizedOperation", "InvalidParameter", "FailedOperation.UserArrears"])
-@pytest.mark.parametrize("looks", [0, 1], ids=["at the first look", "in mid-wait"])
-def test_f48_a_refusal_for_good_ends_the_wait(airflow_mps: LocalMps, mode: Mode, looks: int, code: str) -> None:
-    """F48: it is asked for twice at most, by the triggerer and by the worker."""
-    task_id = airflow_mps.backend.script([*[RUNNING] * looks, refusal(code)])
+@pytest.mark.parametrize("polls", [0, 1], ids=["at the first poll", "in mid-wait"])
+def test_f48_a_refusal_for_good_ends_the_wait(airflow_mps: LocalMps, mode: Mode, polls: int, code: str) -> None:
+    """F48: it is polled twice at most, by the triggerer and by the worker."""
+    task_id = airflow_mps.backend.script([*[RUNNING] * polls, refusal(code)])
     with pytest.raises(MpsApiError, match=code):
         run_sensor(mode, mps_task_id=task_id)
-    assert len(airflow_mps.backend.calls) <= looks + 2
+    assert len(airflow_mps.backend.calls) <= polls + 2
 
 
 @pytest.mark.fault("F46")
 @ALL_MODES
 def test_an_outage_is_sat_out(airflow_mps: LocalMps, mode: Mode) -> None:
-    """Ten bad looks in a row do not end a wait."""
-    trouble = [refusal("InternalError")] * 40  # each look asks four times
+    """Ten bad polls in a row do not end a wait."""
+    trouble = [refusal("InternalError")] * 40  # each poll of a worker sends four requests
     task_id = airflow_mps.backend.script([RUNNING, *trouble, RUNNING, DONE])
     assert run_sensor(mode, mps_task_id=task_id) == task_id
 
@@ -124,7 +124,7 @@ def test_a_crashed_trigger_fails_even_with_soft_fail(airflow_mps: LocalMps) -> N
 
 @pytest.mark.fault("F21")
 @pytest.mark.parametrize(("answer", "ends_well"), [(DONE, True), (RUNNING, False)], ids=["done", "still running"])
-def test_the_framework_timeout_gets_a_last_look(
+def test_the_framework_timeout_gets_a_last_poll(
     airflow_mps: LocalMps, answer: dict[str, object], ends_well: bool
 ) -> None:
     """Airflow's own defer timeout loses our arguments; a job that is done by then still counts as a success."""
@@ -144,5 +144,7 @@ def test_the_deadline_survives_a_second_deferral(airflow_mps: LocalMps) -> None:
     sensor = MpsTaskSensor(task_id="wait", mps_task_id=task_id, deferrable=True, timeout=1000)
     with pytest.raises(AirflowSensorTimeout):
         sensor.resume_execution(
-            "execute_complete", {"event": {"status": "look"}, "deadline": time.time() - 1}, new_context()
+            "execute_complete",
+            {"event": {"status": "resume"}, "state": {"mps_task_id": task_id, "started": time.time() - 1001}},
+            new_context(),
         )

@@ -1,4 +1,4 @@
-"""How long the sensor pauses between looks, and what it says of a wait that is longer than MPS answers."""
+"""How long the sensor pauses between polls, and what it says of a wait that is longer than MPS answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _AIRFLOWS_TIMEOUT = conf.getfloat("sensors", "default_timeout")  # of a sensor t
 
 
 def _pause(task_id: str, number: int, after: float = 0.0, **arguments: Any) -> float:
-    """Seconds to the next look of the ``number``-th of many sensors, ``after`` seconds after its first."""
+    """Seconds to the next poll of the ``number``-th of many sensors, ``after`` seconds after its first."""
     sensor = MpsTaskSensor(
         task_id=f"wait_{number}",
         mps_task_id=task_id,
@@ -40,7 +40,7 @@ def _pause(task_id: str, number: int, after: float = 0.0, **arguments: Any) -> f
 
 @pytest.mark.fault("F34")
 @pytest.mark.parametrize("after", [0.0, 100.0, 3000.0])
-def test_f34_many_sensors_spread_their_looks(airflow_mps: LocalMps, after: float) -> None:
+def test_f34_many_sensors_spread_their_polls(airflow_mps: LocalMps, after: float) -> None:
     """F34: with exponential_backoff the pauses differ from sensor to sensor, and none is below poke_interval."""
     airflow_mps.backend.settings.rates["DescribeTaskDetail"] = 0
     task_id = airflow_mps.backend.script([RUNNING])
@@ -69,7 +69,7 @@ def test_f25_a_job_of_twelve_hours_is_waited_for(airflow_mps: LocalMps, fast_clo
     task_id = airflow_mps.backend.run_for(_DAY / 2)
     assert run_sensor(mode, mps_task_id=task_id, poke_interval=600, timeout=_AIRFLOWS_TIMEOUT) == task_id
     assert _DAY / 2 <= fast_clock.time() - started < _DAY / 2 + 3600
-    fewest, most = (90, 130) if mode is Mode.DEFERRABLE else (72, 80)  # a trigger looks at a young job more often
+    fewest, most = (90, 130) if mode is Mode.DEFERRABLE else (72, 80)  # a trigger polls a young job more often
     assert fewest <= asked(airflow_mps, "DescribeTaskDetail") <= most
 
 

@@ -1,4 +1,4 @@
-"""What the sensor does before and between its looks."""
+"""What the sensor does before and between its polls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowNotFoundException, TaskDeferred
 
-from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsConfigError, MpsTransportError
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
@@ -26,15 +25,15 @@ def _deferral(task_id: str, **arguments: Any) -> TaskDeferred:
 
 @pytest.mark.fault("F33")
 def test_what_has_ended_is_not_deferred(airflow_mps: LocalMps) -> None:
-    """The first look comes before the deferral: one call, no trigger."""
+    """The first poll comes before the deferral: one call, no trigger."""
     task_id = airflow_mps.backend.script([DONE])
     assert run_sensor(Mode.DEFERRABLE, mps_task_id=task_id) == task_id
     assert len(airflow_mps.backend.calls) == 1
 
 
 @pytest.mark.fault("F56")
-def test_the_deferral_carries_all_that_shapes_a_look(airflow_mps: LocalMps) -> None:
-    """Connection, region, action, interval and deadline are the same on the worker and in the triggerer."""
+def test_the_deferral_carries_all_that_shapes_a_poll(airflow_mps: LocalMps) -> None:
+    """Connection, region, action, interval, limits and start are the same on the worker and in the triggerer."""
     task_id = airflow_mps.backend.script([RUNNING])
     before = time.time()
     deferred = _deferral(
@@ -43,7 +42,8 @@ def test_the_deferral_carries_all_that_shapes_a_look(airflow_mps: LocalMps) -> N
     trigger = revive(deferred.trigger)
     assert (trigger.mps_task_id, trigger.mps_conn_id, trigger.region) == (task_id, "mps_default", "ap-nanjing")
     assert (trigger.describe_action, trigger.poll_interval) == ("DescribeTaskDetail", 7)
-    assert before + 100 <= trigger.deadline <= time.time() + 100
+    assert trigger.policy["timeout"] == 100
+    assert before - 2 <= trigger.state["started"] <= time.time() + 2  # MPS tells its time in whole seconds
     assert deferred.timeout is not None
     assert deferred.timeout.total_seconds() > 100
 
@@ -63,35 +63,23 @@ def test_a_triggerer_that_cannot_ask_says_so(airflow_mps: LocalMps, monkeypatch:
     connection = "AIRFLOW_CONN_MPS_DEFAULT"
     with monkeypatch.context() as away:
         away.delenv(connection)
-        deferred.trigger.patience["outage_tolerance"] = 0.0  # type: ignore[attr-defined]
+        deferred.trigger.policy["outage_tolerance"] = 0.0  # type: ignore[attr-defined]
         event = first_event(deferred.trigger)
     sensor = MpsTaskSensor(task_id="wait", mps_task_id=deferred.trigger.mps_task_id, deferrable=True)
     with pytest.raises(MpsConfigError, match=r"triggerer cannot wait.*mps_default"):
         sensor.resume_execution("execute_complete", {**deferred.kwargs, "event": event}, new_context())
 
 
-def test_a_list_that_was_wrong_costs_one_look(airflow_mps: LocalMps) -> None:
-    """The worker sees that the job runs on, and defers again; the next trigger knows that a list has had its say."""
+def test_a_false_hint_costs_one_poll(airflow_mps: LocalMps) -> None:
+    """The worker sees that the job runs on, and defers again; this wait ignores lists from then on."""
     deferred = _deferral(airflow_mps.backend.script([RUNNING, RUNNING, DONE]))
-    memory = {**deferred.kwargs["patience"], "listed": True}
-    event = {"status": "look", "message": "FINISH, says the list of DescribeTasks", "patience": memory}
+    state = {**deferred.kwargs["state"], "ignores_lists": True}
+    event = {"status": "resume", "message": "DescribeTasks lists it as finished", "state": state}
     sensor = MpsTaskSensor(task_id="wait", mps_task_id=deferred.trigger.mps_task_id, deferrable=True)
     with pytest.raises(TaskDeferred) as again:
         sensor.resume_execution("execute_complete", {**deferred.kwargs, "event": event}, new_context())
-    assert revive(again.value.trigger).patience["listed"]
+    assert revive(again.value.trigger).state["ignores_lists"]
     assert len(airflow_mps.backend.calls) == 2
-
-
-def test_a_refused_look_after_a_lists_word_costs_no_other_worker(airflow_mps: LocalMps) -> None:
-    """Hundreds are woken at once: MPS refuses some of their looks, and they ask again instead of deferring again."""
-    deferred = _deferral(airflow_mps.backend.script([RUNNING, DONE]))
-    airflow_mps.backend.faults.add(Fault("error", code="RequestLimitExceeded", times=2))
-    event = {"status": "look", "patience": {**deferred.kwargs["patience"], "listed": True}}
-    task_id = deferred.trigger.mps_task_id  # type: ignore[attr-defined]
-    sensor = MpsTaskSensor(task_id="wait", mps_task_id=task_id, deferrable=True)
-    resumed = {**deferred.kwargs, "event": event}
-    assert sensor.resume_execution("execute_complete", resumed, new_context()) == task_id
-    assert len(airflow_mps.backend.calls) == 4
 
 
 def test_the_task_id_picks_the_action(airflow_mps: LocalMps) -> None:

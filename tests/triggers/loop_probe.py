@@ -21,6 +21,8 @@ import airflow.jobs.triggerer_job_runner  # noqa: F401 - what a triggerer has lo
 import greenback
 from airflow.sdk.module_loading import import_string
 
+from airflow_provider_mps.client.polling.settings import PollerSettings
+
 _WAITED = Path("/proc/thread-self/schedstat")
 _LONGEST_CALLBACK = 0.05
 _BEAT, _LATEST_BEAT = 0.01, 0.1  # Airflow's watchdog complains of 0.1 as well
@@ -79,7 +81,7 @@ class Held:
 
 async def _run(task_ids: list[str], *, portal: bool) -> dict[str, Any]:
     trigger = import_string("airflow_provider_mps.triggers.mps.MpsTaskTrigger")
-    trigger.earliest_event = trigger.shortest_interval = 0.0
+    trigger.settings = PollerSettings(earliest_event=0.0, min_poll_delay=0.0)
     held = Held()
 
     async def life(task_id: str) -> str:

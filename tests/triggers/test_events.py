@@ -45,9 +45,9 @@ def test_no_trigger_ends_a_task() -> None:
     [
         ([RUNNING, DONE], {}),
         ([FAILED], {}),
-        ([RUNNING], {"deadline": 1.0}),
+        ([RUNNING], {"policy": {"timeout": 1.0}, "state": {"started": 1.0}}),
         ([refusal("AuthFailure.SignatureFailure")], {}),
-        ([refusal("ResourceNotFound")], {"patience": {"mps_task_id": "x", "started": 0.0, "not_found_grace": 0.0}}),
+        ([refusal("ResourceNotFound")], {"policy": {"not_found_grace": 0.0}}),
         ([RUNNING], {"mps_conn_id": "empty_key"}),
     ],
     ids=["done", "failed", "deadline", "refused", "unknown", "no key"],
@@ -57,8 +57,8 @@ def test_an_event_is_plain_json(
 ) -> None:
     """Every kind of event survives JSON and Airflow's own serialiser; one that does not would take a triggerer down."""
     task_id = airflow_mps.backend.script(answers)
-    if "patience" in arguments:
-        arguments = {"patience": {**arguments["patience"], "mps_task_id": task_id}}
+    if "state" in arguments:
+        arguments = {**arguments, "state": {**arguments["state"], "mps_task_id": task_id}}
     event = first_event(MpsTaskTrigger(mps_task_id=task_id, poll_interval=0.02, **arguments))
     assert json.loads(json.dumps(event, allow_nan=False)) == event
     assert deserialize(serialize(event)) == event
@@ -105,21 +105,21 @@ _ID = "1250000000-WorkflowTask-0123456789abcdef0123456789abcdeftt7"
 _STRANGE: list[Any] = [
     None,
     {},
-    "look",
+    "resume",
     5,
-    ["look"],
+    ["resume"],
     {"status": "?"},
     {"status": "success", "failed": []},
     {"status": "FINISH", "message": "FINISH (1/1 parts done)"},
-    {"status": 5, "deadline": "tomorrow", "clock": "noon"},
-    {"status": ["look"], "deadline": float("inf"), "clock": -1.0},
-    {"status": "look", "patience": "x"},
-    {"status": "refused", "patience": {"mps_task_id": "another", "faults": 9}},
-    {"status": "look", "patience": {"mps_task_id": _ID, "a_field_of_a_newer_release": 1}},
-    {"status": "look", "patience": {"mps_task_id": _ID, "started": "yesterday", "answered": None, "faults": "many"}},
-    {"status": "look", "patience": {"mps_task_id": _ID, "unsettled_since": "yesterday"}},
-    {"status": "refused", "patience": {"mps_task_id": _ID, "faults": "many"}},
-    {"status": "fault", "patience": {"mps_task_id": _ID, "faults": None, "found": "yes", "listed": 1}},
+    {"status": 5},
+    {"status": ["resume"]},
+    {"status": "resume", "state": "x"},
+    {"status": "permanent_error", "state": {"mps_task_id": "another", "trigger_failures": 9}},
+    {"status": "resume", "state": {"mps_task_id": _ID, "an_unknown_field": 1}},
+    {"status": "resume", "state": {"mps_task_id": _ID, "started": "yesterday", "answered": None}},
+    {"status": "resume", "state": {"mps_task_id": _ID, "unsettled_since": "yesterday"}},
+    {"status": "permanent_error", "state": {"mps_task_id": _ID, "trigger_failures": "many"}},
+    {"status": "failure", "state": {"mps_task_id": _ID, "trigger_failures": None, "found": "yes"}},
 ]
 
 
@@ -131,13 +131,13 @@ _STRANGE: list[Any] = [
     ids=["done", "running", "failed"],
 )
 @pytest.mark.parametrize("way", ["sensor", "operator", "operator whose arguments are lost"])
-def test_f39_a_strange_event_costs_one_look(
+def test_f39_a_strange_event_costs_one_poll(
     airflow_mps: LocalMps, way: str, state: dict[str, Any], end: type[BaseException] | None, event: Any
 ) -> None:
-    """F39: a lost, empty or foreign event is no verdict: one look, and what that says; what still runs is deferred."""
+    """F39: a lost, empty or foreign event is no verdict: one poll, and what that says; what still runs is deferred."""
     airflow_mps.backend.script([state], _ID)
     context = new_context(xcoms={"mps_task_id": _ID})
-    resume: dict[str, Any] = {"event": event, "deadline": time.time() + 60}
+    resume: dict[str, Any] = {"event": event, "state": {"mps_task_id": _ID, "started": time.time()}}
     task: Any = MpsTaskSensor(task_id="a_task", mps_task_id=_ID, deferrable=True)
     if way != "sensor":
         task = new_operator(MpsProcessMediaOperator, deferrable=True)()

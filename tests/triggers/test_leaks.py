@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from airflow_provider_mps.client.polling.settings import PollerSettings
 from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 from dev.local_airflow import LocalMpsProcess
@@ -41,7 +42,7 @@ async def _lives(done: str, running: str) -> None:
 @pytest.mark.fault("F64")
 def test_a_thousand_lives_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """F64: memory grows by less than 5 %, and not one file descriptor or task is left, in one loop over all of them."""
-    monkeypatch.setattr(MpsTaskTrigger, "earliest_event", 0.0)
+    monkeypatch.setattr(MpsTaskTrigger, "settings", PollerSettings(earliest_event=0.0))
     me = psutil.Process()
 
     def held() -> tuple[int, int]:

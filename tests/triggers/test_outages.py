@@ -6,7 +6,6 @@ import json
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -124,11 +123,11 @@ def way(
 def test_f46_a_trigger_waits_until_the_way_is_open_again(
     airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch, way: Callable[[], None], said: str
 ) -> None:
-    """F46: six looks in a row that do not arrive are no event; with the seventh the wait goes on, and ends well."""
+    """F46: six polls in a row that do not arrive are no event; with the seventh the wait goes on, and ends well."""
     task_id = airflow_mps.backend.script([RUNNING, RUNNING, DONE])
-    genuine, lost = AsyncMpsClient.look, []
+    genuine, lost = AsyncMpsClient.poll, []
 
-    async def look(self: AsyncMpsClient, action: Action[Any]) -> Any:
+    async def poll(self: AsyncMpsClient, action: Action[Any]) -> Any:
         try:
             return await genuine(self, action)
         except MpsTransportError as error:
@@ -137,12 +136,11 @@ def test_f46_a_trigger_waits_until_the_way_is_open_again(
                 way()
             raise
 
-    monkeypatch.setattr(AsyncMpsClient, "look", look)
+    monkeypatch.setattr(AsyncMpsClient, "poll", poll)
     event = first_event(MpsTaskTrigger(mps_task_id=task_id, poll_interval=0.02))
-    assert (event["status"], event["message"][:6]) == ("look", "FINISH")
+    assert (event["status"], event["message"][:6]) == ("resume", "FINISH")
     assert len(lost) >= _STRIKES
     assert all(said in text for text in lost[:_STRIKES])
     sensor = MpsTaskSensor(task_id="wait", mps_task_id=task_id, deferrable=True)
-    resume = {"event": event, "deadline": time.time() + 60, "patience": None}
-    assert sensor.resume_execution("execute_complete", resume, new_context()) == task_id
+    assert sensor.resume_execution("execute_complete", {"event": event}, new_context()) == task_id
     assert len(airflow_mps.backend.calls) == 4

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -36,29 +35,29 @@ def _deferred(mps: LocalMps, way: str) -> tuple[Callable[[], Any], dict[str, Any
 @pytest.mark.parametrize(
     ("changed", "status"),
     [
-        (dict.fromkeys(("region", "describe_action", "deadline", "timeout_margin", "patience")), "look"),
-        ({"cancel_on_kill": None}, "look"),
-        ({"timeout_margin": "5"}, "look"),
-        ({"poll_interval": None}, "fault"),
-        ({"poll_interval": "30"}, "fault"),
-        ({"deadline": "1893456000"}, "fault"),
-        ({"patience": {"outage_tolerance": None}}, "error"),
-        ({"patience": "x"}, "look"),
-        ({"patience": {"started": "123", "faults": "many", "found": None}}, "look"),
+        (dict.fromkeys(("region", "describe_action", "policy", "state")), "resume"),
+        ({"cancel_on_kill": None}, "resume"),
+        ({"poll_interval": None}, "failure"),
+        ({"poll_interval": "30"}, "failure"),
+        ({"policy": {"timeout": "1893456000"}}, "error"),
+        ({"policy": {"outage_tolerance": None}}, "error"),
+        ({"policy": "x"}, "resume"),
+        ({"state": "x"}, "resume"),
+        ({"state": {"started": "123", "trigger_failures": "many", "found": None}}, "resume"),
         ({"mps_conn_id": None}, "error"),
     ],
     ids=str,
 )
 @_WAYS
 def test_f67_odd_arguments_lose_no_wait(airflow_mps: LocalMps, way: str, changed: dict[str, Any], status: str) -> None:
-    """F67: None and text where numbers belong: it loads and sends its event; the worker looks, and the wait goes on."""
+    """F67: None and text where numbers belong: it loads and sends its event; the worker polls, and the wait goes on."""
     new, arguments, resume = _deferred(airflow_mps, way)
     job = arguments["mps_task_id"]
     airflow_mps.backend.script([DONE] if status == "error" else [RUNNING, RUNNING, DONE], job)
-    event = first_event(MpsTaskTrigger(**{**arguments, "poll_interval": 0.02, "deadline": None, **changed}))
+    event = first_event(MpsTaskTrigger(**{**arguments, "poll_interval": 0.02, **changed}))
     assert event["status"] == status
     context = new_context()
-    resume = {**resume, "deadline": time.time() + 60, "event": event}
+    resume = {**resume, "event": event}
     try:
         ended = new().resume_execution("execute_complete", resume, context)
     except TaskDeferred as deferred:
@@ -73,8 +72,8 @@ def test_f67_missing_arguments_have_defaults(airflow_mps: LocalMps, way: str) ->
     _, arguments, _ = _deferred(airflow_mps, way)
     airflow_mps.backend.script([DONE], arguments["mps_task_id"])
     for name in set(arguments) - {"mps_task_id"}:
-        stored = {**arguments, "deadline": None}
+        stored = dict(arguments)
         del stored[name]
         trigger = MpsTaskTrigger(**stored)
         trigger.poll_interval = 0.02
-        assert first_event(trigger)["status"] == "look", name
+        assert first_event(trigger)["status"] == "resume", name

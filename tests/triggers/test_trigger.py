@@ -13,17 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk import BaseHook
 from airflow.sdk.observability import stats
 from airflow.sdk.serde import deserialize, serialize
 
 from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.polling.poller import Poller
+from airflow_provider_mps.client.polling.settings import PollerSettings
+from airflow_provider_mps.client.retry import is_final
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.media import segments
 from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY, LocalMps
 from airflow_provider_mps.errors import MpsStateUnknown
 from airflow_provider_mps.hooks.mps import MpsHook
-from airflow_provider_mps.triggers import killing
+from airflow_provider_mps.lifecycle import cancel
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 from dev.local_airflow import LocalMpsProcess
 from tests.support.harness import DONE, RUNNING, Mode, answer, first_event, part, refusal, revive, run_sensor
@@ -32,19 +35,30 @@ _UNKNOWN = "1250000000-WorkflowTask-0123456789abcdef0123456789abcdef"
 _SUBTITLES = {"SegmentSet": segments(9000, translated=True, words=False), "SubtitlePath": "/a.srt"}
 _RECOGNISED = {"Status": "SUCCESS", "ErrCode": 0, "Output": _SUBTITLES}
 _TWO_MEGABYTES = answer(SmartSubtitlesTaskResult=[{"Type": "TransTextRecognition", "TransTextTask": _RECOGNISED}])
-_EARLIEST = MpsTaskTrigger.earliest_event  # fixtures make it 0
 # Gives up on a connection that cannot be read at once.
-_IMPATIENT = {"mps_task_id": _UNKNOWN, "started": 0.0, "outage_tolerance": 0.0}
+_IMPATIENT = {"outage_tolerance": 0.0}
+_OVERDUE = {"policy": {"timeout": 1.0}, "started": 1.0}
 
 
 def _trigger(task_id: str, **arguments: Any) -> MpsTaskTrigger:
-    return MpsTaskTrigger(**{"mps_task_id": task_id, "poll_interval": 0.02, **arguments})
+    """``started`` is when its wait began."""
+    state = {"mps_task_id": task_id, "started": arguments.pop("started", 0.0), **(arguments.pop("state", {}))}
+    return MpsTaskTrigger(**{"mps_task_id": task_id, "poll_interval": 0.02, "state": state, **arguments})
 
 
 @pytest.mark.fault("F09")
 @pytest.mark.parametrize(
     "arguments",
-    [{}, {"region": "ap-nanjing", "deadline": 1e9, "poll_interval": 5, "describe_action": "DescribeTaskDetail"}],
+    [
+        {},
+        {
+            "region": "ap-nanjing",
+            "started": 1e9,
+            "policy": {"timeout": 9},
+            "poll_interval": 5,
+            "describe_action": "DescribeTaskDetail",
+        },
+    ],
     ids=["defaults", "all"],
 )
 def test_arguments_round_trip_as_plain_json(arguments: dict[str, Any]) -> None:
@@ -60,11 +74,11 @@ def test_arguments_round_trip_as_plain_json(arguments: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("answers", "arguments", "status"),
     [
-        ([RUNNING, DONE], {}, "look"),
-        ([RUNNING], {"deadline": 1.0}, "timeout"),
-        ([refusal("AuthFailure.SignatureFailure")], {}, "refused"),
-        ([RUNNING, refusal("ResourceNotFound")], {}, "fault"),
-        ([RUNNING], {"mps_conn_id": "not_there", "patience": _IMPATIENT}, "error"),
+        ([RUNNING, DONE], {}, "resume"),
+        ([RUNNING], _OVERDUE, "timeout"),
+        ([refusal("AuthFailure.SignatureFailure")], {}, "permanent_error"),
+        ([RUNNING, refusal("ResourceNotFound")], {}, "failure"),
+        ([RUNNING], {"mps_conn_id": "not_there", "policy": _IMPATIENT}, "error"),
         ([RUNNING], {"mps_conn_id": "empty_key"}, "error"),
     ],
     ids=["ended", "deadline", "wrong key", "gone", "no connection", "empty key"],
@@ -75,7 +89,7 @@ def test_one_small_event(
     """It sends one event and ends; the event is small plain JSON and no verdict."""
     event = first_event(_trigger(airflow_mps.backend.script(answers), **arguments))
     assert event["status"] == status
-    assert set(event) == {"status", "mps_task_id", "message", "deadline", "clock", "patience"}
+    assert set(event) == {"status", "mps_task_id", "message", "state"}
     assert len(json.dumps(event)) < 4096
     assert airflow_mps.secret_key not in json.dumps(event)
 
@@ -90,8 +104,8 @@ _WORDS = "\N{GRINNING FACE} 字\n" * 200_000
         ([_TWO_MEGABYTES], {}),
         ([answer(*[part(Status="FAIL", ErrCode=1, Message=_WORDS[:20_000], Output=None)] * 20)], {}),
         ([{"Error": {"Code": "UnauthorizedOperation", "Message": _WORDS}}], {}),
-        ([{"Error": {"Code": "Un" + "known" * 5000, "Message": "x"}}], {}),
-        ([RUNNING], {"mps_conn_id": _WORDS, "patience": _IMPATIENT}),
+        ([{"Error": {"Code": "Un" + "known" * 5000, "Message": "x"}}], {"policy": _IMPATIENT}),
+        ([RUNNING], {"mps_conn_id": _WORDS, "policy": _IMPATIENT}),
         ([RUNNING], {"mps_task_id": _WORDS}),
     ],
     ids=["large detail", "long failures", "long error", "long code", "long connection", "long id"],
@@ -101,14 +115,14 @@ def test_f42_an_event_is_small_whatever_it_tells(
 ) -> None:
     """F42: Airflow stores events in its database: below 4 kB of JSON, also for a detail of 2 MB and endless errors."""
     event = first_event(_trigger(airflow_mps.backend.script(answers), **arguments))
-    assert event["status"] in {"look", "refused", "fault", "error"}
+    assert event["status"] in {"resume", "permanent_error", "failure", "error"}
     assert len(json.dumps(event)) < 4096
 
 
 @pytest.mark.fault("F33")
-def test_the_first_look_waits(airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_event_waits(airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch) -> None:
     """Airflow fails a task whose trigger fires before its worker is gone: five seconds, whatever there is to say."""
-    monkeypatch.setattr(MpsTaskTrigger, "earliest_event", _EARLIEST)
+    monkeypatch.setattr(MpsTaskTrigger, "settings", PollerSettings())
     task_id = airflow_mps.backend.script([DONE])
 
     async def seconds(**arguments: Any) -> float:
@@ -117,7 +131,7 @@ def test_the_first_look_waits(airflow_mps: LocalMps, monkeypatch: pytest.MonkeyP
         return time.monotonic() - started
 
     async def all_of_them() -> list[float]:
-        ways: list[dict[str, Any]] = [{}, {"deadline": 1.0}, {"mps_conn_id": "empty_key"}]
+        ways: list[dict[str, Any]] = [{}, _OVERDUE, {"mps_conn_id": "empty_key"}]
         return list(await asyncio.gather(*(seconds(**arguments) for arguments in ways)))
 
     assert min(asyncio.run(all_of_them())) >= 5
@@ -125,12 +139,12 @@ def test_the_first_look_waits(airflow_mps: LocalMps, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.fault("F22")
 def test_the_deadline_ends_a_long_interval(airflow_mps: LocalMps) -> None:
-    """A wait ends at its deadline, not at the next look after it."""
+    """A wait ends at its deadline, not at the next poll after it."""
     task_id = airflow_mps.backend.script([RUNNING])
     started = time.monotonic()
-    event = first_event(_trigger(task_id, poll_interval=1000, deadline=time.time() + 0.3))
+    event = first_event(_trigger(task_id, poll_interval=1000, policy={"timeout": 10}, started=time.time() - 9))
     assert event["status"] == "timeout"
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 4
 
 
 @pytest.mark.fault("F46")
@@ -139,11 +153,11 @@ def test_trouble_is_waited_through(airflow_mps: LocalMps, kind: Any) -> None:
     """Trouble on the way is no event: the trigger asks on until it has an answer."""
     airflow_mps.backend.faults.add(Fault(kind, times=5))
     event = first_event(_trigger(airflow_mps.backend.script([DONE])))
-    assert event["status"] == "look"
+    assert event["status"] == "resume"
     assert len(airflow_mps.backend.calls) == 6
 
 
-def test_the_log_holds_changes_not_looks(airflow_mps: LocalMps, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_log_holds_changes_not_polls(airflow_mps: LocalMps, capsys: pytest.CaptureFixture[str]) -> None:
     """One INFO line for a state, however often it is seen, with TaskId and RequestId."""
     task_id = airflow_mps.backend.script([RUNNING] * 8 + [DONE])
     first_event(_trigger(task_id))
@@ -155,17 +169,18 @@ def test_the_log_holds_changes_not_looks(airflow_mps: LocalMps, capsys: pytest.C
 
 
 @pytest.mark.fault("F14", "F68")
-@pytest.mark.parametrize("where", ["first pause", "look", "slow answer", "pause"])
+@pytest.mark.parametrize("where", ["first pause", "poll", "slow answer", "pause"])
 def test_cancelling_ends_it_at_once(airflow_mps: LocalMps, where: str) -> None:
     """Wherever it waits, a cancelled trigger ends within 100 ms and closes its session; the best of three counts."""
-    faults = {"look": Fault("hang", times=None, seconds=30), "slow answer": Fault("slow", times=None)}
+    faults = {"poll": Fault("hang", times=None, seconds=30), "slow answer": Fault("slow", times=None)}
     if where in faults:
         airflow_mps.backend.faults.add(faults[where])
     task_id = airflow_mps.backend.script([RUNNING])
 
     async def cancel() -> float:
         trigger = _trigger(task_id, poll_interval=0.02 if where in faults else 30)
-        trigger.earliest_event = 30 if where == "first pause" else 0.0  # type: ignore[misc]
+        if where == "first pause":
+            trigger.settings = PollerSettings(earliest_event=30)  # type: ignore[misc]
 
         async def drain() -> None:
             async for _ in trigger.run():
@@ -231,7 +246,7 @@ def test_the_loop_stays_free(tmp_path: Path, portal: bool) -> None:
             check=True,
         )
         told = json.loads(done.stdout.splitlines()[-1])
-        assert told["statuses"] == ["look"]
+        assert told["statuses"] == ["resume"]
         return list(told["held"])
 
     # In processes of their own, or the work of the server and of the tests would be counted as ours.
@@ -255,7 +270,7 @@ def test_two_at_once_see_the_same(airflow_mps: LocalMps) -> None:
 
         return list(await asyncio.gather(status(), status()))
 
-    assert asyncio.run(both()) == ["look", "look"]
+    assert asyncio.run(both()) == ["resume", "resume"]
     assert {call.action for call in airflow_mps.backend.calls} == {"DescribeTaskDetail"}
 
 
@@ -272,7 +287,7 @@ def test_a_connection_that_comes_back_is_waited_for(airflow_mps: LocalMps, monke
             return str(event.payload["status"])
         return "none"
 
-    assert asyncio.run(run()) == "look"
+    assert asyncio.run(run()) == "resume"
 
 
 @pytest.mark.fault("F57")
@@ -286,10 +301,11 @@ def test_a_wrong_clock_does_not_wake_the_worker(airflow_mps: LocalMps, seconds: 
 
 @pytest.mark.fault("F54")
 def test_f54_nothing_is_asked_in_a_rush(airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever interval is asked for, one task is not looked at more than once a second."""
-    monkeypatch.setattr(MpsTaskTrigger, "shortest_interval", 1.0)
-    first_event(_trigger(airflow_mps.backend.script([RUNNING]), poll_interval=0.01, deadline=time.time() + 2.5))
-    assert 1 <= len(airflow_mps.backend.calls) <= 3
+    """Whatever interval an author asks for, one task is not polled more than once a second."""
+    monkeypatch.setattr(MpsTaskTrigger, "settings", PollerSettings(earliest_event=0.0))
+    task_id = airflow_mps.backend.script([RUNNING])
+    first_event(_trigger(task_id, poll_interval=0.01, policy={"timeout": 2.5}, started=time.time()))
+    assert 1 <= len(airflow_mps.backend.calls) <= 4
 
 
 def test_the_deadline_also_ends_the_wait_for_a_connection(
@@ -300,25 +316,24 @@ def test_the_deadline_also_ends_the_wait_for_a_connection(
     async def never(*_: object) -> Any:
         await asyncio.sleep(60)
 
-    monkeypatch.setattr("airflow_provider_mps.triggers.connection.load_config", never)
+    monkeypatch.setattr(BaseHook, "aget_connection", staticmethod(never))
+    monkeypatch.setattr("airflow_provider_mps.triggers.connection.TIMEOUT", 0.1)
     started = time.monotonic()
-    event = first_event(_trigger(_UNKNOWN, deadline=time.time() + 0.3))
+    event = first_event(_trigger(_UNKNOWN, policy={"timeout": 10}, started=time.time() - 9.5))
     assert event["status"] == "timeout"
     assert time.monotonic() - started < 5
 
 
-def test_first_looks_are_spread(airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Triggers that start together look at different times, none in the first seconds."""
-    monkeypatch.setattr(MpsTaskTrigger, "earliest_event", 0.2)
+def test_first_polls_are_spread(airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triggers that start together poll at different times, none in the first seconds."""
+    monkeypatch.setattr(MpsTaskTrigger, "settings", PollerSettings(earliest_event=0.2))
     dues: list[float] = []
 
-    async def look(self: Poller, action: Any, *, due: float, since: float, first: bool, word_is_enough: bool) -> Any:
-        assert first
-        assert word_is_enough
+    async def poll(self: Poller, action: Any, *, due: float, **_: Any) -> Any:
         dues.append(due - asyncio.get_running_loop().time())
         raise asyncio.CancelledError
 
-    monkeypatch.setattr(Poller, "look", look)
+    monkeypatch.setattr(Poller, "poll", poll)
 
     async def many() -> None:
         async def drain() -> None:
@@ -334,42 +349,64 @@ def test_first_looks_are_spread(airflow_mps: LocalMps, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("patience", "status"),
+    ("arguments", "status"),
     [
-        ({"a_field_of_a_newer_release": 1}, "look"),
-        ({"settle_grace": "120"}, "error"),
-        ({"outage_tolerance": -1}, "error"),
-        ({"started": "yesterday"}, "look"),
+        ({"state": {"an_unknown_field": 1}}, "resume"),
+        ({"state": {"started": "yesterday"}}, "resume"),
+        ({"policy": {"settle_grace": "120"}}, "error"),
+        ({"policy": {"outage_tolerance": -1}}, "error"),
+        ({"policy": "none"}, "resume"),
     ],
 )
-def test_a_strange_memory_is_no_crash(airflow_mps: LocalMps, patience: dict[str, Any], status: str) -> None:
-    """What another release stored, or an author wrote: the worker is told, and looks."""
+def test_strange_arguments_are_no_crash(airflow_mps: LocalMps, arguments: dict[str, Any], status: str) -> None:
+    """What makes no sense is left out, or the worker is told: it polls."""
     task_id = airflow_mps.backend.script([DONE])
-    event = first_event(_trigger(task_id, patience=patience))
+    event = first_event(_trigger(task_id, **arguments))
     assert event["status"] == status
-    assert event["patience"]["mps_task_id"] == task_id
+    assert event["state"]["mps_task_id"] == task_id
 
 
 def test_a_triggerer_that_breaks_down_does_not_lose_the_wait(
     airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The worker looks and goes on; when it happens again and again it says so, and Airflow may retry."""
+    """The worker polls and goes on; when it happens again and again it says so, and Airflow may retry."""
     task_id = airflow_mps.backend.script([RUNNING] * 3 + [DONE])
-    genuine, left = Poller.look, [2]
+    genuine, left = Poller.poll, [2]
 
-    async def look(self: Poller, *args: Any, **kwargs: Any) -> Any:
+    async def poll(self: Poller, *args: Any, **kwargs: Any) -> Any:
         if left[0]:
             left[0] -= 1
             raise ZeroDivisionError("a fault of ours")
         return await genuine(self, *args, **kwargs)
 
-    monkeypatch.setattr(Poller, "look", look)
+    monkeypatch.setattr(Poller, "poll", poll)
     assert run_sensor(Mode.DEFERRABLE, mps_task_id=task_id) == task_id
     left[0] = 10**9
     running = airflow_mps.backend.script([RUNNING])
-    with pytest.raises(MpsStateUnknown, match="gave it up 3 times") as caught:
+    with pytest.raises(MpsStateUnknown, match="failed 3 times in a row") as caught:
         run_sensor(Mode.DEFERRABLE, mps_task_id=running)
-    assert not caught.value.permanent
+    assert not is_final(caught.value)
+
+
+@pytest.mark.fault("F94")
+@pytest.mark.parametrize("breaks", [False, True], ids=["while it polls", "while it fails"])
+def test_f94_a_log_handler_that_raises_loses_no_event(
+    airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch, breaks: bool
+) -> None:
+    """F94: the event is sent, and says what it would have said."""
+
+    class Broken:
+        def __getattr__(self, name: str) -> Any:
+            raise OSError("no space left on device")
+
+    async def fail(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError
+
+    if breaks:
+        monkeypatch.setattr(Poller, "poll", fail)
+    monkeypatch.setattr(MpsTaskTrigger, "log", Broken())
+    event = first_event(_trigger(airflow_mps.backend.script([RUNNING, refusal("InternalError"), DONE])))
+    assert event["status"] == ("failure" if breaks else "resume")
 
 
 def test_a_metric_that_fails_fails_nothing(airflow_mps: LocalMps, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -380,7 +417,7 @@ def test_a_metric_that_fails_fails_nothing(airflow_mps: LocalMps, monkeypatch: p
 
     for name in ("incr", "gauge", "timing"):
         monkeypatch.setattr(stats, name, fail)
-    assert first_event(_trigger(airflow_mps.backend.script([RUNNING, DONE])))["status"] == "look"
+    assert first_event(_trigger(airflow_mps.backend.script([RUNNING, DONE])))["status"] == "resume"
 
 
 def test_a_question_without_an_answer_is_said(
@@ -393,8 +430,8 @@ def test_a_question_without_an_answer_is_said(
             await asyncio.sleep(60)
         return False
 
-    monkeypatch.setattr(killing, "_ended_by_user", never)
-    monkeypatch.setattr(killing, "_BUDGET", 0.1)
+    monkeypatch.setattr(cancel, "_ended_by_user", never)
+    monkeypatch.setattr(cancel, "_TRIGGER_BUDGET", 0.1)
     asyncio.run(_trigger(_UNKNOWN, cancel_on_kill=True).on_kill())
     assert "was not aborted: Airflow does not say who ended the task" in capsys.readouterr().out
     assert not airflow_mps.backend.calls

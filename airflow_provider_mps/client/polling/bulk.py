@@ -133,10 +133,10 @@ class BulkStatusPoller:
             page = await self._page(opened)
             for item in page.tasks:
                 self._read_item(item, opened)
-            if not (page.scroll_token and page.tasks):  # an empty page ends a list, whatever token comes with it
+            opened.token = page.next_token
+            if opened.token is None:
                 self._complete(opened)
                 break
-            opened.token = page.scroll_token
         self._failures = 0
         opened.rounds += 1
         if self._open is not None and opened.rounds >= self._settings.max_rounds:

@@ -83,7 +83,7 @@ class Poller:
                 rate_limiter_for(action, self.config),
                 self._metrics,
                 self._settings,
-                reserve_for_worker=is_listable,
+                reserve_for_worker=self.config.quota_share > 0.5,  # a half or less leaves the workers room
             )
             # In a context of its own: what it logs is not the log of the task that happened to come first.
             task = asyncio.get_running_loop().create_task(

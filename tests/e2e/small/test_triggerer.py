@@ -29,10 +29,10 @@ def test_a_sensor_that_begins_in_the_triggerer(queued: dict[str, Run]) -> None:
     assert log.count("Pre Execute") == 1
 
 
-def test_metrics_of_the_watch(queued: dict[str, Run], statsd: StatsD) -> None:
-    """Looks, waits, lateness and detection delay arrive at Airflow's metrics server, by action."""
+def test_metrics_of_the_poller(queued: dict[str, Run], statsd: StatsD) -> None:
+    """Polls, waits, lag and detection delay arrive at Airflow's metrics server, by action."""
     sent = {line.partition(":")[0] for line in statsd.lines}
-    for name in ("looks", "waits", "oldest_due_look", "detection_delay"):
+    for name in ("polls", "waits", "poll_lag", "detection_delay"):
         tags = [each.split(",") for each in sent if each.startswith(f"airflow.mps.{name},")]
         assert any("action=DescribeTaskDetail" in each for each in tags), name
 
