@@ -125,4 +125,28 @@ CATALOGUE: dict[str, Fault] = {
     "F78": Fault(
         "P1", "lost, repeated, late and forged callbacks: nothing here waits for one, forged and late ones are refused"
     ),
+    "F79": Fault("P0", "one try submits a second job, or another request: refused before it is sent, with the remedy"),
+    "F80": Fault("P0", "the state store is empty at a later try of a job without SessionId: unknown, nothing is sent"),
+    "F81": Fault("P1", "the state store is empty at a later try of a job with a SessionId: the job is found"),
+    "F82": Fault("P0", "`retries` is edited between a try and a Clear: Clear submits a new job"),
+    "F83": Fault(
+        "P0", "Clear of a running task whose worker is dead: a new job, whether or not the old one is aborted"
+    ),
+    "F84": Fault(
+        "P1", "a crash before the TaskId is stored, then Clear: the old job is found and aborted if it waits; a new one"
+    ),
+    "F85": Fault(
+        "P0", "the run is queued again while its tasks run, then a crash before the TaskId is stored: one job"
+    ),
+    "F86": Fault("P1", "MPS accepts with a TaskId of an unknown form: it is waited for as it is"),
+    "F87": Fault("P0", "a frozen triggerer wakes up when another one has resumed its tasks: nothing is aborted"),
+    "F88": Fault("P1", "a list of jobs answers an empty page with a ScrollToken: the search ends"),
+    "F89": Fault("P1", "the clock of a worker is up to an hour off: verdicts and deadlines are those of a right clock"),
+    "F90": Fault("P1", "a submission is refused for capacity and its worker ends in the pause: the next try submits"),
+    "F91": Fault("P1", "a gateway answers 302, 403, 404 or 418 with HTML during a wait: the wait goes on"),
+    "F92": Fault("P2", "an error without a code, or with one that nobody documents, during a wait: the wait goes on"),
+    "F93": Fault("P2", "the wall clock of a worker steps during a wait: no early end, no early Abort"),
+    "F94": Fault("P2", "a log handler raises in the triggerer: the event is still sent"),
+    "F95": Fault("P1", "somebody else aborts the job: a retry submits a new one, and adopts no aborted job"),
+    "F96": Fault("P1", "a timeout that Airflow cannot store: refused before anything is sent"),
 }
