@@ -97,7 +97,7 @@ class LocalAirflow:
             self._run("db", "migrate")
             for name in self.components:
                 self.start(name)
-            self.wait_until_healthy(180)
+            self.wait_until_healthy(30 * len(self.components))
         except BaseException:  # also Ctrl-C: what was started is stopped
             self.stop()
             raise
@@ -290,6 +290,10 @@ class LocalMpsProcess:
     def control(self, path: str, **body: Any) -> dict[str, Any]:
         """Script a fault, a task or the clock."""
         return self._ask("POST", path, json=body)
+
+    def end_faults(self) -> None:
+        """Play no scripted fault any more."""
+        self._ask("DELETE", "faults")
 
     def _ask(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         with requests.Session() as http:

@@ -137,7 +137,7 @@ def failover(airflow: LocalAirflow, mps: LocalMpsProcess, kept: LocalMpsProcess,
 
 
 def _set_slots(airflow: LocalAirflow, slots: int) -> None:
-    airflow.api("PATCH", "pools/narrow", json={"pool": "narrow", "slots": slots})
+    airflow.api("PATCH", "pools/narrow", json={"pool": "narrow", "slots": slots, "include_deferred": False})
 
 
 @pytest.mark.fault("F13")
