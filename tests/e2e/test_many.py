@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from airflow.triggers.base import BaseTrigger
 
-from dev.local_airflow import LocalAirflow, LocalMpsProcess
+from dev.local_airflow import LocalAirflow, LocalMpsProcess, connection_to
 from tests.e2e.conftest import MANY
 from tests.e2e.scenario import QUEUED, Loops, Run, no_task_starts, until
 
@@ -92,7 +92,17 @@ class Failover:
 
 
 @pytest.fixture(scope="module")
-def failover(airflow: LocalAirflow, mps: LocalMpsProcess, kept: LocalMpsProcess, many: Run) -> Failover:
+def resumed(airflow: LocalAirflow, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMpsProcess]:
+    """As ``kept``, for jobs whose tasks the other triggerer resumes, so that what is asked for them is counted apart."""
+    with LocalMpsProcess(tmp_path_factory.mktemp("resumed") / "mps.log", "--state-seconds", "1e9") as mps:
+        airflow.add_connection("mps_resumed", **connection_to(mps))
+        yield mps
+
+
+@pytest.fixture(scope="module")
+def failover(
+    airflow: LocalAirflow, mps: LocalMpsProcess, kept: LocalMpsProcess, resumed: LocalMpsProcess, many: Run
+) -> Failover:
     """A triggerer is frozen, another takes its triggers over, jobs end there, the first thaws: all is over after it."""
     _all_deferred(many)
     kept.control("settings", state_seconds=1e9)
@@ -101,15 +111,18 @@ def failover(airflow: LocalAirflow, mps: LocalMpsProcess, kept: LocalMpsProcess,
     airflow.api("POST", "pools", json={"name": "narrow", "slots": 2})
     runs = {"deferred": [Run(airflow, mps, "e2e_deferred", "failover").start(QUEUED)]}
     for state, (dag_id, count) in _MOVED.items():
+        # The first triggerer takes what has ended in success for a user's action; MPS denies that Abort.
+        where, conn = (kept, "mps_kept") if state == "success" else (resumed, "mps_resumed")
         names = [f"moved_{state}_{number}" for number in range(count)]
-        runs[state] = [Run(airflow, kept, dag_id, name).start(conn="mps_kept") for name in names]
+        runs[state] = [Run(airflow, where, dag_id, name).start(conn=conn) for name in names]
     (owner,) = {run.in_a_triggerer() for each in runs.values() for run in each}
     with contextlib.ExitStack() as released:
         released.callback((airflow.home / "resume").touch)
         released.callback(_set_slots, airflow, 2)
         with _second_triggerer(airflow, owner):
             _set_slots(airflow, 0)
-            kept.control("settings", state_seconds=1)
+            for each in (kept, resumed):
+                each.control("settings", state_seconds=1)
             for state in _MOVED:
                 for run in runs[state]:
                     run.wait_for(state)
@@ -117,6 +130,10 @@ def failover(airflow: LocalAirflow, mps: LocalMpsProcess, kept: LocalMpsProcess,
             _set_slots(airflow, 1)  # so that one of two is sent to the executor, which does not start it
             runs["queued"] = [until(lambda: next((run for run in runs["scheduled"] if run.states["queued"]), None))]
             runs["scheduled"].remove(runs["queued"][0])
+            # The first shall not see that these jobs have ended, or it fires events too, and is asked for no Abort.
+            for action in ("DescribeTaskDetail", "DescribeTasks"):
+                resumed.control("faults", kind="status", action=action, times=None)
+            released.callback(resumed.end_faults)
             frozen = len(_log(airflow))
         # Airflow can have closed the log of a trigger before its last line; each minute it says how many there are.
         until(
@@ -128,7 +145,7 @@ def failover(airflow: LocalAirflow, mps: LocalMpsProcess, kept: LocalMpsProcess,
         )
         time.sleep(10)  # longer than it takes to ask Airflow, and to abort
         seen = {state: [(run.counts, run.states) for run in each] for state, each in runs.items()}
-        done = Failover(runs, seen, kept.state()["calls"], many.states)
+        done = Failover(runs, seen, resumed.state()["calls"], many.states)
         runs["deferred"][0].mark("failed")
         until(lambda: runs["deferred"][0].counts == (1, 1), what="the abort after a user's action")
     if "triggerer-2" not in airflow.components:

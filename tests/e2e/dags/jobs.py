@@ -103,7 +103,7 @@ def e2e_deadline() -> None:
     MpsProcessMediaOperator(task_id="job", **{**_DEFERRED, "timeout": 12})
 
 
-@dag(schedule=None, params=_PARAMS, dagrun_timeout=timedelta(seconds=60))
+@dag(schedule=None, params=_PARAMS, dagrun_timeout=timedelta(seconds=90))
 def e2e_run_timeout() -> None:
     MpsProcessMediaOperator(task_id="job", **_DEFERRED)
 
