@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-<<<<<<< HEAD
-=======
-from typing import Any, Literal
->>>>>>> celery
+from typing import Literal
 
 import pytest
 
@@ -34,12 +31,7 @@ _RUNS = {
     "supervisor_killed": ("e2e_killed", PLAIN, {"conn": "mps_kept"}),
     "evicted": ("e2e_killed", PLAIN, {"conn": "mps_kept"}),
 }
-<<<<<<< HEAD
-_KILLED = {
-=======
-_STORE = "task_state_store" in Context.__annotations__  # with it the next try knows the job from before a Clear
 _KILLED: dict[str, tuple[Literal["worker", "supervisor"], int]] = {
->>>>>>> celery
     "worker_killed": ("worker", signal.SIGKILL),
     "supervisor_killed": ("supervisor", signal.SIGKILL),
     "evicted": ("supervisor", signal.SIGTERM),
@@ -73,14 +65,7 @@ def test_a_killed_wait_aborts_nothing(runs: Callable[[str], Run], name: str) -> 
     """F04, F20: worker or supervisor is killed in mid-poll, or told to end as by an eviction: the job waits on."""
     run = runs(name)
     until(lambda: run.jobs and run.jobs[0]["looks"] > 1, what="the second look")
-<<<<<<< HEAD
-    process = worker if whom == "worker" else worker.parent()
-    process.send_signal(number)
-    gone = process if number == signal.SIGKILL else worker
-    until(lambda: _has_ended(gone), what="its end")
-=======
     strike(run, *_KILLED[name])
->>>>>>> celery
     assert run.counts == (1, 0)  # and at the end of this module, when the next try has taken it up
 
 

@@ -18,14 +18,9 @@ from tests.e2e.scenario import QUEUED, Loops, Run, no_task_starts, until
 
 pytestmark = pytest.mark.e2e
 _FROZEN = 10.0  # seconds at least
-<<<<<<< HEAD
 _PATIENCE = 15.0  # seconds in which a triggerer has to end
-=======
 # What becomes of tasks that a frozen triggerer has lost, and the DAG and the number of runs in which it does.
 _MOVED = {"success": ("e2e_deferred", 2), "scheduled": ("e2e_narrow", 2), "running": ("e2e_resumes_slowly", 1)}
-# Before 3.3 Airflow does not tell a trigger why it ends, so it asks, and a triggerer that ends does not answer.
-_PATIENCE = 15 if hasattr(BaseTrigger, "on_kill") else 45
->>>>>>> celery
 
 
 def _all_deferred(many: Run) -> int:

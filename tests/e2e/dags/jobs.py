@@ -39,10 +39,6 @@ _DEFERRED: dict[str, Any] = {**_COMMON, "deferrable": True, "poll_interval": 5, 
 class DiesOnceAfterSubmitting(MpsProcessMediaOperator):
     """Its process is killed, once, after MPS took the job and before its TaskId was stored."""
 
-<<<<<<< HEAD
-    def _submit(self, context: Any, action: Any) -> Any:
-        store = context["task_state_store"]
-=======
     def execute(self, context: Any) -> Any:
         store = context["task_state_store"]
         real = store.set
@@ -53,7 +49,6 @@ class DiesOnceAfterSubmitting(MpsProcessMediaOperator):
                 os.kill(os.getpid(), signal.SIGKILL)
             real(key, value, **more)
 
->>>>>>> celery
         if store.get("died") is None:
             store.set = set_or_die
         return super().execute(context)
