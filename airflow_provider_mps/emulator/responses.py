@@ -126,7 +126,9 @@ class ResultWriter:
         infos = inputs_of(self.request)
         result: dict[str, Any] = {"InputInfos": infos, "Metadatas": None, "SmartSubtitlesTaskResult": None}
         outcomes = [outcome_of(info) for info in infos]
-        if status == "WAITING" or (status == "FINISH" and {Outcome.EMPTY_RESULT, Outcome.LATE_RESULT} & set(outcomes)):
+        is_without = "SmartSubtitlesTask" not in self.request  # as an aborted job is
+        is_empty = status == "FINISH" and {Outcome.EMPTY_RESULT, Outcome.LATE_RESULT} & set(outcomes)
+        if status == "WAITING" or is_without or is_empty:
             return result
         key, output = self._subtitle_output()
         outputs = []
