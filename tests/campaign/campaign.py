@@ -108,12 +108,24 @@ def _world(seed: int, plans: list[Plan]) -> Result:
         result = Result(len(plans), len(jobs), len(mps.backend.aborts), len(mps.backend.calls), faults=weather.struck)
         result.refused = sum(call.code == "RequestLimitExceeded" for call in mps.backend.calls)
         result.outcomes.update(job.outcome for job in jobs.values())
-        result.findings += [*jobs.findings, *(f"foreign error: in a thread: {error}" for error in in_threads)]
+        result.findings += [f"foreign error: in a thread: {error}" for error in in_threads]
         for life, ended in zip(lives, ends, strict=True):
             result.blows.update(life.landed)
             result.places.update(life.places)
-            result.findings += [f"{finding}\n    {life.plan}" for finding in _judged(life, ended, jobs, mps, result)]
+            findings = [*jobs.findings[life.plan.name], *_judged(life, ended, jobs, mps, result)]
+            result.findings += ["\n    ".join([each, *_story(life, jobs)]) for each in findings]
     return result
+
+
+def _story(life: Life, jobs: Jobs) -> Iterator[str]:
+    """What was to happen to a task, what did, and its jobs."""
+    yield str(life.plan)
+    yield from life.history
+    for task_id in jobs.of_plan[life.plan.name]:
+        job, age = jobs[task_id], jobs.aborts.ages.get(task_id)
+        aborted = "" if age is None else f", aborted {age:.1f} s after it"
+        somebody = ", aborted by somebody else" * (task_id in jobs.aborted_elsewhere)
+        yield f"{job.created - life.born:6.2f} s  {task_id} ({job.outcome}) was accepted{aborted}{somebody}"
 
 
 def _run(life: Life) -> Ended | Exception:

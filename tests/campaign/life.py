@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from random import Random
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 from airflow.sdk.exceptions import (
@@ -116,6 +116,7 @@ class Life:
     :ivar may_be_aborted: the jobs that there were at a user's actions.
     :ivar left_alone: jobs that nobody can be expected to abort: their record is gone.
     :ivar is_record_missing: since the last Clear.
+    :ivar history: what happened, for people; ``born`` is when it began.
     :ivar foreign: errors of tries and triggers that are nobody's plan; what came later may have hidden them.
     """
 
@@ -140,6 +141,8 @@ class Life:
         self.is_record_missing = False
         self.left_alone: set[str] = set()
         self.foreign: list[str] = []
+        self.history: list[str] = []
+        self.born = time.time()
         self._random = Random(plan.number)
         self._strikes = list(plan.strikes)
         self._trigger_blows = list(plan.trigger_blows)
@@ -154,6 +157,9 @@ class Life:
         self.context: dict[str, Any] = {"ti": ti, "dag_run": DagRun(), "task_state_store": _Store(self)}
         self._operator: Any = None
         self._starts = 0
+
+    def _note(self, what: object) -> None:
+        self.history.append(f"{self.clocks.right() - self.born:6.2f} s  try {self.context['ti'].try_number}: {what}")
 
     def run(self) -> Ended:
         """All tries."""
@@ -180,6 +186,7 @@ class Life:
                 return self._end("failed", error=final)
             except Exception as failed:  # noqa: BLE001 - whatever an operator raises is a failed try to Airflow
                 self._seen.append(f"{type(failed).__name__}: {failed}")
+                self._note(self._seen[-1])
                 if not isinstance(failed, (MpsError, AirflowException)):
                     self.foreign.append(repr(failed))
                 error = failed
@@ -192,6 +199,7 @@ class Life:
     def _meanwhile(self) -> None:
         """What happens between two tries."""
         self.landed.update(self._between)
+        self._note(", ".join(self._between) or "ends")
         for blow in self._between:
             if blow is Blow.CLEANED:
                 self._seen.append(str(self.context["task_state_store"].values()))
@@ -206,6 +214,7 @@ class Life:
 
     def _end(self, state: str, *, value: Any = None, error: BaseException | None = None) -> Ended:
         ti = self.context["ti"]
+        self._note(f"the task ends: {state} {value or ''} {error or ''}")
         self._seen += [str(error), str(ti.xcoms), str(self.context["task_state_store"].values())]
         now, left = time.time(), max(ti.max_tries + 1 - ti.try_number, 0)
         return Ended(state, value, error, now, self._began or now, left, tuple(self._user_acted), self._seen)
@@ -232,6 +241,7 @@ class Life:
         minutes = clocks[self._starts % len(clocks)]
         self._starts += 1
         self.landed.update([Blow.CLOCK] if minutes else [])
+        self._note(f"a worker starts, its clock is {minutes} minutes ahead" if minutes else "a worker starts")
         operator = self._operator = self._new()
         self.airflow.of_run[self.plan.name] = "running"
         with self.clocks.process(60.0 * minutes):
@@ -288,6 +298,7 @@ class Life:
         self._now = None
         self.landed[strike.blow] += 1
         self.places[point] += 1
+        self._note(f"{strike.blow} {point}")
         if strike.blow in HARMLESS:
             if strike.blow is Blow.NESTED:
                 self._submit_another()
@@ -335,7 +346,9 @@ class Life:
         is_late = blow is Blow.LATE_FAILOVER
         deferral = self.triggerer.start(deferred.trigger, self.context["ti"], frozen=is_late)
         if blow is not None and self.triggerer.events(deferral, self._random.uniform(0.0, 0.2)) is None:
-            self.landed[blow] += blow is not Blow.ABORTED or self._abort_elsewhere()
+            landed = blow is not Blow.ABORTED or self._abort_elsewhere()
+            self.landed[blow] += landed
+            self._note(blow if landed else f"{blow}: too late")
             if blow is Blow.CRASH:
                 self.triggerer.stop(deferral, by_user=False)
                 return "__fail__", {"error": "Trigger failure", "traceback": None}
@@ -344,6 +357,7 @@ class Life:
         if events is None or len(events) != 1:
             raise AssertionError(f"The trigger sent {events} instead of one event.")
         self._seen.append(str(events))
+        self._note(f"the trigger says {events[0]['status']}: {events[0]['message']}")
         if events[0]["status"] == "fault" and not events[0]["message"].startswith("Mps"):
             self.foreign.append(f"in the triggerer: {events[0]['message']}")
         event = self._random.choice(_STRANGE) if blow is Blow.STRANGE_EVENT else events[0]

@@ -93,7 +93,7 @@ class Jobs(dict[str, Task]):
         self.aborts = Aborts(self)
         self._clears_before: dict[str, int] = {}
         self._plan_of: dict[str, str] = {}
-        self.findings: list[str] = []
+        self.findings: dict[str, list[str]] = {name: [] for name in plans}
 
     def __setitem__(self, task_id: str, task: Task) -> None:
         text = json.dumps(dict(task.request))
@@ -102,7 +102,7 @@ class Jobs(dict[str, Task]):
             plan, earlier = self._plans[found[0]], self.of_plan[found[0]]
             for other in self.since_clear(plan):
                 if not self.is_over(other):
-                    self.findings.append(f"duplicate job {task_id}: {other.task_id} has not failed\n    {plan}")
+                    self.findings[plan.name].append(f"duplicate job {task_id}: {other.task_id} has not failed")
             outcome = (*plan.fails, plan.ending)[min(len(earlier), len(plan.fails))]
             task.request = json.loads(text.replace(found[0], f"{found[0]}.{outcome}"))
             self._clears_before[task_id] = self.clears[plan.name]
