@@ -1,5 +1,6 @@
 # make demo    the main job end to end, in a real Airflow against the local MPS
 # make test    the whole test suite: `make unit`, then `make e2e`
+# make e2e-celery   the life of tasks on Celery (PostgreSQL, Redis), with two workers, schedulers and triggerers
 # make campaign SEED=1 SEEDS=20 TASKS=25   random schedules of faults; the promises are checked after every seed
 # make mutants plant bugs; the tests have to see each of them
 # make matrix  unit tests on each Airflow and Python that this machine has, in environments of their own;
@@ -17,7 +18,7 @@ SEEDS  ?= 20
 TASKS  ?= 25
 MINUTES ?= 30
 
-.PHONY: demo docs generated test unit e2e e2e-main e2e-small campaign faults mutants matrix soak airflow lint check clean
+.PHONY: demo docs generated test unit e2e e2e-main e2e-small e2e-team e2e-celery campaign faults mutants matrix soak airflow lint check clean
 
 demo: $(VENV)/ready
 	$(RUN) -m dev.demo
@@ -30,19 +31,28 @@ unit: $(VENV)/ready
 
 # One after the other: side by side on two processors, the failover of 200 triggers left an Airflow hanging.
 e2e: $(VENV)/ready
-	$(MAKE) --keep-going --jobs=1 e2e-main e2e-small
+	$(MAKE) --keep-going --jobs=1 e2e-main e2e-small e2e-team
 
 e2e-main: $(VENV)/ready
-	$(RUN) -m pytest -v --junitxml=build/e2e-main.xml tests/e2e --ignore tests/e2e/small
+	$(RUN) -m pytest -v --junitxml=build/e2e-main.xml tests/e2e --ignore tests/e2e/small --ignore tests/e2e/celery
 
 e2e-small: $(VENV)/ready
 	$(RUN) -m pytest -v --junitxml=build/e2e-small.xml tests/e2e/small
+
+e2e-team: $(VENV)/ready
+	$(RUN) -m pytest -v --junitxml=build/e2e-team.xml tests/e2e/celery
+
+# What tests the triggerer alone, with few places, is no different with another executor.
+e2e-celery: $(VENV)/ready
+	MPS_TEST_EXECUTOR=celery $(RUN) -m pytest -v tests/e2e --ignore tests/e2e/small --ignore tests/e2e/celery
+	MPS_TEST_EXECUTOR=celery $(RUN) -m pytest -v tests/e2e/small/test_outages.py
+	$(RUN) -m pytest -v tests/e2e/celery
 
 campaign: $(VENV)/ready
 	$(RUN) -m tests.campaign --seed $(SEED) --seeds $(SEEDS) --tasks $(TASKS) $(ARGS)
 
 faults: $(VENV)/ready
-	$(RUN) -m dev.fault_table build/unit.xml build/e2e-main.xml build/e2e-small.xml
+	$(RUN) -m dev.fault_table build/unit.xml build/e2e-main.xml build/e2e-small.xml build/e2e-team.xml
 
 mutants: $(VENV)/ready
 	$(RUN) -m dev.mutants $(ARGS)

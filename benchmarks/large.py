@@ -17,9 +17,10 @@ from collections.abc import Callable
 from _measure import show, take_turns
 from parse import answer, ours, sdk
 
-from airflow_provider_mps.results.cues import CueStyle
+from airflow_provider_mps.results.formats import SUBTITLE_FORMATS
+from airflow_provider_mps.results.formats.base import CueStyle
 from airflow_provider_mps.results.result import MpsTaskResult
-from airflow_provider_mps.results.subtitles import SUBTITLE_FORMATS, Subtitle
+from airflow_provider_mps.results.subtitles import Subtitle
 from airflow_provider_mps.results.xcom_size import fits
 
 ROUNDS = 5

@@ -1,5 +1,5 @@
 """
-A whole Airflow on loopback: api-server, scheduler with LocalExecutor, dag-processor and triggerers, each a process.
+A whole Airflow on loopback, each component a process: with LocalExecutor, or with Celery workers and two of each kind.
 
 Used by ``make demo``, ``make airflow`` and the end-to-end tests. ``dag.test()`` shows none of what deferral does.
 """
@@ -7,6 +7,7 @@ Used by ``make demo``, ``make airflow`` and the end-to-end tests. ``dag.test()``
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import signal
 import subprocess
@@ -19,9 +20,12 @@ from typing import Any, Self
 
 import requests
 
-from dev.processes import Process, free_port, loopback_environment
+from dev.processes import HOST, Process, free_port, loopback_environment
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+# The deployment of a team that has outgrown one machine.
+TEAM = (*COMPONENTS, "worker", "scheduler-2", "triggerer-2", "worker-2")
+_ROOT = Path(__file__).resolve().parent.parent
 _HEALTH_NAMES = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 _ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 
@@ -34,6 +38,8 @@ class LocalAirflow:
     :param dags: folder with DAG files.
     :param port: of the API and UI; 0 takes a free one.
     :param database: SQLAlchemy URL of an empty database; None for SQLite in ``home``.
+    :param broker: URL of a Redis: Celery workers run the tasks, and :data:`TEAM` is started, each component with a
+        host name of its own. None for :data:`COMPONENTS` with LocalExecutor.
     :param config: more settings, as ``AIRFLOW__SECTION__KEY``.
     """
 
@@ -44,12 +50,14 @@ class LocalAirflow:
         *,
         port: int = 0,
         database: str | None = None,
+        broker: str | None = None,
         config: Mapping[str, str] | None = None,
     ) -> None:
         self.home = home
         self.database = database or f"sqlite:///{home}/airflow.db"
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.components = TEAM if broker else COMPONENTS
         self.processes: dict[str, Process] = {}
         self._http = requests.Session()
         self._http.trust_env = False  # no proxy leads to this machine
@@ -79,6 +87,7 @@ class LocalAirflow:
             "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "3",
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+            **(_celery(broker, clean) if broker else {}),
             **(config or {}),
         }
 
@@ -86,9 +95,9 @@ class LocalAirflow:
         self.home.mkdir(parents=True, exist_ok=True)
         try:
             self._run("db", "migrate")
-            for component in COMPONENTS:
-                self.start(component)
-            self.wait_until_healthy(120)
+            for name in self.components:
+                self.start(name)
+            self.wait_until_healthy(30 * len(self.components))
         except BaseException:  # also Ctrl-C: what was started is stopped
             self.stop()
             raise
@@ -99,12 +108,24 @@ class LocalAirflow:
     ) -> None:
         self.stop()
 
-    def start(self, component: str, name: str | None = None, **env: str) -> Process:
-        """Start one component; ``name`` sets a second one of a kind apart."""
-        name = name or component
-        process = Process(self._command(component), {**self.env, **env}, self.home / f"{name}.log")
+    def start(self, name: str) -> Process:
+        """Start one component; a number after its name sets a second one of a kind apart."""
+        component = name.removesuffix("-2")
+        arguments, env = [component], dict(self.env)
+        if component == "worker":
+            # The log server is left out: all write to one folder, and it would listen on every network.
+            arguments = ["celery", "worker", "--celery-hostname", name, "--skip-serve-logs"]
+        if self.components is TEAM:
+            env[HOST] = self.host(name)
+        if name != component:
+            env["AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT"] = str(free_port())
+        process = Process(self._command(*arguments), env, self.home / f"{name}.log")
         self.processes[name] = process
         return process
+
+    def host(self, name: str) -> str:
+        """The host that a component of a team says it runs on: an address of loopback for each."""
+        return f"127.0.0.{TEAM.index(name) + 2}"
 
     def end(self, name: str, patience: float = 8.0) -> None:
         """Stop one component, and expect it no longer."""
@@ -218,9 +239,19 @@ class LocalAirflow:
                     raise RuntimeError(f"airflow {name} ended with {process.returncode}:\n{tail}")
             with contextlib.suppress(requests.RequestException):
                 health = self._http.get(f"{self.url}/api/v2/monitor/health", timeout=5).json()
-                if all((health.get(name) or {}).get("status") == "healthy" for name in _HEALTH_NAMES):
+                healthy = all((health.get(name) or {}).get("status") == "healthy" for name in _HEALTH_NAMES)
+                if healthy and all(map(self._is_ready, self.processes)):
                     return
         raise TimeoutError(f"Airflow is not healthy after {timeout:g} s; its logs are in {self.home}.")
+
+    def _is_ready(self, name: str) -> bool:
+        """What the health check of the API server leaves out: the second of a kind, and Celery workers."""
+        if name.startswith("worker"):
+            return f"celery@{name} ready" in self.processes[name].log.read_text(errors="replace")
+        if not name.endswith("-2") or self.components is not TEAM:
+            return True
+        alive = f"select count(*) from job where state = 'running' and hostname = '{self.host(name)}'"
+        return bool(self.rows(alive)[0][0])
 
 
 class LocalMpsProcess:
@@ -260,6 +291,10 @@ class LocalMpsProcess:
         """Script a fault, a task or the clock."""
         return self._ask("POST", path, json=body)
 
+    def end_faults(self) -> None:
+        """Play no scripted fault any more."""
+        self._ask("DELETE", "faults")
+
     def _ask(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         with requests.Session() as http:
             http.trust_env = False  # no proxy leads to this machine
@@ -280,6 +315,19 @@ def connection_to(mps: LocalMpsProcess) -> dict[str, Any]:
         "host": "http://127.0.0.1",
         "port": mps.port,
         "extra": '{"region": "ap-guangzhou"}',
+    }
+
+
+def _celery(broker: str, env: Mapping[str, str]) -> dict[str, str]:
+    """Settings of Airflow; the results go to the metadata database, as by default."""
+    return {
+        "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+        "AIRFLOW__CORE__HOSTNAME_CALLABLE": "dev.processes.host_name",
+        "AIRFLOW__CELERY__BROKER_URL": broker,
+        "AIRFLOW__CELERY__SYNC_PARALLELISM": "1",
+        "AIRFLOW__CELERY__WORKER_CONCURRENCY": "4",
+        "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": "86400",  # seconds; the default, which warns
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), env.get("PYTHONPATH")))),  # where the callable is
     }
 
 

@@ -29,7 +29,7 @@ AIRFLOWS: dict[str, dict[str, str]] = {
 PYTHONS = ("3.11", "3.12", "3.13")
 # Every Airflow on the oldest Python, and the one that is developed with on all.
 PAIRS = [(airflow, PYTHONS[0]) for airflow in AIRFLOWS] + [("3.3.2", python) for python in PYTHONS[1:]]
-_E2E = (("tests/e2e", "--ignore", "tests/e2e/small"), ("tests/e2e/small",))
+_E2E = (("tests/e2e", "--ignore", "tests/e2e/small", "--ignore", "tests/e2e/celery"), ("tests/e2e/small",))
 _IMPORT = (
     "import airflow, airflow_provider_mps.operators.mps, airflow_provider_mps.sensors.mps, sys;"
     "from airflow.version import version; print(f'Airflow {version}, Python {sys.version.split()[0]}')"

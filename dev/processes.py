@@ -19,6 +19,7 @@ import psutil
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TAIL = 15
+HOST = "MPS_LOCAL_HOST"
 
 
 def free_port() -> int:
@@ -27,6 +28,11 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def host_name() -> str:
+    """What a component of a local Airflow says it runs on; Airflow calls it."""
+    return os.environ.get(HOST) or socket.getfqdn()
 
 
 def loopback_environment() -> dict[str, str]:

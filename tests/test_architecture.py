@@ -16,6 +16,7 @@ PACKAGE = "airflow_provider_mps"
 ROOT = Path(airflow_provider_mps.__file__).parent
 # From the bottom to the top; what stands in one line may not import each other.
 LAYERS = [
+    {"error_codes"},
     {"errors"},
     {"results"},
     {"client"},
@@ -26,13 +27,17 @@ LAYERS = [
     {"sensors", "operators"},
 ]
 CLIENT = [
-    {"signing", "credentials.base", "action", "jobs.abort", "polling.metrics", "polling.hints"},
-    {"actions", "credentials.sts"},
-    {"credentials.assume_role", "retry", "polling.wait", "polling.progress"},
+    {"signing", "clock", "action", "retry", "jobs.abort", "polling.metrics", "polling.hints"},
+    {"actions", "credentials.base", "polling.wait", "polling.progress"},
+    {"credentials.sts"},
+    {"credentials.assume_role"},
     {"credentials.providers"},
     {"config"},
-    {"protocol", "credentials.cache", "rate_limiter"},
-    {"download", "sync"},
+    {"credentials.cache", "rate_limiter", "download"},
+    {"protocol"},
+    {"bounded_session"},
+    {"credentials.network"},
+    {"sync"},
     {"aio"},
     {"jobs.find", "polling.queue"},
     {"polling.bulk"},
@@ -40,15 +45,18 @@ CLIENT = [
     {"jobs.submission"},
 ]
 RESULTS = [
-    {"uris", "redaction", "model"},
-    {"media", "segments", "verdict"},
-    {"cues", "outputs"},
-    {"files", "subtitles", "texts"},
-    {"merging", "subtitle_files", "task"},
+    {"uris", "walk", "model"},
+    {"redaction", "media", "segments"},
+    {"verdict", "outputs", "texts", "formats.base", "formats.json", "formats.reader"},
+    {"files", "formats.srt", "formats.vtt", "formats.ass", "formats.txt"},
+    {"formats.ttml"},
+    {"formats"},
+    {"subtitles"},
+    {"merging", "task"},
     {"notification", "result", "summary"},
     {"xcom_size", "quality"},
 ]
-KNOWS_NO_AIRFLOW = {"errors", "results", "client", "emulator"}
+KNOWS_NO_AIRFLOW = {"error_codes", "errors", "results", "client", "emulator"}
 NETWORK = {"requests", "urllib3", "aiohttp", "httpx", "http", "socket"}
 STATUS_WORDS = {"SUCCESS", "FAIL", "FAILED", "FINISH", "PROCESSING", "WAITING", "Success", "Error"}
 
@@ -121,7 +129,7 @@ def test_imports_point_down_inside_a_layer(part: str, layers: list[set[str]]) ->
 
 def test_the_emulator_stands_on_client_and_results() -> None:
     """And on nothing of Airflow's."""
-    allowed = {"emulator", "client", "results", "errors"}
+    allowed = {"emulator", "client", "results", "errors", "error_codes"}
     for name, tree in MODULES.items():
         if name.startswith("emulator"):
             assert {imported.partition(".")[0] for imported in _own_imports(tree)} <= allowed, name
@@ -142,10 +150,10 @@ def test_the_official_sdk_is_never_used() -> None:
 
 
 def test_three_modules_touch_the_network() -> None:
-    """Of all that runs in production, only the two transports and the fetching of subtitle files know HTTP."""
+    """Of all that runs in production, only the two transports and the download of subtitle files know HTTP."""
     users = {name for name, tree in MODULES.items() if _foreign(tree) & NETWORK}
     assert {name for name in users if not name.startswith("emulator")} == {
-        "client.sync",
+        "client.bounded_session",
         "client.aio",
         "client.download",
     }
@@ -166,10 +174,42 @@ def test_one_module_judges_status_words() -> None:
     assert judges == {"results.verdict"}
 
 
-def test_one_module_knows_where_to_ask_again() -> None:
-    """Only ``retry`` imports the retry library's policies; the transports get them from there."""
-    users = {name for name, tree in MODULES.items() if "tenacity" in _foreign(tree)}
-    assert users == {"client.retry", "client.sync", "client.aio"}
+# Where the kind of an error is read: the decision itself; the flow, which signs again; and those who hand it on or
+# put it into words. Everybody else asks ``client.retry``.
+_READ_CATEGORIES = {
+    "errors",
+    "client.retry",
+    "client.protocol",
+    "client.credentials.assume_role",
+    "client.credentials.providers",
+    "client.jobs.abort",
+    "client.jobs.find",
+    "client.polling.queue",
+    "client.polling.wait",
+    "hooks.mps",
+}
+
+
+def _read_attributes(tree: ast.AST) -> set[str]:
+    """The attributes that a module reads of anything, and the names that it imports to the same end."""
+    read = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)}
+    imported = {name.rpartition(".")[2] for name in _imports(tree)}
+    return read | (imported & {"category_of"})
+
+
+def test_one_module_decides_whether_to_ask_again() -> None:
+    """No error says by itself whether it passes, and the kind of an error is read in few places."""
+    decided = {"retryable", "permanent", "throttled", "keys_refused", "task_unknown", "clock_is_off"}
+    for name, tree in MODULES.items():
+        read = set() if name.startswith("emulator") else _read_attributes(tree)
+        assert not read & decided, f"{name} reads {read & decided}: ask client.retry"
+        if read & {"category", "category_of"}:
+            assert name in _READ_CATEGORIES, f"{name} reads the category of an error: ask client.retry"
+
+
+def test_every_loop_asks_the_decision() -> None:
+    """Nothing is repeated by a library's own policy."""
+    assert not [name for name, tree in MODULES.items() if _foreign(tree) & {"tenacity", "stamina", "backoff"}]
 
 
 @pytest.mark.parametrize(
@@ -192,6 +232,20 @@ def test_these_tests_see_what_they_look_for(source: str, imports: set[str], word
     assert _compared_words(tree) == words
 
 
+@pytest.mark.parametrize(
+    ("source", "read"),
+    [
+        ("if error.retryable: pass", {"retryable"}),
+        ("self.category = category", set()),
+        ("x = error.category is Category.KEYS", {"category", "KEYS"}),
+        ("from airflow_provider_mps.client.retry import category_of", {"category_of"}),
+    ],
+)
+def test_this_test_sees_what_is_read(source: str, read: set[str]) -> None:
+    """What is written is not read; another name for the same is seen too."""
+    assert _read_attributes(ast.parse(source)) == read
+
+
 def test_client_results_and_emulator_run_without_airflow() -> None:
     """Imported in a fresh process they load neither Airflow nor, without a reason, the library for subtitles."""
     modules = [name for name in MODULES if name.partition(".")[0] in KNOWS_NO_AIRFLOW and not name.endswith("__main__")]
@@ -207,6 +261,4 @@ def test_the_package_itself_is_empty_at_import() -> None:
     """Airflow imports it in every process to read the provider's description."""
     program = f"import sys; before = set(sys.modules); import {PACKAGE}; print(sorted(set(sys.modules) - before))"
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
-    assert not {"airflow", "pydantic", "requests", "aiohttp", "pendulum", "tenacity"} & set(
-        ast.literal_eval(finished.stdout)
-    )
+    assert not {"airflow", "pydantic", "requests", "aiohttp", "pendulum"} & set(ast.literal_eval(finished.stdout))

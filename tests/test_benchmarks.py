@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mps.results.subtitles import SUBTITLE_FORMATS
+from airflow_provider_mps.results.formats import SUBTITLE_FORMATS
 
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
 

@@ -9,6 +9,7 @@ import re
 import pytest
 
 import airflow_provider_mps.errors as errors
+from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import (
     MpsApiError,
     MpsConfigError,
@@ -40,9 +41,9 @@ FINDINGS = (
 ONE_OF_EACH: list[MpsError] = [
     MpsError("any"),
     MpsConfigError("The region is wrong."),
-    MpsCredentialsError("it does not answer", source="the role of this CVM instance", retryable=True),
-    MpsTransportError("timed out", action="DescribeTaskDetail", may_have_run=True),
-    MpsTransportError("no certificate", action="DescribeTaskDetail", may_have_run=False, retryable=False),
+    MpsCredentialsError("it does not answer", source="the role of this CVM instance", category=Category.NO_ANSWER),
+    MpsTransportError("timed out", action="DescribeTaskDetail", category=Category.NO_ANSWER),
+    MpsTransportError("no certificate", action="DescribeTaskDetail", category=Category.PERMANENT),
     MpsApiError(action="ProcessMedia", code="InternalError", message="m", request_id="r-1"),
     MpsApiError(
         action="ProcessMedia", code="AuthFailure.SignatureExpire", message="m", request_id="r", clock_skew=-90.5
@@ -172,10 +173,10 @@ def test_an_unknown_submission_says_where_to_look() -> None:
         assert part in str(error)
 
 
-def test_a_refusal_names_the_task_it_was_about() -> None:
-    """Among a thousand waits, the one that was refused can be told."""
+def test_an_api_error_names_the_task_it_is_about() -> None:
+    """Among a thousand waits, the one that failed can be told."""
     error = MpsApiError(action="ManageTask", code="X", message="m", request_id="r", mps_task_id=TASK_ID)
-    assert str(error) == f"MPS refused ManageTask of MPS task {TASK_ID}: X: m (RequestId r)"
+    assert str(error) == f"MPS answered ManageTask of MPS task {TASK_ID} with X: m (RequestId r)"
     assert error.mps_task_id == TASK_ID
 
 
@@ -193,18 +194,18 @@ def test_a_refusal_names_the_task_it_was_about() -> None:
         ("UnsupportedRegion", "not offered in the region of the connection"),
     ],
 )
-def test_a_refusal_says_what_to_look_at(code: str, advice: str) -> None:
+def test_an_api_error_says_what_to_look_at(code: str, advice: str) -> None:
     """The commonest codes come with the next step for a person, their sub-codes too."""
     error = MpsApiError(action="X", code=code, message="m", request_id="r")
     assert advice in str(error)
-    assert str(error).startswith(f"MPS refused X: {code}: m (RequestId r) What to look at: ")
+    assert str(error).startswith(f"MPS answered X with {code}: m (RequestId r) What to look at: ")
 
 
 def test_an_unknown_code_gets_no_advice() -> None:
     """No guess is better than a wrong one."""
     error = MpsApiError(action="X", code="FailedOperation.Something", message="m", request_id="r")
     assert error.next_step is None
-    assert str(error) == "MPS refused X: FailedOperation.Something: m (RequestId r)"
+    assert str(error) == "MPS answered X with FailedOperation.Something: m (RequestId r)"
 
 
 @pytest.mark.parametrize(
@@ -222,39 +223,30 @@ def test_an_expired_signature_says_which_clock(skew: float | None, text: str) ->
 
 
 @pytest.mark.parametrize(
-    ("code", "unknown"),
+    ("code", "category"),
     [
-        ("ResourceNotFound", True),
-        ("ResourceNotFound.TaskNotFound", True),
-        ("ResourceNotFound.UserUnregister", True),
-        ("InvalidParameterValue", True),
-        ("InvalidParameterValue.TaskId", True),
-        ("FailedOperation.TaskNotFound", True),
-        ("InvalidParameterValue.SessionId", False),
-        ("InvalidParameterValue.Limit", False),
-        ("InvalidParameter", False),
-        ("ResourceNotFoundX", False),
-        ("FailedOperation", False),
-        ("ResourceUnavailable", False),
-        ("InternalError", False),
+        ("InternalError", Category.SERVER),
+        ("InternalError.DbError", Category.SERVER),
+        ("InternalError.IllegalRole", Category.PERMANENT),
+        ("InvalidParameterValue.SessionId", Category.DUPLICATE),
+        ("InvalidParameterValue.SessionIdTooLong", Category.NOT_FOUND),
+        ("RequestLimitExceeded.UinLimitExceeded", Category.THROTTLED),
+        ("RequestLimitExceededEver", Category.UNKNOWN),
+        ("unknown", Category.UNKNOWN),
+        ("", Category.UNKNOWN),
     ],
 )
-def test_which_codes_mean_an_unknown_task(code: str, unknown: bool) -> None:
-    """The not-found family, matched by whole names; which of them means "expired" MPS does not document."""
-    assert MpsApiError(action="X", code=code, message="m", request_id="r").task_unknown is unknown
+def test_a_code_means_what_its_row_or_family_says(code: str, category: Category) -> None:
+    """Whole names are compared; of a code that is in no row nothing is concluded."""
+    assert MpsApiError(action="X", code=code, message="m", request_id="r").category is category
 
 
-@pytest.mark.parametrize(
-    ("code", "duplicate"),
-    [
-        ("InvalidParameterValue.SessionId", True),
-        ("InvalidParameterValue.SessionIdTooLong", False),
-        ("InvalidParameterValue", False),
-    ],
-)
-def test_which_code_means_a_repeated_job(code: str, duplicate: bool) -> None:
-    """Read as "accepted before" it must be exact: its neighbours mean that nothing runs."""
-    assert MpsApiError(action="ProcessMedia", code=code, message="m", request_id="r").duplicate is duplicate
+@pytest.mark.parametrize("category", list(Category))
+def test_which_errors_leave_open_whether_the_request_ran(category: Category) -> None:
+    """A request is ambiguous where MPS may have seen it; where keys could not be had, nothing was sent."""
+    ambiguous = category in {Category.SERVER, Category.NO_ANSWER, Category.UNKNOWN}
+    assert MpsTransportError("t", action="X", category=category).may_have_run is ambiguous
+    assert MpsCredentialsError("t", source="s", category=category).may_have_run is False
 
 
 def test_a_download_error_names_the_file_without_its_secrets() -> None:

@@ -18,8 +18,8 @@ from airflow_provider_mps.errors import MpsConfigError
 from airflow_provider_mps.results.task import SubmittedTask
 
 ResultT = TypeVar("ResultT")
-# Whatever MPS may answer is taken; only what cannot be an id is not: blanks, control characters, unrendered Jinja.
-_NO_TASK_ID = re.compile(r"[\s\x00-\x1f\x7f-\x9f]|\{[{%#]")
+# Whatever MPS may answer is an id. Blanks and control characters, unrendered Jinja, or a list as text are none.
+_NO_TASK_ID = re.compile(r"""[\s\x00-\x1f\x7f-\x9f]|\{[{%#]|^[\[({<'"]""")
 _NO_VALUE = {"none", "null", "nan", "undefined"}
 MAX_TASK_ID_LENGTH = 1000
 

@@ -67,9 +67,10 @@ class MpsClock:
     def _warn_once(self) -> None:
         if self.is_machine_off and not self._has_warned:
             self._has_warned = True
+            text = clock_in_words(self.machine_ahead())
             log.warning(
-                "The clock: %s. Requests are signed with Tencent Cloud's time; set the clock of this machine.",
-                clock_in_words(self.machine_ahead()),
+                "%s. Requests are signed with Tencent Cloud's time; set the clock of this machine.",
+                text[:1].upper() + text[1:],
             )
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from airflow_provider_mps.client.action import Action
 from airflow_provider_mps.client.bounded_session import BoundedSession
 from airflow_provider_mps.client.config import ClientConfig
-from airflow_provider_mps.client.credentials import network
 from airflow_provider_mps.client.credentials.base import ExpiringCredentials
+from airflow_provider_mps.client.credentials.network import KeyNetwork
 from airflow_provider_mps.client.protocol import (
     AcquireTurn,
     BaseClient,
@@ -111,4 +111,6 @@ def fetch_keys(config: ClientConfig) -> ExpiringCredentials:
 
     :raises MpsCredentialsError: it gives no keys.
     """
-    return network.fetch_keys(config, MpsClient)
+    if config.credentials is None:
+        raise TypeError("the configuration has no credential provider to ask")
+    return config.credentials.fetch(KeyNetwork(config, MpsClient))

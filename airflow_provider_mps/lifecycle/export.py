@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
 
 from airflow_provider_mps.common.object_storage import file_name, open_folder, whole_file
 from airflow_provider_mps.errors import MpsConfigError, MpsResultTooLarge
-from airflow_provider_mps.results.cues import CueStyle
+from airflow_provider_mps.results.formats import SUBTITLE_FORMATS, SubtitleFormat
+from airflow_provider_mps.results.formats.base import CueStyle
 from airflow_provider_mps.results.merging import merge
 from airflow_provider_mps.results.segments import TextChoice
-from airflow_provider_mps.results.subtitles import SUBTITLE_FORMATS, Subtitle, SubtitleFormat
+from airflow_provider_mps.results.subtitles import Subtitle
 from airflow_provider_mps.results.xcom_size import fits, shorten
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from airflow_provider_mps.common.masking import mask_secrets_in
 from airflow_provider_mps.common.object_storage import open_folder, read_file
 from airflow_provider_mps.errors import MpsConfigError, MpsDownloadError
 from airflow_provider_mps.results.outputs import Storage
-from airflow_provider_mps.results.subtitle_files import missing_files, subtitle_of_file, whole_addresses
+from airflow_provider_mps.results.redaction import whole_addresses
+from airflow_provider_mps.results.subtitles import missing_files, subtitle_of_file
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath

@@ -1,16 +1,17 @@
-"""The files of a task and what is known of them: what it read, what it wrote. No key and no query string is in here."""
+"""The files that a task read and wrote, and their properties. No value holds a key or a query string."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from airflow_provider_mps.results.media import MediaMetadata
 from airflow_provider_mps.results.model import ResultModel
-from airflow_provider_mps.results.outputs import OutputFile, Storage, is_spoken
+from airflow_provider_mps.results.outputs import OutputFile, Storage
 from airflow_provider_mps.results.redaction import mask_address
+from airflow_provider_mps.results.walk import SOURCES, Node, walk
 
-# Type -> the object that tells the place, and its keys for bucket, region and path.
+# Type -> the object with the place of the file, and its fields for bucket, region and path.
 _PLACES = {
     "COS": ("CosInputInfo", "Bucket", "Region", "Object"),
     "AWS-S3": ("S3InputInfo", "S3Bucket", "S3Region", "S3Object"),
@@ -21,8 +22,8 @@ _PLACES = {
 
 class SourceFile(ResultModel):
     """
-    A file that a task reads. ``path`` is the path inside the bucket as MPS writes it, or an address without its query;
-    ``metadata`` is what MPS found out about it, if it told.
+    A file that a task reads. ``path`` is the path inside the bucket as MPS writes it, or an address without its query.
+    ``metadata`` is None where MPS gives none.
 
     Source: https://www.tencentcloud.com/document/product/1041/33690 (MediaInputInfo)
     """
@@ -33,17 +34,17 @@ class SourceFile(ResultModel):
     metadata: MediaMetadata | None = None
 
 
-# An event is sent, and an asset stored, for each file: snapshots come by the hundred.
-MANY = 20
+# Files of one kind in one folder that are listed one by one. More are listed as one folder: each entry becomes an
+# asset event, and a task may write hundreds of snapshots.
+MAX_LISTED_FILES = 20
 
 
 class FileGroup(NamedTuple):
     """
-    A file that a task wrote, or a folder with many of one kind, as snapshots are.
+    A file that a task wrote, or a folder with many files of one kind, such as snapshots.
 
-    ``uri`` is None where MPS does not tell the bucket; ``address`` then still says what is known of the place.
-    ``number`` counts its files, ``seconds`` is the length of them all; ``facts`` are those of :func:`facts_of`, of a
-    folder none.
+    ``uri`` is None where MPS does not give the bucket; ``address`` is then the path or the FileId. ``number`` counts
+    the files, ``seconds`` is their total duration. ``facts`` are those of :func:`facts_of`, empty for a folder.
     """
 
     address: str
@@ -55,22 +56,24 @@ class FileGroup(NamedTuple):
 
 
 def written_files(
-    outputs: Sequence[OutputFile], metadata: Sequence[MediaMetadata], *, most: int = MANY
+    outputs: Sequence[OutputFile], metadata: Sequence[MediaMetadata], *, max_files: int = MAX_LISTED_FILES
 ) -> list[FileGroup]:
     """
-    What a task wrote, in the order of its answer.
+    The files that a task wrote, in the order of its answer.
 
-    :param most: more files of one kind in one folder than this are one entry.
+    :param max_files: if there are more files of one kind in one folder, the folder is one entry.
     """
     folders: dict[tuple[str, str], list[OutputFile]] = {}
     for output in outputs:
         if address := output.uri or output.path or output.file_id:
             folders.setdefault((output.kind, _folder(address)), []).append(output)
-    return [
-        group
-        for (kind, folder), files in folders.items()
-        for group in ([_group(folder, kind, files)] if len(files) > most else [_file(file, metadata) for file in files])
-    ]
+    groups: list[FileGroup] = []
+    for (kind, folder), files in folders.items():
+        if len(files) > max_files:
+            groups.append(_group(folder, kind, files))
+        else:
+            groups += [_file(file, metadata) for file in files]
+    return groups
 
 
 def _folder(address: str) -> str:
@@ -89,13 +92,13 @@ def _file(file: OutputFile, metadata: Sequence[MediaMetadata]) -> FileGroup:
 
 
 def media_of(output: OutputFile, metadata: Sequence[MediaMetadata]) -> OutputFile | MediaMetadata:
-    """What tells size, duration and streams of an output: itself, or for an edit the metadata beside its path."""
-    beside = f"{output.source.rpartition('.')[0]}.MetaData"
-    return next((item for item in metadata if item.source == beside), output)
+    """The value with size, duration and streams of an output: itself, or for an edit the metadata beside its path."""
+    path = f"{output.source.rpartition('.')[0]}.MetaData"
+    return next((item for item in metadata if item.source == path), output)
 
 
 def facts_of(media: OutputFile | MediaMetadata | None) -> dict[str, Any]:
-    """Size in bytes, duration in seconds, bit rate in bit/s, picture, codecs; only what MPS told."""
+    """Size in bytes, duration in seconds, bit rate in bit/s, width and height, codecs, as far as MPS gives them."""
     if media is None:
         return {}
     facts = {name: getattr(media, name) for name in ("container", "size", "duration", "bitrate", "width", "height")}
@@ -106,35 +109,24 @@ def facts_of(media: OutputFile | MediaMetadata | None) -> dict[str, Any]:
 
 def find_sources(value: Any, metadata: Sequence[MediaMetadata] = ()) -> tuple[SourceFile, ...]:
     """
-    The inputs in a request or an answer, in its order, each once: media, and pictures that are laid over it.
+    The inputs in a request or an answer, in its order, each once: media, and pictures such as watermarks.
 
-    :param metadata: what the answer tells of its files. That of an edit is about its output.
+    :param metadata: the metadata of the answer. Items about outputs are ignored.
     """
     about_inputs = iter(item for item in metadata if not item.is_of_output)
     found: dict[tuple[Storage, str], SourceFile] = {}
-    for source in _walk(value):
-        told = next(about_inputs, None)
-        found.setdefault((source.storage, source.path), source.model_copy(update={"metadata": told}))
+    for source in filter(None, map(_source, walk(value, SOURCES))):
+        known = next(about_inputs, None)
+        found.setdefault((source.storage, source.path), source.model_copy(update={"metadata": known}))
     return tuple(found.values())
 
 
-def _walk(value: Any) -> Iterator[SourceFile]:
-    if isinstance(value, (list, tuple)):
-        items = list(value)
-        for item in () if is_spoken(items) else items:
-            yield from _walk(item)
-    elif isinstance(value, Mapping):
-        if source := _source(value):
-            yield source
-        else:
-            for item in value.values():
-                yield from _walk(item)
-
-
-def _source(node: Mapping[str, Any]) -> SourceFile | None:
-    kind = str(node.get("Type") or "")
+def _source(node: Node) -> SourceFile | None:
+    if not isinstance(node.value, Mapping):
+        return None
+    kind = str(node.value.get("Type") or "")
     name, bucket, region, path = _PLACES.get(kind, ("", "", "", ""))
-    place = node.get(name)
+    place = node.value.get(name)
     if not isinstance(place, Mapping) or not isinstance(place.get(path), str) or not place[path]:
         return None
     storage = Storage.read({"type": kind, "bucket": place.get(bucket), "region": place.get(region)})

@@ -1,4 +1,4 @@
-"""Media metadata: what MPS found out about a file. Names and units follow MediaMetaData of the MPS API."""
+"""Media metadata of files. Names and units follow MediaMetaData of the MPS API."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class MediaMetadata(ResultModel):
     Metadata of one media file.
 
     ``size`` in bytes, ``bitrate`` in bit/s, ``width`` and ``height`` in pixels, ``rotate`` in degrees,
-    durations in seconds. ``source`` says where in the answer it stood. What MPS does not tell is None.
+    durations in seconds. ``source`` is its path in the answer. Values that MPS does not give are None.
 
     Source: https://www.tencentcloud.com/document/product/1041/33690 (MediaMetaData)
     """
@@ -79,22 +79,22 @@ class MediaMetadata(ResultModel):
 
     @property
     def is_of_output(self) -> bool:
-        """Whether it tells of a file that the task wrote, as that of EditMedia does, and not of an input."""
+        """Whether it describes a file that the task wrote, as for EditMedia, and not an input."""
         return "Output" in self.source
 
     @property
     def video(self) -> VideoStream | None:
-        """The first video stream, None for a file without picture."""
+        """The first video stream, None for a file without video."""
         return next(iter(self.video_streams), None)
 
     @property
     def audio(self) -> AudioStream | None:
-        """The first audio stream, None for a silent file."""
+        """The first audio stream, None for a file without audio."""
         return next(iter(self.audio_streams), None)
 
 
 def find_metadata(body: Mapping[str, Any]) -> tuple[MediaMetadata, ...]:
-    """All metadata of an answer: of the input (one per input of a batch), of an edit's output, or of a probe."""
+    """All metadata of an answer: of the inputs, of the output of an edit, or of a probed file."""
     return tuple(MediaMetadata.read({**data, "source": path}) for path, data in _places(body))
 
 
@@ -108,7 +108,7 @@ def _places(body: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
             "MetaData": node.get("MetaData"),
             "Output.MetaData": output.get("MetaData") if isinstance(output, Mapping) else None,
         }
-        # A batch writes its metadata in the plural with a lower-case d, one item for each input.
+        # A batch lists the metadata of its inputs under this name.
         for index, item in enumerate(as_items(node.get("Metadatas"))):
             candidates[f"Metadatas[{index}]"] = item
         for key, data in candidates.items():

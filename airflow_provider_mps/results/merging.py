@@ -1,4 +1,4 @@
-"""Several languages in one track. MPS writes one subtitle for each pair, cut into the same sentences or not."""
+"""Several languages in one subtitle. MPS writes one subtitle for each language pair, and their sentences may differ."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from airflow_provider_mps.results.subtitles import Subtitle
 
 def merge(subtitles: Sequence[Subtitle], text: TextChoice = "bilingual") -> Subtitle:
     """
-    One subtitle that shows several: the first cuts the time into segments, the others add their lines below.
+    Merge subtitles into one: the first gives the segments, the others add their lines below.
 
-    A segment of the others is added to the one of the first that it shares most time with (words and speaker stay
-    those of the first); where it shares none, it stands alone. A line that the segment shows already is not repeated,
-    so that ``zh`` to ``en`` and ``zh`` to ``ja`` give three lines and not four.
+    A segment of another subtitle is added to the segment that overlaps it longest. Words and speaker are those of the
+    first subtitle. A segment that overlaps none stays a segment of its own. A line that a segment already has is not
+    added again: ``zh`` to ``en`` and ``zh`` to ``ja`` give three lines and not four.
 
-    :param text: what each of them contributes. The merged lines are all in ``Segment.text``.
-    :raises MpsConfigError: there is none to merge.
+    :param text: the texts that are taken of each subtitle. All merged lines are in ``Segment.text``.
+    :raises MpsConfigError: ``subtitles`` is empty.
     """
     if not subtitles:
-        raise MpsConfigError("There are no subtitles to merge.")
+        raise MpsConfigError("There are no subtitles to merge; give at least one.")
     first, *others = subtitles
     merged = [_shown(segment, text) for segment in first.segments]
     merged.sort(key=lambda segment: segment.start)
@@ -57,19 +57,19 @@ def _shown(segment: Segment, text: TextChoice) -> Segment:
 
 
 def _add(track: list[Segment], others: list[Segment]) -> list[Segment]:
-    """``track``, in order of its starts, with the lines of ``others``."""
+    """``track``, which is in order of its starts, with the lines of ``others``."""
     lines = [[segment.text] for segment in track]
     alone: list[Segment] = []
-    running: list[int] = []
+    running: list[int] = []  # positions in track that may overlap the current segment
     begun = 0
     for other in sorted(others, key=lambda segment: segment.start):
         while begun < len(track) and track[begun].start < _end(other):
             running.append(begun)
             begun += 1
-        # What has ended is of no interest to those that begin later.
+        # A segment that ended before this one begins overlaps no later one either.
         running = [index for index in running if _end(track[index]) > other.start]
-        best = max(running, key=lambda index: _likeness(track[index], other), default=None)
-        if best is None or _shared(track[best], other) <= 0:
+        best = max(running, key=lambda index: _overlap_rank(track[index], other), default=None)
+        if best is None or _overlap(track[best], other) <= 0:
             alone.append(other)
         else:
             lines[best].append(other.text)
@@ -80,17 +80,17 @@ def _add(track: list[Segment], others: list[Segment]) -> list[Segment]:
     return sorted([*merged, *alone], key=lambda segment: segment.start)
 
 
-def _shared(one: Segment, other: Segment) -> float:
+def _overlap(one: Segment, other: Segment) -> float:
     return min(_end(one), _end(other)) - max(one.start, other.start)
 
 
-def _likeness(one: Segment, other: Segment) -> tuple[float, float]:
-    """Of two that share the same time with another, the shorter one is more like it."""
-    return _shared(one, other), one.start - _end(one)
+def _overlap_rank(one: Segment, other: Segment) -> tuple[float, float]:
+    """Sort key: the longest overlap, then the shorter segment."""
+    return _overlap(one, other), one.start - _end(one)
 
 
 def _end(segment: Segment) -> float:
-    """What has no length is taken for a moment, so that it shares time with what goes on then."""
+    """The end of a segment, at least 1 ms after its start, so that a segment without a length can overlap."""
     return max(segment.end, segment.start + 0.001)
 
 

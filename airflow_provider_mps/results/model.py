@@ -1,4 +1,4 @@
-"""The base of all result models. Reading is lenient: a field that MPS filled in wrongly is lost, and it alone."""
+"""The base of all result models. Reading is lenient: a value of a wrong type is dropped, and nothing else."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Annotated, Any, Self
 import pendulum
 from pydantic import AllowInfNan, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
 
-# MPS writes a time that has not come yet as the year 0 (documented for DescribeTasks, seen in DescribeTaskDetail).
+# MPS writes a time in the future as the year 0 (documented for DescribeTasks, seen in DescribeTaskDetail).
 _NOT_YET = "0000-00-00"
-# A day without a time of day is no MPS time.
+# A date without a time of day is not an MPS time.
 _DAY_AND_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 
 
 def parse_time(value: Any) -> pendulum.DateTime | None:
-    """Read an MPS time (``2019-07-16T06:21:27Z``, always UTC); None for the zero year, an empty or a broken value."""
+    """Read an MPS time (``2019-07-16T06:21:27Z``, always UTC); None for the year 0, an empty or a broken value."""
     if isinstance(value, pendulum.DateTime):
         return value
     if not isinstance(value, str) or not _DAY_AND_TIME.match(value) or value.startswith(_NOT_YET):
@@ -26,7 +26,7 @@ def parse_time(value: Any) -> pendulum.DateTime | None:
     try:
         time = datetime.fromisoformat(value)
         time = time.astimezone(UTC) if time.tzinfo else time
-        # Not pendulum.instance, which takes five times as long: each look reads two or three of them.
+        # pendulum.instance takes five times as long, and each poll reads two or three times.
         day, clock = (time.year, time.month, time.day), (time.hour, time.minute, time.second, time.microsecond)
         return pendulum.DateTime(*day, *clock, tzinfo=pendulum.UTC)
     except (ValueError, OverflowError):
@@ -40,20 +40,25 @@ def as_items(value: Any) -> list[Any]:
     return [value] if isinstance(value, Mapping) else []
 
 
+def as_object(value: Any) -> Mapping[str, Any]:
+    """Read an object; anything else counts as an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
 Time = Annotated[
     pendulum.DateTime | None,
     BeforeValidator(parse_time),
     PlainSerializer(lambda time: time and time.to_iso8601_string(), return_type=str | None),
 ]
-# JSON has no NaN and no infinity, so neither has a result.
+# JSON has no NaN and no infinity, so a result has none.
 Number = Annotated[float, AllowInfNan(False)]
 
 
 class ResultModel(BaseModel):
     """
-    A value read from an MPS answer. Immutable; every field has a default.
+    A value read from an MPS answer. It is immutable, and every field has a default.
 
-    Fields that MPS adds later are ignored here; they stay in :attr:`TaskDetail.body`.
+    Fields that MPS adds later are ignored; :attr:`TaskDetail.body` still holds them.
     """
 
     model_config = ConfigDict(
@@ -67,11 +72,11 @@ class ResultModel(BaseModel):
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> Self:
-        """Build from an MPS object. A value of a wrong type counts as absent; nothing else is lost with it."""
+        """Build from an MPS object. A value of a wrong type counts as absent; all others are kept."""
         try:
             return cls.model_validate(data)
         except ValidationError:
-            # MPS writes null for what it has not got, also where its documentation says "never null".
+            # MPS writes null for an absent value, also where its documentation says "never null".
             pruned = _without_nulls(data)
         try:
             return cls.model_validate(pruned)
@@ -93,7 +98,7 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _drop(data: Any, location: tuple[int | str, ...]) -> None:
-    """Remove the value at ``location``, or the deepest part of that location which exists."""
+    """Remove the value at ``location``. If it does not exist, remove the deepest part of the location that exists."""
     parent, key, node = None, None, data
     for step in location:
         known = (isinstance(node, dict) and step in node) or (
@@ -105,12 +110,12 @@ def _drop(data: Any, location: tuple[int | str, ...]) -> None:
     if isinstance(parent, dict):
         del parent[key]
     elif isinstance(parent, list) and isinstance(key, int):
-        # Removing an item would shift the ones that later problems point at; an empty object reads as all defaults.
+        # An empty object reads as all defaults. Removing the item would shift the items that later problems point at.
         parent[key] = {}
 
 
 def finite(value: Any) -> float | None:
-    """A number as MPS writes it (also as text), or None."""
+    """Read a number, which MPS may also write as text; None for anything else."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):

@@ -1,7 +1,8 @@
 """
-What MPS tells by itself: event notifications, as a URL or a queue gets them. A notification is a hint, not a proof.
+Event notifications, which MPS sends to a URL or a queue. A notification is a hint, not a proof.
 
-Its signature does not cover what it says, and one that was missed does not come again: who gets one looks the task up.
+Its signature does not cover its content, and MPS does not repeat a notification that was missed. So poll the task
+after a notification.
 
 Sources: https://www.tencentcloud.com/document/product/1041/33679 (ParseNotification),
 https://www.tencentcloud.com/document/product/1041/33680 (ParseLiveStreamProcessNotification)
@@ -29,13 +30,13 @@ class Notification(ResultModel):
     """
     An event notification.
 
-    :param event_type: ``WorkflowTask``, ``EditMediaTask``, ``ScheduleTask``, ...; of a live stream what there is news
-        of: ``AiRecognitionResult``, ``LiveRecordResult``, ..., ``ProcessEof`` at its end.
-    :param mps_task_id: "" where MPS does not tell: a batch job is known by its ``session_context`` only.
-    :param timestamp: Unix seconds at which the signature expires; None without one.
-    :param task: what it says of the task, judged as an answer is. The status of a batch job is not told ("").
-    :param findings: of a live stream: what MPS tells by notification only, in Tencent's own form
-        (``AiRecognitionResultInfo``, ...). It may hold addresses of pictures that are signed.
+    :param event_type: ``WorkflowTask``, ``EditMediaTask``, ``ScheduleTask``, ...; for a live stream the subject:
+        ``AiRecognitionResult``, ``LiveRecordResult``, ..., ``ProcessEof`` at its end.
+    :param mps_task_id: "" for a batch job, which is identified by its ``session_context`` only.
+    :param timestamp: Unix seconds at which the signature expires; None if there is none.
+    :param task: the task, judged as in an answer. The status of a batch job is "".
+    :param findings: of a live stream: results that MPS sends by notification only, in Tencent's own form
+        (``AiRecognitionResultInfo``, ...). They may hold signed addresses of pictures.
     """
 
     event_type: str = ""
@@ -52,7 +53,7 @@ class Notification(ResultModel):
         """
         Read the JSON object that MPS posts, or the answer of ParseNotification and ParseLiveStreamProcessNotification.
 
-        :raises MpsNotificationError: it is none.
+        :raises MpsNotificationError: it is not an event notification.
         """
         wrapped = body.get("Response") if isinstance(body, Mapping) else None
         body = wrapped if isinstance(wrapped, Mapping) else body
@@ -76,10 +77,10 @@ class Notification(ResultModel):
         """
         Return if it is signed with the ``NotifyKey`` of the request and has not expired.
 
-        Not more than that: the signature covers the time alone, so whoever has seen one can send anything until then.
+        The signature covers only the time: whoever has seen it can send any content until then.
 
         :param now: Unix seconds. MPS signs for 10 minutes.
-        :raises MpsNotificationError: it is not signed, signed with another key, or too old.
+        :raises MpsNotificationError: it is not signed, signed with another key, or expired.
         """
         if not (self.sign and self.timestamp is not None):
             raise MpsNotificationError("The notification is not signed: did the request name a NotifyKey?")
@@ -91,7 +92,7 @@ class Notification(ResultModel):
 
 
 def _offline(body: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """The same objects as in the answer of a Describe action, under other names."""
+    """The answer of a Describe action, whose objects have other names in a notification."""
     answer: dict[str, Any] = {"TaskType": body["EventType"]}
     for name, task in _events(body):
         answer |= {"Status": task.get("Status"), name: task}
@@ -106,7 +107,7 @@ def _events(body: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _live(body: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """A live stream runs until ProcessEof; what was recorded stands where an answer has it."""
+    """A live stream runs until ProcessEof. Its recordings move to the place where an answer has them."""
     event_type = str(body["NotificationType"])
     status = TaskStatus.FINISH if event_type == _END_OF_STREAM else TaskStatus.PROCESSING
     end = body.get("ProcessEofInfo")

@@ -1,4 +1,4 @@
-"""Every file that a task wrote, whatever the class of its result. The keys are listed, the shapes are walked."""
+"""Every file that a task wrote. The fields that can name a file are listed here; the class of the result is not."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pydantic import Field
 
 from airflow_provider_mps.results.media import AudioStreams, VideoStreams
 from airflow_provider_mps.results.model import Number, ResultModel
-from airflow_provider_mps.results.redaction import ECHOES, mask_address
+from airflow_provider_mps.results.redaction import mask_address
 from airflow_provider_mps.results.uris import object_uri
+from airflow_provider_mps.results.walk import OUTPUTS, Node, walk
 
-# Key of a path, a list of paths or an address -> kind of the file. "Path" is named after the task that wrote it.
+# Field of a path, a list of paths or an address -> kind of the file. None: the task that wrote the file gives the kind.
 _FILE_KEYS = {
     "Path": None,
     "Paths": None,
@@ -45,7 +46,7 @@ _FILE_KEYS = {
     "SignedUrl": "image",
     "Url": "record",
 }
-# What "Path" means where the name of the task does not say it.
+# Task, or field that encloses the file -> kind of its files. Other tasks give their own name.
 _KINDS = {
     "TranscodeTask": "transcode",
     "AnimatedGraphicTask": "animated_graphic",
@@ -59,16 +60,17 @@ _KINDS = {
     "SubtitleResults": "subtitle",
     "RecognizeSubtitleResult": "subtitle",
     "TransSubtitleResult": "subtitle",
+    "AsrFullTextTask": "subtitle",
+    "TransTextTask": "subtitle",
+    "PureSubtitleTransTask": "subtitle",
+    "OcrFullTextTask": "subtitle",
     "ImageProcessTaskResultSet": "image",
 }
-_SUBTITLE_TASKS = {"AsrFullTextTask", "TransTextTask", "PureSubtitleTransTask", "OcrFullTextTask"}
-
-
 _STORAGE_KEYS = {"COS": "CosOutputStorage", "AWS-S3": "S3OutputStorage", "VOD": "VODOutputStorage"}
 
 
 class Storage(ResultModel):
-    """Where a file lies. ``type`` is COS, AWS-S3 or VOD, "URL" for a bare address, "" where MPS does not tell."""
+    """The place of a file. ``type`` is COS, AWS-S3 or VOD, "URL" for a bare address, "" where MPS gives none."""
 
     type: str = ""
     bucket: str | None = None
@@ -77,7 +79,7 @@ class Storage(ResultModel):
 
     @classmethod
     def of(cls, data: Any) -> Storage:
-        """Read a TaskOutputStorage object; its S3 keys are left behind."""
+        """Read a TaskOutputStorage object, without its S3 keys."""
         if not isinstance(data, Mapping):
             return cls()
         kind = str(data.get("Type") or "")
@@ -96,7 +98,7 @@ class Storage(ResultModel):
         """
         The address of ``path``: ``cos://bucket/key``, ``s3://bucket/key``, or the URL itself without its query.
 
-        None where the bucket is not known. MPS paths start with "/", object keys do not.
+        None if the bucket is unknown. MPS paths start with "/", object keys do not.
         """
         if "://" in path:
             return mask_address(path)
@@ -110,10 +112,10 @@ class OutputFile(ResultModel):
     """
     A file that the task wrote.
 
-    ``kind`` says what it is (transcode, snapshot, subtitle, ...), ``source`` where in the answer it stood, ``path``
-    is the path inside the bucket as MPS writes it, or an address without its query. A file in VOD may be known by
-    its ``file_id`` alone; then ``path`` is "". ``size`` in bytes, ``duration`` in seconds, ``bitrate`` in bit/s.
-    What MPS does not tell is None.
+    ``kind`` says what it is (transcode, snapshot, subtitle, ...), ``source`` is its path in the answer. ``path`` is
+    the path inside the bucket as MPS writes it, or an address without its query. A file in VOD may have only a
+    ``file_id``; then ``path`` is "". ``size`` in bytes, ``duration`` in seconds, ``bitrate`` in bit/s. Values that MPS
+    does not give are None.
     """
 
     kind: str = ""
@@ -137,49 +139,75 @@ class OutputFile(ResultModel):
 
 
 def find_outputs(body: Mapping[str, Any]) -> tuple[OutputFile, ...]:
-    """All files of an answer, in its order. A file that is named twice is listed once, with all that is said of it."""
+    """All files of an answer, in its order. A file that is named twice is listed once, with the data of both places."""
     found: dict[tuple[Any, ...], OutputFile] = {}
-    for output in _walk(body, "", "", Storage()):
-        same = (output.kind, output.path, output.uri, None if output.path else output.file_id)
-        found[same] = _merged(found[same], output) if same in found else output
+    storages: dict[int, Storage] = {}
+    for node in walk(body, OUTPUTS):
+        for output in _files(node, storages) if isinstance(node.value, Mapping) else ():
+            same = (output.kind, output.path, output.uri, None if output.path else output.file_id)
+            found[same] = _merged(found[same], output) if same in found else output
     return tuple(found.values())
 
 
 def _merged(first: OutputFile, other: OutputFile) -> OutputFile:
-    told = {name: value for name, value in other if getattr(first, name) in (None, ()) and value not in (None, ())}
-    return first.model_copy(update=told) if told else first
+    added = {name: value for name, value in other if getattr(first, name) in (None, ()) and value not in (None, ())}
+    return first.model_copy(update=added) if added else first
 
 
-def _walk(node: Mapping[str, Any], path: str, task: str, storage: Storage) -> Iterator[OutputFile]:
-    """``task`` is the nearest enclosing key that says what the files are, ``storage`` the nearest one named."""
-    own = node.get("OutputStorage") or node.get("Storage")
-    storage = Storage.of(own) if own else storage
-    for key, value in node.items():
-        here = f"{path}.{key}" if path else key
-        if key in _FILE_KEYS and (key != "Url" or task == "FileList"):  # elsewhere Url is an input or a still
-            for location in value if isinstance(value, list) else [value]:
-                if isinstance(location, str) and location:
-                    yield _file(node, here, key, location, task, storage)
-        elif key.endswith("FileId") and isinstance(value, str) and value:
-            if not _text(node.get(path_key := _path_key(key))):  # else it stands with its path
-                yield _file(node, here, path_key, "", task, storage)
-        elif key in ECHOES or key in {"MetaData", "Metadatas"}:
-            continue
-        elif isinstance(value, Mapping):
-            yield from _walk(value, here, _task_name(key, task), storage)
-        elif isinstance(value, list) and not is_spoken(value):
-            for index, item in enumerate(value):
-                if isinstance(item, Mapping):
-                    yield from _walk(item, f"{here}[{index}]", _task_name(key, task), storage)
+def _files(node: Node, storages: dict[int, Storage]) -> Iterator[OutputFile]:
+    """The files that an object names: by a path, a list of paths, or a FileId without a path."""
+    for key, value in node.value.items():
+        if key in _FILE_KEYS:
+            # Outside of FileList, Url is an input or a still.
+            if key != "Url" or _task(node) == "FileList":
+                paths = [path for path in (value if isinstance(value, list) else [value]) if _text(path)]
+                yield from _described(node, key, key, paths, _storage(node, storages)) if paths else ()
+        elif key.endswith("FileId") and _text(value):
+            path_key = _path_key(key)
+            if not _text(node.value.get(path_key)):
+                yield from _described(node, key, path_key, [""], _storage(node, storages))
 
 
-def is_spoken(items: list[Any]) -> bool:
-    """Recognised sentences and words; there may be a hundred thousand, and none names a file."""
-    return bool(items) and isinstance(items[0], Mapping) and ("Text" in items[0] or "Word" in items[0])
+def _described(node: Node, field: str, key: str, paths: list[str], storage: Storage) -> Iterator[OutputFile]:
+    """
+    The files at ``paths``, with all that the answer says of them.
+
+    :param field: the field that names them.
+    :param key: the field of their path, which may be absent.
+    """
+    task = _task(node)
+    ids = [f"{key.removesuffix('Path')}FileId", *(["SubtitleFileId"] if key == "Path" else [])]
+    common = {
+        **_properties(node.value, key),
+        "kind": _FILE_KEYS.get(key) or _KINDS.get(task) or _snake(task),
+        "source": f"{node.path}.{field}" if node.path else field,
+        "file_id": next((value for name in ids if (value := _text(node.value.get(name)))), None),
+        "language": _text(node.value.get("Language")) or _text(node.value.get("TransDst")),
+    }
+    for path in paths:
+        place = {
+            "path": mask_address(path),
+            "uri": storage.uri(path) if path else None,
+            "storage": Storage(type="URL") if "://" in path else storage,
+        }
+        yield OutputFile.read({**common, **place})
 
 
-def _task_name(key: str, task: str) -> str:
-    return key if key.endswith(("Task", "TaskResult")) or key in _KINDS else task
+def _task(node: Node) -> str:
+    """The nearest enclosing field that says what the files are."""
+    for above in node.upward():
+        if above.key.endswith(("Task", "TaskResult")) or above.key in _KINDS:
+            return above.key
+    return ""
+
+
+def _storage(node: Node, known: dict[int, Storage]) -> Storage:
+    """The nearest storage that encloses an object. ``known`` keeps each, by the id of its JSON value."""
+    objects = (above.value for above in node.upward() if isinstance(above.value, Mapping))
+    own = next((own for one in objects if (own := one.get("OutputStorage") or one.get("Storage"))), None)
+    if id(own) not in known:
+        known[id(own)] = Storage.of(own)
+    return known[id(own)]
 
 
 def _path_key(file_id_key: str) -> str:
@@ -187,31 +215,14 @@ def _path_key(file_id_key: str) -> str:
     return "Path" if file_id_key == "SubtitleFileId" else f"{file_id_key.removesuffix('FileId')}Path"
 
 
-def _file(node: Mapping[str, Any], source: str, key: str, location: str, task: str, storage: Storage) -> OutputFile:
-    kind = _FILE_KEYS.get(key) or _KINDS.get(task) or ("subtitle" if task in _SUBTITLE_TASKS else _snake(task))
-    ids = [f"{key.removesuffix('Path')}FileId", *(["SubtitleFileId"] if key == "Path" else [])]
-    return OutputFile.read(
-        {
-            **_described(node, key),
-            "kind": kind,
-            "source": source,
-            "path": mask_address(location),
-            "uri": storage.uri(location) if location else None,
-            "storage": Storage(type="URL") if "://" in location else storage,
-            "file_id": next((value for name in ids if (value := _text(node.get(name)))), None),
-            "language": _text(node.get("Language")) or _text(node.get("TransDst")),
-        }
-    )
-
-
-def _described(node: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """What an answer says of the file beside its path; the numbers beside a list of pictures are not theirs."""
+def _properties(holder: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The properties of a file, from beside its path. Numbers beside a list of pictures are not about the pictures."""
     if key in {"Path", "Url"}:
-        metadata = node.get("MetaData")  # of an edited file
-        told = {**(metadata if isinstance(metadata, Mapping) else {}), **node}
-        return {name: value for name, value in told.items() if name[:1].isupper()}
+        metadata = holder.get("MetaData")  # of an edited file
+        properties = {**(metadata if isinstance(metadata, Mapping) else {}), **holder}
+        return {name: value for name, value in properties.items() if name[:1].isupper()}
     names = {"HighlightPath": ("Duration",), "HighlightUrl": ("Duration",)}.get(key, ("TimeOffset", "Definition"))
-    return {name: node.get(name) for name in names}
+    return {name: holder.get(name) for name in names}
 
 
 def _text(value: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""What came out, against what was expected: every difference is found, and what MPS does not tell is one."""
+"""Checks of media files against expected values. A value that MPS does not give is a violation, too."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from airflow_provider_mps.results.result import MpsTaskResult
 
 Media = OutputFile | MediaMetadata
 INPUT = "input"
-_ROUNDING = 0.005
+_ROUNDING = 0.005  # tolerance for rounded numbers, in the unit of each
 
 
 def _as_range(value: Any) -> Any:
@@ -35,9 +35,9 @@ def _as_range(value: Any) -> Any:
 def _in_order(value: tuple[float | None, float | None]) -> tuple[float | None, float | None]:
     low, high = value
     if low is None and high is None:
-        raise ValueError("it has no end that could be passed")
+        raise ValueError("at least one bound must be a number")
     if low is not None and high is not None and low > high:
-        raise ValueError("the lowest comes first")
+        raise ValueError("the lower bound comes first")
     return value
 
 
@@ -51,7 +51,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_as_names)]
 
 
 class Violation(NamedTuple):
-    """One fact of one file that is not as expected; ``found`` is None where MPS does not tell it."""
+    """One property of one file that is not as expected. ``found`` is None where MPS does not give it."""
 
     file: str
     fact: str
@@ -59,21 +59,21 @@ class Violation(NamedTuple):
     found: Any
 
     def __str__(self) -> str:
-        found = "not told by MPS" if self.found is None else self.found
+        found = "not given by MPS" if self.found is None else self.found
         return f"{self.file}: {self.fact} is {found}, expected {self.expected}"
 
 
 class MediaExpectation(BaseModel):
     """
-    What a media file has to be. Only what is given is checked.
+    The expected properties of a media file. Only the given ones are checked.
 
-    A number may be exact (``1280``) or a range (``[1280, 1920]``, ``[None, 4_000_000]``), a name one or a list of those
-    that are allowed.
+    A number may be exact (``1280``) or a range (``[1280, 1920]``, ``[None, 4_000_000]``). A name may be one name or a
+    list of allowed names.
 
     :param container: for example ``mp4``; MPS lists several names for one.
     :param size: bytes.
     :param duration: seconds.
-    :param duration_tolerance: by how many seconds the duration may differ from that of the task's only input.
+    :param duration_tolerance: seconds by which the duration may differ from that of the only input of the task.
     :param width: pixels, as ``height``.
     :param fps: frames per second.
     :param bitrate: of the file, in bit/s.
@@ -83,9 +83,9 @@ class MediaExpectation(BaseModel):
     :param audio_codec: of the first audio stream (``aac``, ...).
     :param sampling_rate: of the first audio stream, in Hz.
     :param channels: of the first audio stream.
-    :param loudness: of the first audio stream, in LUFS; MPS tells it for some files only.
-    :param has_video: there is a video stream, or there must be none.
-    :param has_audio: there is an audio stream, or there must be none.
+    :param loudness: of the first audio stream, in LUFS; MPS gives it for some files only.
+    :param has_video: whether the file must or must not have a video stream.
+    :param has_audio: whether the file must or must not have an audio stream.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -108,12 +108,12 @@ class MediaExpectation(BaseModel):
     has_video: bool | None = None
     has_audio: bool | None = None
 
-    def violations(self, media: Media, name: str, source: MediaMetadata | None = None) -> Iterator[Violation]:
+    def violations(self, media: Media, name: str, source: Media | None = None) -> Iterator[Violation]:
         """
-        Every fact that is not as expected.
+        Every property that is not as expected.
 
         :param name: of the file, for the text.
-        :param source: the input, to compare durations with.
+        :param source: the input, for ``duration_tolerance``.
         """
         for fact in type(self).model_fields:
             expected = getattr(self, fact)
@@ -129,12 +129,12 @@ class MediaExpectation(BaseModel):
             elif not (_is_within(found, expected) if _is_range(fact) else _is_named(found, expected)):
                 yield Violation(name, fact, _in_words(expected, is_range=_is_range(fact)), found)
 
-    def _against_input(self, media: Media, name: str, source: MediaMetadata | None) -> Iterator[Violation]:
+    def _against_input(self, media: Media, name: str, source: Media | None) -> Iterator[Violation]:
         wanted = source.duration if source else None
         if wanted is None:
-            yield Violation(name, "duration", "that of the input, which MPS does not tell", media.duration)
+            yield Violation(name, "duration", "that of the input, which MPS does not give", media.duration)
         elif media.duration is None or abs(media.duration - wanted) > (self.duration_tolerance or 0) + _ROUNDING:
-            expected = f"{wanted:g} like the input, give or take {self.duration_tolerance:g}"
+            expected = f"{wanted:g} as the input, within {self.duration_tolerance:g}"
             yield Violation(name, "duration", expected, media.duration)
 
 
@@ -145,31 +145,40 @@ def check(
     Check the files of a task, or one file's metadata.
 
     :param result: what ``MpsTaskResultOperator`` returns, or ``MpsMediaMetadataOperator``.
-    :param expect: kind of output (``transcode``, ``edit``, ...; see ``outputs`` of a result) to what each file of that
-        kind has to be; ``input`` stands for the inputs. There must be at least one file of each kind.
+    :param expect: kind of output (``transcode``, ``edit``, ...; see ``outputs`` of a result) to the expectation for
+        each file of that kind; ``input`` stands for the inputs. There must be at least one file of each kind.
     :return: addresses of the outputs that were checked.
-    :raises MpsQualityError: something is not as expected; the error lists all of it.
-    :raises MpsConfigError: an expectation makes no sense, or the result lacks files for want of space in XCom.
+    :raises MpsQualityError: a file is not as expected; the error lists every violation.
+    :raises MpsConfigError: an expectation is invalid, or files were left out of the result so that it fits into XCom.
     """
     wanted = _expectations(expect)
     task = _as_task(result)
     if missing := {"outputs", "metadata"} & set(task.left_out):
         raise MpsConfigError(f"The result lacks {' and '.join(sorted(missing))}; read it from {task.full_result}.")
+    files = _files(task)
+    if violations := [found for kind, one in wanted.items() for found in _violations(kind, one, files)]:
+        raise MpsQualityError(mps_task_id=task.mps_task_id, violations=violations)
+    return [name for kind in wanted if kind != INPUT for name, _ in files[kind]]
+
+
+def _files(task: MpsTaskResult) -> dict[str, list[tuple[str, Media]]]:
+    """Kind of file to names and properties."""
     inputs = [item for item in task.metadata if not item.is_of_output]
-    files: dict[str, list[tuple[str, Media]]] = {INPUT: [(item.source, item) for item in inputs]}
+    files: dict[str, list[tuple[str, Media]]] = {INPUT: [(item.source, item) for item in inputs]} if inputs else {}
     for output in task.outputs:
         name = output.uri or output.path or output.source
         files.setdefault(output.kind, []).append((name, media_of(output, task.metadata)))
-    violations: list[Violation] = []
-    for kind, expectation in wanted.items():
-        if kind not in files or not files[kind]:
-            known = ", ".join(kind for kind in files if files[kind]) or "nothing"
-            violations.append(Violation(kind, "the number of files", f"at least 1 (there is {known})", 0))
-        for name, media in files.get(kind, ()):
-            violations += expectation.violations(media, name, inputs[0] if len(inputs) == 1 else None)
-    if violations:
-        raise MpsQualityError(mps_task_id=task.mps_task_id, violations=violations)
-    return [name for kind in wanted if kind != INPUT for name, _ in files[kind]]
+    return files
+
+
+def _violations(
+    kind: str, expectation: MediaExpectation, files: Mapping[str, list[tuple[str, Media]]]
+) -> Iterator[Violation]:
+    if kind not in files:
+        yield Violation(kind, "the number of files", f"at least 1 (there is {', '.join(files) or 'nothing'})", 0)
+    inputs = [media for _, media in files.get(INPUT, ())]
+    for name, media in files.get(kind, ()):
+        yield from expectation.violations(media, name, inputs[0] if len(inputs) == 1 else None)
 
 
 def _expectations(expect: Mapping[str, Any]) -> dict[str, MediaExpectation]:

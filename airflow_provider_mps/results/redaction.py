@@ -1,4 +1,4 @@
-"""What MPS echoes may hold keys and signed addresses. Nothing leaves this package without passing here."""
+"""Secrets in requests and answers. MPS echoes keys and signed addresses; all that leaves the package is masked here."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-# Echoes of the request: they repeat input addresses, notification tokens and S3 keys, and say nothing new.
-ECHOES = frozenset({"Input", "InputInfo", "InputInfos", "TaskNotifyConfig", "ImageTask"})
+from airflow_provider_mps.results.walk import ADDRESSES, ECHOES, SECRETS, walk
+
 _SECRET_KEYS = frozenset(
     {
         "NotifyKey",
@@ -24,11 +24,11 @@ _SECRET_KEYS = frozenset(
         "WebIdentityToken",
     }
 )
-# A quote ends an address only where a sentence or a JSON text goes on behind it: a query may hold quotes itself.
+# A query may hold quotes itself. A quote ends an address only if a sentence or a JSON text continues after it.
 _AFTER_QUOTE = r"(?=[\s,}\]):;>]|\\|$)"
 _END_OF_ADDRESS = re.compile(rf"[\s?#<>]|[\"']{_AFTER_QUOTE}")
 _END_OF_PATH = re.compile(rf"[\s<>]|[\"']{_AFTER_QUOTE}")
-# What stands before an address says where its query ends: at the same quote, the bracket's fellow, or the next blank.
+# The character before an address tells where its query ends: at the same quote, at ">", or at the next blank.
 _BEFORE = re.compile(r"""(\\?["']|<)?[a-z][a-z0-9+.-]*$""", re.IGNORECASE)
 _QUERIES = {
     **{
@@ -41,19 +41,19 @@ _QUERIES = {
 _USER = re.compile(r"://(?P<user>[^\s/?#\"'<>]+)@")
 _NAMES = re.compile(r"(?<![\w.-])([\w.-]++)=")
 _SIGNING = re.compile(r"sign|token|secret|credential|passw|auth|key|q-ak", re.IGNORECASE)
-_LONGEST_SCHEME = 32
-_SHORTEST_SECRET = 5
+_MAX_SCHEME = 32  # characters
+_MIN_SECRET = 5  # characters; Airflow does not mask shorter texts either
 
 
 def mask_urls(text: str) -> str:
-    """Cut query, fragment and user name off every address in ``text``: that is where tokens and signatures stand."""
+    """Remove query, fragment and user name from every address in ``text``: tokens and signatures are there."""
     if "://" in text:
         text = _USER.sub("://", _without(text, _queries(text)))
     return _without(text, _signed(text)) if "?" in text else text
 
 
 def mask_address(address: str) -> str:
-    """The same for a text that is an address or a path as a whole, blanks included."""
+    """Like :func:`mask_urls`, for a text that is one whole address or path and may contain blanks."""
     if "://" in address:
         return _USER.sub("://", re.split(r"[?#]", address, maxsplit=1)[0])
     start, _ = next(_signed(address), (len(address), 0))
@@ -70,22 +70,22 @@ def _without(text: str, ranges: Iterator[tuple[int, int]]) -> str:
 
 def _queries(text: str) -> Iterator[tuple[int, int]]:
     """
-    Where the queries and fragments of addresses stand, their mark included.
+    The ranges of queries and fragments of addresses, including their ``?`` or ``#``.
 
-    By hand, because one pattern for all of it takes hours for some texts: here no character is read more than twice.
+    One regular expression for all of it takes hours for some texts. This loop reads each character at most twice.
     """
     position = 0
     while (found := text.find("://", position)) >= 0 and (stop := _END_OF_ADDRESS.search(text, found + 3)):
         position = stop.end()
         if stop[0] in "?#":
-            before = _BEFORE.search(text, max(found - _LONGEST_SCHEME, 0), found)
+            before = _BEFORE.search(text, max(found - _MAX_SCHEME, 0), found)
             query = _QUERIES[(before and before[1]) or ""].match(text, position)
             position = query.end() if query else position
             yield stop.start(), position
 
 
 def _signed(text: str) -> Iterator[tuple[int, int]]:
-    """Without a scheme "?" is a letter like others, unless a name behind it says that it signs or opens something."""
+    """The ranges of signed queries of paths. Without a scheme, "?" starts a query only if one of its names signs."""
     position = 0
     while (mark := text.find("?", position)) >= 0:
         stop = _END_OF_PATH.search(text, mark)
@@ -96,50 +96,59 @@ def _signed(text: str) -> Iterator[tuple[int, int]]:
 
 
 def secrets_in(value: Any) -> Iterator[str]:
-    """What a log or a page must mask when it shows the rest of a JSON value: keys, tokens, query strings, passwords."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _texts(item) if key in _SECRET_KEYS else secrets_in(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from secrets_in(item)
-    elif isinstance(value, str):
-        plain = _without(value, _queries(value))
-        for text, ranges in ((value, _queries(value)), (plain, _signed(plain))):
-            yield from (text[start + 1 : end] for start, end in ranges if end > start + 1)
-        yield from (found["user"] for found in _USER.finditer(value) if ":" in found["user"])
+    """The texts in a JSON value that a log or a page must mask: keys, tokens, query strings, passwords."""
+    for node in walk(value, SECRETS):
+        if not isinstance(node.value, str):
+            continue
+        if any(above.key in _SECRET_KEYS for above in node.upward()):
+            yield from [node.value] if node.value else []
+        else:
+            yield from _secrets_in_text(node.value)
+
+
+def _secrets_in_text(text: str) -> Iterator[str]:
+    plain = _without(text, _queries(text))
+    for part, ranges in ((text, _queries(text)), (plain, _signed(plain))):
+        yield from (part[start + 1 : end] for start, end in ranges if end > start + 1)
+    yield from (found["user"] for found in _USER.finditer(text) if ":" in found["user"])
+
+
+def whole_addresses(body: Mapping[str, Any]) -> dict[str, str]:
+    """
+    Every address in an answer: masked address to whole address.
+
+    A whole address may be signed. It must not be logged, stored or passed on.
+    """
+    texts = (node.value for node in walk(body, ADDRESSES) if isinstance(node.value, str))
+    return {mask_address(text): text for text in texts if text.startswith(("http://", "https://"))}
 
 
 def mask_secrets(text: str, secrets: Iterable[str]) -> str:
-    """A text of MPS that may repeat what it was sent, without these; as with Airflow, four letters are no secret."""
-    for secret in sorted((each for each in secrets if len(each) >= _SHORTEST_SECRET), key=len, reverse=True):
+    """Mask ``secrets`` in a message of MPS, which may repeat what was sent."""
+    for secret in sorted((each for each in secrets if len(each) >= _MIN_SECRET), key=len, reverse=True):
         text = text.replace(secret, "***")
     return text
 
 
 def masked(value: Any) -> Any:
-    """Copy a request for a log: everything stays but keys, tokens and the query strings of addresses."""
-    if isinstance(value, Mapping):
-        return {key: "***" if key in _SECRET_KEYS and item else masked(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [masked(item) for item in value]
-    return mask_urls(value) if isinstance(value, str) else value
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str) and value:
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _texts(item)
+    """A copy of a request for the log: keys and tokens become ``***``, addresses lose their queries."""
+    return _copy(value, starred=_SECRET_KEYS)
 
 
 def without_secrets(value: Any) -> Any:
-    """Copy a JSON value without request echoes, keys and signed query strings."""
+    """A copy of a JSON value without request echoes and keys; addresses lose their queries."""
+    return _copy(value, dropped=ECHOES | _SECRET_KEYS)
+
+
+def _copy(value: Any, *, starred: frozenset[str] = frozenset(), dropped: frozenset[str] = frozenset()) -> Any:
+    if isinstance(value, str):
+        return mask_urls(value)
     if isinstance(value, Mapping):
         return {
-            key: without_secrets(item) for key, item in value.items() if key not in ECHOES and key not in _SECRET_KEYS
+            key: "***" if key in starred and item else _copy(item, starred=starred, dropped=dropped)
+            for key, item in value.items()
+            if key not in dropped
         }
     if isinstance(value, (list, tuple)):
-        return [without_secrets(item) for item in value]
-    return mask_urls(value) if isinstance(value, str) else value
+        return [_copy(item, starred=starred, dropped=dropped) for item in value]
+    return value

@@ -1,4 +1,4 @@
-"""What the next task gets: the parsed result of an MPS task as one value that is plain JSON."""
+"""The parsed result of an MPS task, as one value that is plain JSON. The next task gets it through XCom."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCHEMA_VERSION = 1
 
 
 class TaskProgress(ResultModel):
-    """How far a task came: ``parts`` seen, of which ``succeeded``; ``percent`` is their mean, None where not told."""
+    """Number of parts of a task, and how many succeeded. ``percent`` is their mean progress, None where unknown."""
 
     parts: int = 0
     succeeded: int = 0
@@ -36,17 +36,16 @@ class MpsTaskResult(ResultModel):
 
     It holds no echo of the request, no key, and no query string of an address.
 
-    :param schema_version: 1 as long as fields are only added, so that a value that an earlier release wrote is still
-        read, and a later release's by this one. It grows when a field goes or changes its meaning; then the reader of
-        the new release still takes the old values.
+    :param schema_version: 1 while fields are only added: each release then reads the values of the others. It grows
+        when a field is removed or changes its meaning; the new release still reads the old values.
     :param progress: of the parts that MPS lists.
-    :param metadata: of the input files, in the order of a batch's inputs where MPS tells it; for EditMedia of the file
-        that it wrote (``is_of_output``).
-    :param texts: what MPS answers with instead of, or beside, files: of a picture, a watermark, a video understood.
-    :param failures: parts that failed; empty unless partial results were asked for.
-    :param full_result: the file that holds all of this as JSON, None where none was written.
-    :param left_out: what this value lacks to fit into XCom, as name (``segments``, ``outputs``, ...) to count. It is
-        in the file that ``full_result`` names; empty for a whole value.
+    :param metadata: of the input files, in the order of the inputs of a batch; for EditMedia of the file that it wrote
+        (``is_of_output``).
+    :param texts: results that are texts, not files: the description of a picture or video, the content of a watermark.
+    :param failures: parts that failed; empty unless partial results are allowed.
+    :param full_result: the file that holds the whole value as JSON, None where none was written.
+    :param left_out: the number of items that were left out so that the value fits into XCom, by name (``segments``,
+        ``outputs``, ...). The file that ``full_result`` names holds them. Empty for a whole value.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -68,7 +67,7 @@ class MpsTaskResult(ResultModel):
 
     @classmethod
     def of(cls, detail: TaskDetail, mps_task_id: str) -> MpsTaskResult:
-        """Take from an answer what may be passed on."""
+        """Take the values of an answer that may be passed on."""
         return cls(
             mps_task_id=mps_task_id,
             task_type=detail.task_type,
@@ -90,7 +89,7 @@ class MpsTaskResult(ResultModel):
         return self.model_dump(mode="json")
 
     def json_pieces(self) -> Iterator[str]:
-        """The same as JSON text, some hundred segments at a time."""
+        """The value as JSON text, in pieces of some hundred segments."""
         head = self.model_dump_json(exclude={"subtitles"})
         yield f'{head[:-1]},"subtitles":['
         for number, subtitle in enumerate(self.subtitles):

@@ -1,6 +1,7 @@
 """
-Sentences and words with their times. There may be a hundred thousand in one answer: each is a small immutable struct,
-read by msgspec in one go, and one by one only where MPS wrote something wrong.
+Sentences and words with their times. One answer may hold a hundred thousand, so each is a small immutable struct.
+
+msgspec reads all segments at once. If one has a value of a wrong type, they are read one by one.
 
 Source: https://www.tencentcloud.com/document/product/1041/33690 (SmartSubtitleTaskTransTextSegmentItem, WordResult)
 """
@@ -18,9 +19,9 @@ from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 from airflow_provider_mps.results.model import as_items
 
 TextChoice = Literal["original", "translation", "bilingual"]
-# Neither NaN nor infinity is in this range; no recording is longer.
+# Seconds or percent. The range excludes NaN and infinity; no recording is longer.
 _Number = Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)]
-# msgspec cannot take half a surrogate pair for a number, and says so in another way.
+# msgspec raises UnicodeError if half a surrogate pair stands in place of a number.
 _UNREADABLE = (msgspec.ValidationError, UnicodeError)
 _StructT = TypeVar("_StructT", bound=msgspec.Struct)
 
@@ -31,7 +32,7 @@ class Word(
     gc=False,
     rename={"text": "Word", "start": "Start", "end": "End", "translation": "Trans"},
 ):
-    """One word with its times in seconds; MPS lists words only when the request asked for them."""
+    """One word with its times in seconds. MPS lists words only on request."""
 
     text: str = ""
     start: _Number | None = None
@@ -64,7 +65,7 @@ class Segment(
     words: tuple[Word, ...] = ()
 
     def show(self, text: TextChoice) -> str:
-        """The text to display; ``bilingual`` is the original line above its translation, each where present."""
+        """The text to display. ``bilingual`` is the original above its translation, as far as they exist."""
         translation = self.translation or ""
         if text == "original":
             return self.text
@@ -74,7 +75,7 @@ class Segment(
 
 
 def read_segments(items: list[Any]) -> tuple[Segment, ...]:
-    """Read a SegmentSet of MPS. A value of a wrong type counts as absent; nothing else is lost with it."""
+    """Read a SegmentSet of MPS. A value of a wrong type counts as absent; all others are kept."""
     try:
         return msgspec.convert(items, tuple[Segment, ...])
     except _UNREADABLE:
@@ -82,7 +83,7 @@ def read_segments(items: list[Any]) -> tuple[Segment, ...]:
 
 
 def as_plain(segments: Iterable[Segment]) -> list[dict[str, Any]]:
-    """The segments as plain JSON values under the names that they have here."""
+    """The segments as JSON values, with the field names of this module."""
     return [
         {**msgspec.structs.asdict(segment), "words": [msgspec.structs.asdict(word) for word in segment.words]}
         for segment in segments
@@ -106,7 +107,7 @@ def _readable(struct: type[msgspec.Struct], item: Mapping[str, Any]) -> Iterable
         if isinstance(value, (int, float)) and not isinstance(value, bool) and str in _kinds(hints[field.name]):
             value = str(value)
         try:
-            # Not strict: MPS writes numbers as text in places.
+            # Not strict, because MPS sometimes writes numbers as text.
             yield field.name, msgspec.convert(value, hints[field.name], strict=False)
         except _UNREADABLE:
             continue
@@ -122,7 +123,7 @@ def _kinds(hint: Any) -> tuple[Any, ...]:
 
 
 def _validate(value: Any) -> tuple[Segment, ...]:
-    """Segments as they are, or as :func:`as_plain` wrote them."""
+    """Read segments, or the values that :func:`as_plain` made of them."""
     return tuple(item if isinstance(item, Segment) else _read(Segment, _mps_names(item)) for item in value or ())
 
 

@@ -1,4 +1,4 @@
-"""The end of a task in a few lines for its log: what came out, how long it took, what the bill goes by."""
+"""The summary of an ended task, for its log: outcome, times, files, and the seconds of media that MPS bills."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ from urllib.parse import unquote
 from airflow_provider_mps.results.files import FileGroup, facts_of, find_sources, written_files
 from airflow_provider_mps.results.task import TaskDetail
 
-# More files of one kind than this are counted, not listed.
-_LISTED = 5
-_MOST_LINES = 30
+_MAX_LISTED_FILES = 5  # of one kind in one folder; more are counted
+_MAX_LINES = 30
 
 
 def summarize(detail: TaskDetail, mps_task_id: str) -> list[str]:
-    """The lines of the summary; the first names the task, the others are about it."""
+    """The lines of the summary; the first one names the task."""
     sources = [
         (source.uri or source.path, facts_of(source.metadata)) for source in find_sources(detail.body, detail.metadata)
     ]
-    wrote = written_files(detail.outputs, detail.metadata, most=_LISTED)
+    wrote = written_files(detail.outputs, detail.metadata, max_files=_MAX_LISTED_FILES)
     lines = [
-        # Airflow shows some hundred characters of a line without scrolling, and a TaskId is long.
+        # A line of its own: Airflow shows about a hundred characters without scrolling, and a TaskId is long.
         f"MPS task {mps_task_id} has ended (RequestId {detail.request_id})",
         f"  {', '.join(_outcome(detail))}",
         *(f"  in   {_line(address, '', facts)}" for address, facts in sources),
         *(f"  out  {_line(file.address, _kind(file), file.facts)}" for file in wrote),
         *(f"  text {text.kind}, {len(text.text)} characters" for text in detail.texts),
     ]
-    if len(lines) > _MOST_LINES:
-        lines[_MOST_LINES:] = [f"  ... and {len(lines) - _MOST_LINES} lines more"]
-    # MPS bills most of its work by the seconds of media that went in or came out.
+    if len(lines) > _MAX_LINES:
+        lines[_MAX_LINES:] = [f"  ... and {len(lines) - _MAX_LINES} lines more"]
+    # MPS bills most jobs by the duration of their input or output.
     totals = {
         "in": sum(facts.get("duration") or 0 for _, facts in sources),
         "out": sum(file.seconds for file in wrote),

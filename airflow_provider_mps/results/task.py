@@ -1,4 +1,4 @@
-"""One envelope for every task type: what DescribeTaskDetail and DescribeBatchTaskDetail answer."""
+"""The answers of MPS about tasks: the state of a task, its details, a list of tasks, a submission."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from airflow_provider_mps.results.verdict import Finding, TaskStatus, Verdict, j
 
 
 class TaskState(ResultModel):
-    """The head of an answer, the same for every task type. Times are UTC, None for "not yet"."""
+    """The first fields of an answer, the same for every task type. Times are UTC, None for "not yet"."""
 
     task_type: str = Field("", alias="TaskType")
     status: str = Field("", alias="Status")
@@ -31,17 +31,17 @@ class TaskState(ResultModel):
 
     @property
     def is_finished(self) -> bool:
-        """MPS has ended the task. Whether it succeeded is another question: :meth:`TaskDetail.raise_for_failure`."""
+        """Whether the task has ended. Whether it succeeded is in :attr:`TaskDetail.verdict`."""
         return self.status == TaskStatus.FINISH
 
     @property
     def is_known(self) -> bool:
-        """The status is one that MPS documents."""
+        """Whether MPS documents the status."""
         return self.status in set(TaskStatus)
 
     @property
     def summary(self) -> str:
-        """The state in a few words, for a log."""
+        """The state in a few words, for the log."""
         return self.status or "no status"
 
 
@@ -50,8 +50,8 @@ _HEAD = tuple(str(field.alias) for field in TaskState.model_fields.values())
 
 class TaskDetail(TaskState):
     """
-    A whole answer. ``body`` is the content of ``Response`` as MPS sent it, secrets included: it must not be logged,
-    stored or passed on; everything else here may.
+    A whole answer. ``body`` is the content of ``Response`` as MPS sent it, with secrets: it must not be logged, stored
+    or passed on. All other fields may.
 
     Sources: https://www.tencentcloud.com/document/product/1041/33644,
     https://www.tencentcloud.com/document/product/1041/70402
@@ -64,12 +64,12 @@ class TaskDetail(TaskState):
     def of(cls, body: Mapping[str, Any], *, is_image: bool = False) -> TaskDetail:
         """Read the content of ``Response``."""
         detail = cls.read({name: body[name] for name in _HEAD if name in body})
-        detail.__dict__.update(body=body, is_image=is_image)  # as they are: pydantic would copy the whole answer
+        detail.__dict__.update(body=body, is_image=is_image)  # past pydantic, which would copy the whole answer
         return detail
 
     @cached_property
     def mps_task_id(self) -> str:
-        """The TaskId where the answer repeats it, else ""."""
+        """The TaskId if the answer repeats it, else ""."""
         candidates = [self.body.get("TaskId"), *(task.get("TaskId") for task in task_objects(self.body).values())]
         return next((str(value) for value in candidates if value), "")
 
@@ -79,13 +79,13 @@ class TaskDetail(TaskState):
 
     @property
     def failures(self) -> tuple[Finding, ...]:
-        """Every failed part, also of a task that still runs."""
+        """Every failed part, also of a task that is still running."""
         return self.verdict.failures
 
     @property
     def unsettled(self) -> tuple[Finding, ...]:
         """
-        What keeps a finished task from being called done: parts that still run, results that are missing.
+        Why a finished task is not done: parts still running, results missing.
 
         Empty for a task that has not finished.
         """
@@ -115,9 +115,9 @@ class TaskDetail(TaskState):
 
         :param mps_task_id: for the error's text.
         :param allow_partial: accept failed parts as long as at least one part succeeded.
-        :raises MpsTaskNotFinished: it still waits or runs, or has a status that is not documented.
+        :raises MpsTaskNotFinished: it is waiting or running, or its status is not documented.
         :raises MpsTaskFailed: at least one part failed.
-        :raises MpsTaskUnsettled: it says FINISH, but a result is missing or unfinished.
+        :raises MpsTaskUnsettled: its status is FINISH, but a result is missing or unfinished.
         """
         verdict = self.verdict
         if not self.is_finished:
@@ -154,7 +154,7 @@ class TaskDetail(TaskState):
 
 
 class TaskListItem(ResultModel):
-    """One line of DescribeTasks. It tells neither outcome nor SessionId."""
+    """One line of DescribeTasks. It has neither outcome nor SessionId."""
 
     mps_task_id: str = Field("", alias="TaskId")
     task_type: str = Field("", alias="TaskType")
@@ -219,6 +219,6 @@ class SubmittedTask(ResultModel):
 
 
 class Acknowledgement(ResultModel):
-    """MPS did what was asked, and has nothing to tell."""
+    """MPS did what was requested; the answer holds nothing else."""
 
     request_id: str | None = Field(None, alias="RequestId")

@@ -1,6 +1,6 @@
 """
-Texts that are themselves the result: what a picture or a video shows, what a watermark says. Sentences with times are
-subtitles, see ``results/subtitles.py``.
+Texts that are themselves a result: the description of a picture or video, the content of a watermark. For sentences
+with times see ``subtitles.py``.
 
 Source: https://www.tencentcloud.com/document/product/1041/33690 (ImageProcessTaskOutput, ExtractBlindWatermarkTask,
 AiAnalysisResult)
@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from airflow_provider_mps.results.model import ResultModel
-from airflow_provider_mps.results.outputs import is_spoken
-from airflow_provider_mps.results.redaction import ECHOES, mask_urls
+from airflow_provider_mps.results.redaction import mask_urls
+from airflow_provider_mps.results.walk import TEXTS, Node, walk
 
 TextKind = Literal["image", "blind_watermark", "video_comprehension", "description", "abstract", "generic"]
-# What encloses the text -> its key, and the kind.
+# The field that encloses a text -> the field of the text, and its kind.
 _TEXTS: dict[str, tuple[str, TextKind]] = {
     "ImageProcessTaskResultSet": ("Content", "image"),
     "ExtractBlindWatermarkTask": ("Result", "blind_watermark"),
@@ -25,14 +25,15 @@ _TEXTS: dict[str, tuple[str, TextKind]] = {
     "SegmentTask": ("Abstract", "abstract"),
     "GenericTask": ("Result", "generic"),
 }
+_TEXT_KEYS = frozenset(key for key, _ in _TEXTS.values())
 
 
 class TextResult(ResultModel):
     """
-    A text that MPS answers with.
+    A text from an answer.
 
-    ``kind`` says what it is about, ``source`` where in the answer it stood. Addresses in ``text`` are cut before their
-    query; some kinds are JSON in a string, as MPS writes them.
+    ``kind`` says what the text is about, ``source`` is its path in the answer. Addresses in ``text`` are cut before
+    their query. MPS writes some kinds as JSON in a string; they stay so.
     """
 
     kind: TextKind = "generic"
@@ -41,21 +42,14 @@ class TextResult(ResultModel):
 
 
 def find_texts(body: Mapping[str, Any]) -> tuple[TextResult, ...]:
-    """All such texts of an answer, in its order."""
-    return tuple(_walk(body, "", ""))
+    """All texts of an answer, in its order."""
+    return tuple(text for node in walk(body, TEXTS) for text in _text(node))
 
 
-def _walk(node: Mapping[str, Any], path: str, holder: str) -> Iterator[TextResult]:
-    wanted, kind = _TEXTS.get(holder, ("", "generic"))
-    for key, value in node.items():
-        here = f"{path}.{key}" if path else key
-        if key == wanted and isinstance(value, str) and value:
-            yield TextResult(kind=kind, source=here, text=mask_urls(value))
-        elif key in ECHOES:
-            continue
-        elif isinstance(value, Mapping):
-            yield from _walk(value, here, key if key in _TEXTS else holder)
-        elif isinstance(value, list) and not is_spoken(value):
-            for index, item in enumerate(value):
-                if isinstance(item, Mapping):
-                    yield from _walk(item, f"{here}[{index}]", key if key in _TEXTS else holder)
+def _text(node: Node) -> Iterator[TextResult]:
+    if not isinstance(node.value, Mapping) or _TEXT_KEYS.isdisjoint(node.value):
+        return
+    key, kind = next((_TEXTS[above.key] for above in node.upward() if above.key in _TEXTS), ("", "generic"))
+    text = node.value.get(key)
+    if isinstance(text, str) and text:
+        yield TextResult(kind=kind, source=f"{node.path}.{key}", text=mask_urls(text))

@@ -1,4 +1,4 @@
-"""A result as one XCom value of bounded size, which says what was left out of it. Nothing is cut in silence."""
+"""A result as an XCom value of limited size. The value says how much was left out of each list."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 from airflow_provider_mps.errors import MpsResultTooLarge
 from airflow_provider_mps.results.result import MpsTaskResult
 
-# Lists that are shortened when the segments are out already, the longest first.
+# Lists that are shortened after the segments were left out, the longest first.
 _LISTS = ("outputs", "texts", "failures", "metadata", "subtitles")
 
 
 def fits(result: MpsTaskResult, limit: int) -> bool:
-    """Whether the JSON of the whole result has at most ``limit`` bytes; a large one is not built to find out."""
+    """Whether the JSON of the whole result has at most ``limit`` bytes. A large result is not built as one text."""
     size = 0
     for piece in result.json_pieces():
-        size += len(piece)  # without blanks and escapes: never more than Airflow stores
+        size += len(piece)  # without blanks and escapes, so never more than Airflow stores
         if size > limit:
             return False
     return _size(result.as_json()) <= limit
@@ -24,10 +24,12 @@ def fits(result: MpsTaskResult, limit: int) -> bool:
 
 def shorten(result: MpsTaskResult, limit: int) -> dict[str, Any]:
     """
-    The JSON value of at most ``limit`` bytes, without segments, then with shorter lists; ``left_out`` counts what it
-    lacks.
+    The result as a JSON value of at most ``limit`` bytes.
 
-    :raises MpsResultTooLarge: even the shortest is larger.
+    The segments are left out first, then the longest list is halved until the value fits. ``left_out`` counts the
+    missing items.
+
+    :raises MpsResultTooLarge: the value is too large even without its lists.
     """
     light = tuple(subtitle.model_copy(update={"segments": ()}) for subtitle in result.subtitles)
     value = result.model_copy(update={"subtitles": light}).as_json()
@@ -38,7 +40,7 @@ def shorten(result: MpsTaskResult, limit: int) -> dict[str, Any]:
         if not value[name]:
             raise MpsResultTooLarge(
                 f"The result of MPS task {result.mps_task_id} is larger than max_xcom_bytes={limit} even without its "
-                "lists."
+                "lists; raise max_xcom_bytes."
             )
         keep = len(value[name]) // 2
         value["left_out"][name] = value["left_out"].get(name, 0) + len(value[name]) - keep

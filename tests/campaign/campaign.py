@@ -197,7 +197,7 @@ def _verdict(plan: Plan, ended: Ended, jobs: Jobs) -> tuple[str, str | None]:
         # Only a submission without SessionId may be left to a person.
         good = plan.kind in NO_SESSION
         return "left to a person", None if good else f"lost task: {error}"
-    network = isinstance(error, MpsError) and error.retryable
+    network = isinstance(error, MpsError) and retry.may_pass(error)
     if plan.ending in UNSETTLED and (isinstance(error, MpsTaskUnsettled) or network):  # it may be in the way, at last
         return "job without results", f"lost task: with tries left: {error}" if ended.tries_left else None
     if isinstance(error, MpsTaskUnsettled) and any(task.aborted for task in mine):

@@ -30,11 +30,13 @@ from airflow_provider_mps.client.actions import (
     describe,
 )
 from airflow_provider_mps.emulator.backend import LocalMpsBackend
+from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsConfigError
 from airflow_provider_mps.results.task import SubmittedTask, TaskDetail, TaskPage
 from tests.support.official import api_model
 from tests.support.submitting import KINDS
-from tests.support.task_ids import NO_TASK_IDS, TASK_ID
+from tests.support.task_ids import NO_TASK_IDS, STRANGE_TASK_IDS, TASK_ID
+from tests.support.transports import Caller
 
 COS_INPUT = {"Type": "COS", "CosInputInfo": {"Bucket": "b-1", "Region": "ap-guangzhou", "Object": "/a.mp4"}}
 # Every action that has a class: the least it takes, requests per second as documented, and whether it may be repeated.
@@ -312,9 +314,19 @@ def test_what_is_no_task_id_is_refused(value: Any) -> None:
         "235303****-WorkflowTask-80108cc3380155d98b2e3573a48a******",
         "2600010949-procedure-live-48a2680775c4d73651ca894aaa91052ctt7",
         "0123456789abcdefABCDEF",
-        "x" * 256,
+        *STRANGE_TASK_IDS,
     ],
+    ids=lambda value: f"{value:.30}",
 )
-def test_any_id_of_tencent_passes_unchanged(value: str) -> None:
-    """The shape of an id is Tencent's business: documented, masked and legacy forms are all taken."""
+@pytest.mark.fault("F86")
+def test_f86_any_id_of_tencent_passes_unchanged(value: str) -> None:
+    """F86: the form of an id is up to Tencent: documented, masked, legacy and unknown ones are all taken."""
     assert check_mps_task_id(value) == value
+
+
+@pytest.mark.fault("F86")
+@pytest.mark.parametrize("value", STRANGE_TASK_IDS, ids=lambda value: f"{value:.30}")
+def test_f86_mps_is_asked_about_it_as_it_is(mps: LocalMps, client: Caller, value: str) -> None:
+    """F86: what a submission was answered can be polled, whatever stands in it."""
+    mps.backend.tasks[value] = mps.backend.tasks.pop(mps.backend.run_for(1000.0))
+    assert client.call(describe(value)).status == "WAITING"

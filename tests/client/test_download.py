@@ -16,6 +16,7 @@ from airflow_provider_mps.client import download as module
 from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.credentials.base import Credentials
 from airflow_provider_mps.client.download import download, may_be_asked
+from airflow_provider_mps.client.retry import is_final, may_pass
 from airflow_provider_mps.errors import MpsDownloadError
 from tests.support.recorder import Recorder, answer
 from tests.support.tls import TunnelProxy, private_authority
@@ -216,7 +217,7 @@ def test_what_does_not_come(server: Recorder, reply: bytes, text: str, later: bo
     server.reply(write)
     with pytest.raises(MpsDownloadError) as caught:
         download(f"http://{server.netloc}/a.vtt?{SIGN}", LOCAL)
-    assert (caught.value.retryable, caught.value.permanent) == (later, not later)
+    assert (may_pass(caught.value), is_final(caught.value)) == (later, not later)
     message = _refused(f"http://{server.netloc}/a.vtt?{SIGN}", LOCAL)
     assert f"http://{server.netloc}/a.vtt was not fetched: " in message
     assert text in message

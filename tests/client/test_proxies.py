@@ -12,6 +12,7 @@ import pytest
 from airflow_provider_mps.client.actions import DescribeTasks, ProcessMedia
 from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.credentials.base import Credentials
+from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import MpsTransportError
 from tests.conftest import Connect
 from tests.support.recorder import Recorder
@@ -126,7 +127,7 @@ def test_an_unknown_authority_is_refused_for_good(https: Recorder, connect: Conn
     """Keys are not shown to whoever answers; asking again cannot help, and the text says what does."""
     with pytest.raises(MpsTransportError, match=r"certificate is not trusted.*set verify") as caught:
         connect(ClientConfig(CREDENTIALS, endpoint=f"https://{https.netloc}"), attempts=4).call(LIST)
-    assert (caught.value.may_have_run, caught.value.retryable) == (False, False)
+    assert caught.value.category is Category.PERMANENT
     assert https.sent == []
 
 
@@ -167,21 +168,21 @@ def test_a_job_is_not_sent_again_when_a_tunnel_breaks(
 
 
 @pytest.mark.parametrize(
-    ("refusal", "text", "retryable"),
+    ("refusal", "text", "category"),
     [
-        ("407 Proxy Authentication Required", "wants a user name and a password", False),
-        ("503 Service Unavailable", "503", True),
+        ("407 Proxy Authentication Required", "wants a user name and a password", Category.PERMANENT),
+        ("503 Service Unavailable", "503", Category.UNREACHABLE),
     ],
 )
 def test_a_tunnel_that_is_refused_never_ran(
-    https: Recorder, connect: Connect, refusal: str, text: str, retryable: bool
+    https: Recorder, connect: Connect, refusal: str, text: str, category: Category
 ) -> None:
     """MPS cannot have seen the request; a proxy that wants a password will want it again."""
     with TunnelProxy(refusal) as proxy:
         config = ClientConfig(CREDENTIALS, endpoint=f"https://{https.netloc}", proxy=proxy.url)
         with pytest.raises(MpsTransportError, match=text) as caught:
             connect(config).call(SUBMIT)
-    assert (caught.value.may_have_run, caught.value.retryable) == (False, retryable)
+    assert caught.value.category is category
     assert https.sent == []
 
 
@@ -191,7 +192,7 @@ def test_a_proxy_that_is_away_never_ran_and_keeps_its_password(refusing: str, co
     config = ClientConfig(CREDENTIALS, endpoint=MAINLAND, proxy=f"http://user:CANARY@{refusing}")
     with pytest.raises(MpsTransportError) as caught:
         connect(config).call(SUBMIT)
-    assert (caught.value.may_have_run, caught.value.retryable) == (False, True)
+    assert caught.value.category is Category.UNREACHABLE
     assert "CANARY" not in f"{caught.value!s} {caught.value!r} {caught.value.__context__!r} {config!r}"
 
 

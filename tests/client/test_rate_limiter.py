@@ -1,4 +1,4 @@
-"""The limiter: even, never above its ceiling, halved by a refusal, back slowly."""
+"""The rate limiter: even, never above its maximum, halved by a throttled request, back slowly."""
 
 from __future__ import annotations
 
@@ -60,21 +60,21 @@ def _sends(limiter: RateLimiter, clock: Clock, seconds: float) -> list[float]:
 def _ask_a_server(
     limiter: RateLimiter, clock: Clock, allowed: float, seconds: float
 ) -> tuple[list[float], list[float]]:
-    """Send for so long to a server that takes ``allowed`` a second; the times of what was taken and refused."""
-    end, taken, refused = clock.now + seconds, [], []
+    """Send for so long to a server that takes ``allowed`` a second; the times of what was taken and throttled."""
+    end, taken, throttled = clock.now + seconds, [], []
     while clock.now < end:
         clock.now += limiter.reserve()
         if sum(at > clock.now - 1 for at in taken[-200:]) < allowed:
             taken.append(clock.now)
             limiter.on_success()
         else:
-            refused.append(clock.now)
+            throttled.append(clock.now)
             limiter.on_throttled(clock.now)
-    return taken, refused
+    return taken, throttled
 
 
 @given(st.floats(0.5, 200), st.lists(st.floats(0, 5), max_size=30))
-def test_no_second_holds_more_than_the_ceiling(ceiling: float, pauses: list[float]) -> None:
+def test_no_second_holds_more_than_the_maximum(ceiling: float, pauses: list[float]) -> None:
     """Whatever the gaps between those who want to send, no window of a second holds a burst."""
     clock = Clock()
     limiter = RateLimiter(ceiling, clock=clock)
@@ -123,16 +123,18 @@ def _used(clock: Clock, ceiling: float = 20) -> RateLimiter:
 
 
 @pytest.mark.fault("F53")
-def test_a_refusal_halves_it_and_time_brings_it_back() -> None:
-    """Half at once, just below the old rate after 5 seconds, no more than 5 % above that in a minute, all in ten."""
+def test_a_throttled_request_halves_it_and_time_brings_it_back() -> None:
+    """Half at once, just below the old rate after 5 seconds; above that with the cube of the time, all in ten minutes."""
     clock = Clock()
     limiter = _used(clock)
-    limiter.on_throttled(clock.now)
+    throttled_at = clock.now
+    limiter.on_throttled(throttled_at)
     assert limiter.rate == pytest.approx(10)
     clock.now += 5
     assert limiter.rate == pytest.approx(19, rel=0.01)
-    clock.now += 60
-    assert limiter.rate == pytest.approx(19.95, rel=0.01)
+    for seconds, above in ((20, 0.05 / 27), (30, 0.05 / 8), (60, 0.05)):
+        clock.now = throttled_at + 5 + seconds
+        assert limiter.rate == pytest.approx(19 * (1 + above), rel=0.001)
     clock.now += 540
     assert limiter.rate == 20
 
@@ -153,8 +155,8 @@ def test_a_storm_is_over_when_it_is_over(storm: float) -> None:
 
 @pytest.mark.parametrize("seconds", [0.3, 1.0, 3.0])
 @pytest.mark.parametrize("ceiling", [10, 100])
-def test_refusals_that_come_slowly_tell_no_more(seconds: float, ceiling: float) -> None:
-    """While everything is refused, what was sent before its refusal came proves no rate: a minute later it is back."""
+def test_answers_that_come_slowly_show_no_more(seconds: float, ceiling: float) -> None:
+    """While everything is throttled, what was sent before the answer came proves no rate: a minute later it is back."""
     clock = Clock()
     limiter = _used(clock, ceiling)
     under_way: list[float] = []
@@ -168,8 +170,8 @@ def test_refusals_that_come_slowly_tell_no_more(seconds: float, ceiling: float) 
     assert limiter.rate > 0.9 * ceiling
 
 
-def test_turns_come_in_order_and_none_is_kept_by_who_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who waits for a turn and is cancelled takes none with him; the others go in the order in which they asked."""
+def test_turns_come_in_order_and_none_is_lost_by_a_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that is cancelled while it waits takes no turn; the others go in the order in which they asked."""
     monkeypatch.setattr(rate_limiter, "CATCH_UP", 0.0)
     limiter, went = RateLimiter(50), []
 
@@ -190,7 +192,7 @@ def test_turns_come_in_order_and_none_is_kept_by_who_left(monkeypatch: pytest.Mo
 
 
 def test_what_was_under_way_counts_once() -> None:
-    """Requests sent before the slowing down do not slow down further when their refusals come in."""
+    """Requests sent before the rate was lowered do not lower it further when their answers come in."""
     clock = Clock()
     limiter = _used(clock)
     sent = clock.now
@@ -206,7 +208,7 @@ def test_what_was_under_way_counts_once() -> None:
 
 
 def test_it_never_stops() -> None:
-    """However often it is refused, it asks every few seconds, and comes back when the limit is gone."""
+    """However often it is throttled, it asks every few seconds, and comes back when the limit is gone."""
     clock = Clock()
     limiter = RateLimiter(20, clock=clock)
     for _ in range(100):
@@ -217,7 +219,7 @@ def test_it_never_stops() -> None:
     assert limiter.rate > 10
 
 
-def test_a_refusal_hands_out_no_turn_twice() -> None:
+def test_a_throttled_request_gives_no_turn_twice() -> None:
     """Turns that others wait for already stay theirs, and the next one comes after them."""
     clock = Clock()
     limiter = RateLimiter(20, clock=clock)
@@ -229,23 +231,23 @@ def test_a_refusal_hands_out_no_turn_twice() -> None:
 @pytest.mark.fault("F51")
 @pytest.mark.parametrize("allowed", [2, 4, 10, 20, 60])
 def test_it_finds_the_limit_of_the_server(allowed: float) -> None:
-    """Without being told: under 1 % refused after the first 30 seconds, and nine tenths of what is allowed used."""
+    """Without being told: under 1 % throttled after the first 30 seconds, and nine tenths of what is allowed used."""
     clock = Clock()
     limiter = RateLimiter(100, clock=clock)
     _ask_a_server(limiter, clock, allowed, 30)
-    taken, refused = _ask_a_server(limiter, clock, allowed, 600)
-    assert len(refused) < 0.01 * (len(taken) + len(refused))
+    taken, throttled = _ask_a_server(limiter, clock, allowed, 600)
+    assert len(throttled) < 0.01 * (len(taken) + len(throttled))
     assert len(taken) / 600 > 0.9 * allowed
 
 
 @pytest.mark.fault("F53")
 def test_two_processes_share_without_knowing_of_each_other() -> None:
-    """Both get on, neither starves, and few requests are refused."""
+    """Both get on, neither starves, and few requests are throttled."""
     clock = Clock()
     limiters = [RateLimiter(20, clock=clock), RateLimiter(20, clock=clock)]
     due = [clock.now, clock.now]
     taken: list[tuple[float, int]] = []
-    refused = 0
+    throttled = 0
     end = clock.now + 600
     while clock.now < end:
         who = due.index(min(due))
@@ -254,16 +256,16 @@ def test_two_processes_share_without_knowing_of_each_other() -> None:
             taken.append((clock.now, who))
             limiters[who].on_success()
         else:
-            refused += 1
+            throttled += 1
             limiters[who].on_throttled(clock.now)
         due[who] = clock.now + max(limiters[who].reserve(), 1e-3)
     share = sum(who == 0 for _, who in taken) / len(taken)
-    assert refused < 0.03 * len(taken)
+    assert throttled < 0.03 * len(taken)
     assert 0.2 < share < 0.8
     assert len(taken) / 600 > 0.85 * 20
 
 
-def test_threads_share_one_pace() -> None:
+def test_threads_share_one_limiter() -> None:
     """Turns taken at the same time by several threads are different turns, however slow the threads are."""
     limiter = RateLimiter(1000, clock=Clock())
     with ThreadPoolExecutor(8) as pool:
@@ -278,7 +280,7 @@ _CONFIG = ClientConfig(Credentials("AKIDpacing", "key"), quota_share=0.25)
 
 @pytest.mark.fault("F53")
 def test_a_request_takes_one_turn(client: Caller, mps: LocalMps, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over either transport as many turns as requests, the one that follows a refusal included."""
+    """Over either transport as many turns as requests, the one that follows a throttled request included."""
     turns: list[RateLimiter] = []
 
     def reserve(limiter: RateLimiter) -> float:
@@ -307,12 +309,12 @@ def test_a_request_takes_one_turn(client: Caller, mps: LocalMps, monkeypatch: py
     ],
     ids=lambda value: getattr(value, "name", None),
 )
-def test_looks_keep_to_a_share(action: Action[Any], ceiling: float) -> None:
+def test_polls_keep_to_a_share(action: Action[Any], ceiling: float) -> None:
     """A part of what MPS documents is left to others by what polls; what somebody waits for may use all of it."""
     assert rate_limiter_for(action, _CONFIG).max_rate == ceiling
 
 
-def test_who_shares_a_pace() -> None:
+def test_what_shares_a_limiter() -> None:
     """The same account and endpoint, whatever else differs; not another account, endpoint or action."""
     action = DescribeTaskDetail(task_id=_ID)
     limiter = rate_limiter_for(action, _CONFIG)
@@ -323,8 +325,21 @@ def test_who_shares_a_pace() -> None:
     assert rate_limiter_for(DescribeTasks(status="FINISH"), _CONFIG) is not limiter
 
 
+def test_each_raw_action_has_a_limiter_of_its_own() -> None:
+    """MPS counts by the name of the action, also of those that have no class here."""
+    names = ["DescribeTranscodeTemplates", "CreateTranscodeTemplate"]
+    first, second = (rate_limiter_for(RawAction(action=name), _CONFIG) for name in names)
+    assert first is not second
+    first.on_throttled(time.monotonic())
+    assert second.rate == second.max_rate > first.rate
+    assert rate_limiter_for(RawAction(action=names[0], body={"Limit": 1}), _CONFIG) is first
+    assert rate_limiter_for(RawAction(action="DescribeTaskDetail"), _CONFIG) is rate_limiter_for(
+        DescribeTaskDetail(task_id=_ID), _CONFIG
+    )
+
+
 def test_connections_that_disagree_share_all_the_same() -> None:
-    """Two shares of one account are one limiter, and a refusal of one slows both."""
+    """Two shares of one account are one limiter, and a throttled request of one slows both."""
     action = DescribeTaskDetail(task_id=f"{_ID}share")
     limiter = rate_limiter_for(action, replace(_CONFIG, quota_share=0.5))
     limiter.on_throttled(time.monotonic())

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import gc
 import gzip
+import socket
 import time
 import warnings
+from collections.abc import Callable
 from typing import BinaryIO
 
 import pytest
@@ -198,3 +201,50 @@ def test_nobody_is_held_by_headers_that_trickle_in(
     with pytest.raises(MpsTransportError, match="timed out"):
         caller.call(RAW)
     assert time.monotonic() - began < 2
+
+
+def _after(seconds: float) -> Callable[[BinaryIO], None]:
+    def write(stream: BinaryIO) -> None:
+        time.sleep(seconds)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            stream.write(answer())
+
+    return write
+
+
+@pytest.mark.parametrize("proxied", [False, True], ids=["direct", "through a proxy"])
+def test_an_answer_may_take_longer_than_a_connection(
+    recorder: Recorder,
+    config: ClientConfig,
+    connect: Connect,
+    refusing: str,
+    monkeypatch: pytest.MonkeyPatch,
+    proxied: bool,
+) -> None:
+    """A server that cannot be reached is given up soon; one that works on an answer has the whole timeout."""
+    monkeypatch.setattr(ClientConfig, "connect_timeout", 0.3)
+    recorder.reply(_after(0.8))
+    if proxied:
+        config = dataclasses.replace(config, endpoint=f"http://{refusing}", proxy=f"http://{recorder.netloc}")
+    assert connect(config).call(RAW)["RequestId"] == "recorded"
+
+
+def test_a_server_that_takes_no_connection_is_given_up_soon(
+    config: ClientConfig, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its request was never sent, and the timeout of an answer does not count for it."""
+    monkeypatch.setattr(ClientConfig, "connect_timeout", 0.3)
+    with socket.socket() as listening, contextlib.ExitStack() as others:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(4):  # the system completes so many by itself; none after these
+            other = others.enter_context(socket.socket())
+            other.setblocking(False)
+            other.connect_ex(listening.getsockname())
+        time.sleep(0.1)
+        began = time.monotonic()
+        busy = dataclasses.replace(config, endpoint=f"http://127.0.0.1:{listening.getsockname()[1]}")
+        with pytest.raises(MpsTransportError, match="timed out while connecting") as caught:
+            connect(busy).call(RAW)
+    assert time.monotonic() - began < 4
+    assert not caught.value.may_have_run

@@ -16,6 +16,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow_provider_mps.common.fail_fast import fail_fast_on_permanent
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
+from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import (
     MpsApiError,
     MpsConfigError,
@@ -73,17 +74,17 @@ VERDICTS: list[tuple[MpsError, str]] = [
     (_api("FailedOperation.UserArrears"), FAIL),
     (_api("FailedOperation.InvalidMpsUser"), FAIL),
     (_api("FailedOperation.SomethingNew"), AS_SET),
-    (_api("unknown"), AS_SET),
-    (MpsTransportError("reset", action="X", may_have_run=True), LATER),
-    (MpsTransportError("no certificate", action="X", may_have_run=False, retryable=False), FAIL),
-    (MpsCredentialsError("away", source="s", retryable=True), LATER),
-    (MpsCredentialsError("none", source="s", retryable=False), FAIL),
-    (MpsCredentialsError("none here", source="s", retryable=False, permanent=False), AS_SET),
+    (_api("unknown"), LATER),
+    (MpsTransportError("reset", action="X", category=Category.NO_ANSWER), LATER),
+    (MpsTransportError("no certificate", action="X", category=Category.PERMANENT), FAIL),
+    (MpsCredentialsError("away", source="s", category=Category.NO_ANSWER), LATER),
+    (MpsCredentialsError("none", source="s"), FAIL),
+    (MpsCredentialsError("none here", source="s", category=Category.FAILED), AS_SET),
     (MpsConfigError("wrong"), FAIL),
     (MpsResultTooLarge("large"), FAIL),
     (MpsQualityError(mps_task_id=TASK_ID, violations=()), FAIL),
     (MpsDownloadError("HTTP 403", address="https://b-1.invalid/a.vtt"), FAIL),
-    (MpsDownloadError("HTTP 503", address="https://b-1.invalid/a.vtt", retryable=True), LATER),
+    (MpsDownloadError("HTTP 503", address="https://b-1.invalid/a.vtt", category=Category.NO_ANSWER), LATER),
     (MpsTaskTimeout("has not ended", mps_task_id=TASK_ID), FAIL),
     (MpsStateUnknown("is silent", mps_task_id=TASK_ID), LATER),
     (MpsTaskNotFinished("still runs", mps_task_id=TASK_ID), LATER),

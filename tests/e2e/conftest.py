@@ -1,7 +1,8 @@
 """
 One real Airflow and its local MPSs for the whole suite. What takes long is started first and looked at last.
 
-``small`` has an Airflow of its own, which may be stopped, and a process of its own in ``make test``.
+``small`` and ``celery`` have Airflows of their own, and a process of their own in ``make test``. The executor is
+LocalExecutor; with ``MPS_TEST_EXECUTOR=celery``, as in ``make e2e-celery``, it is Celery, with two of each kind.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import signal
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from dev.local_airflow import LocalAirflow, LocalMpsProcess, connection_to
 from dev.local_postgres import SERVER, database
+from dev.local_redis import redis
 from tests.e2e.scenario import Loops, Metrics, Run
 
 CANARY = "canary-callback-5cfa3e"
@@ -27,6 +29,8 @@ SIGNATURE = "canary-signature-77ab01"
 TOKEN = "canary-token-19e4d2"
 ROOT = Path(__file__).resolve().parent.parent.parent
 MANY = int(os.environ.get("MPS_TEST_MANY", "200"))  # fewer, to look at something else
+DEBIAN = Path("/etc/debian_version")
+ON_CELERY = os.environ.get("MPS_TEST_EXECUTOR") == "celery"
 # So that a frozen triggerer and a worker whose Airflow is away are noticed in seconds.
 _SHORT = {
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
@@ -48,17 +52,41 @@ def _ended_in_order() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+@contextlib.contextmanager
+def services(*, celery: bool) -> Iterator[tuple[str | None, str | None]]:
+    """The URLs of a database and of the broker of Celery; the test is skipped where Celery lacks a server."""
+    with contextlib.ExitStack() as servers:
+        url = servers.enter_context(database())
+        broker = servers.enter_context(redis()) if celery else None
+        if celery and (url is None or broker is None):
+            _cannot_run("Celery needs PostgreSQL and redis-server, and one of them is not installed.")
+        yield url, broker
+
+
+def _cannot_run(why: str) -> NoReturn:
+    """A skip, except where .ci/run installs what is missing: there a skip would be a green run that says too little."""
+    if os.environ.get("CI") == "true" and os.geteuid() == 0 and DEBIAN.exists():
+        pytest.fail(why)
+    pytest.skip(why)
+
+
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[str | None]:
-    """The URL of a PostgreSQL database; None where there is no PostgreSQL."""
-    with database() as url:
-        if url is None:
+def servers() -> Iterator[tuple[str | None, str | None]]:
+    """Database and broker of the Airflow; None for SQLite and for LocalExecutor."""
+    with services(celery=ON_CELERY) as urls:
+        if urls[0] is None:
             warnings.warn(
                 f"Neither {SERVER} nor PostgreSQL's programs: Airflow runs on SQLite, and the test of {MANY} tasks "
                 "that are deferred at once is skipped.",
                 stacklevel=1,
             )
-        yield url
+        yield urls
+
+
+@pytest.fixture(scope="session")
+def postgres(servers: tuple[str | None, str | None]) -> str | None:
+    """The URL of a PostgreSQL database; None where there is no PostgreSQL."""
+    return servers[0]
 
 
 @pytest.fixture(scope="session")
@@ -91,13 +119,16 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMpsProcess]:
 
 
 @contextlib.contextmanager
-def new_airflow(home: Path, *folders: Path, database: str | None, config: Mapping[str, str]) -> Iterator[LocalAirflow]:
-    """Four processes with the DAGs of these folders, and what those DAGs ask for."""
+def new_airflow(
+    home: Path, *folders: Path, servers: tuple[str | None, str | None], config: Mapping[str, str] | None = None
+) -> Iterator[LocalAirflow]:
+    """An Airflow with the DAGs of these folders, and what those DAGs ask for; Celery workers if there is a broker."""
+    database, broker = servers
     dags = home.with_name(f"{home.name}-dags")
     dags.mkdir()
     for path in (path for folder in folders for path in folder.glob("*.py")):
         shutil.copy(path, dags)
-    with LocalAirflow(home, dags, database=database, config={**_SHORT, **config}) as airflow:
+    with LocalAirflow(home, dags, database=database, broker=broker, config={**_SHORT, **(config or {})}) as airflow:
         for key, value in (("callback_credential", CANARY), ("signature", SIGNATURE)):
             airflow.api("POST", "variables", json={"key": key, "value": value})
         airflow.wait_for_dags(*(path.stem for path in dags.glob("example_*.py")), "e2e_deferred", "e2e_dies")
@@ -115,7 +146,7 @@ def airflow(
     held: LocalMpsProcess,
     clearing: LocalMpsProcess,
     kept: LocalMpsProcess,
-    postgres: str | None,
+    servers: tuple[str | None, str | None],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[LocalAirflow]:
     """The Airflow of most tests, with the example DAGs; everything is logged."""
@@ -124,10 +155,12 @@ def airflow(
     config = {
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
         "AIRFLOW__CORE__PARALLELISM": "12",  # several wait on their workers for long
+        "AIRFLOW__CELERY__WORKER_CONCURRENCY": "6",
         "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(lineage),
         "AIRFLOW__OPENLINEAGE__SELECTIVE_ENABLE": "True",  # it costs a process for each event
     }
-    with new_airflow(home, ROOT / "example_dags", ROOT / "tests/e2e/dags", database=postgres, config=config) as airflow:
+    folders = (ROOT / "example_dags", ROOT / "tests/e2e/dags")
+    with new_airflow(home, *folders, servers=servers, config=config) as airflow:
         airflow.add_connection("mps_default", **connection_to(mps))
         airflow.add_connection("mps_held", **with_token(held))
         airflow.add_connection("mps_clearing", **connection_to(clearing))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import signal
 import socket
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
+
+import psutil
 
 from dev.local_airflow import LocalAirflow, LocalMpsProcess
 
@@ -128,6 +132,46 @@ class Run:
     def xcom(self, task_id: str = "job", key: str = "return_value") -> Any:
         """A value that a task pushed."""
         return self.airflow.xcom(self.dag_id, self.run_id, task_id, key)
+
+
+def strike(run: Run, whom: Literal["worker", "supervisor"], number: int) -> None:
+    """
+    Send a signal to the process in which the task of a run works, or to the one that supervises it.
+
+    It returns when that process has ended, or when the work has ended to which the supervisor passes the signal on.
+    """
+    worker = psutil.Process(until(run.pid, what="a worker"))
+    process = worker if whom == "worker" else worker.parent()
+    process.send_signal(number)
+    gone = process if number == signal.SIGKILL else worker
+    with contextlib.suppress(TimeoutError):
+        until(lambda: _has_ended(gone), timeout=15)
+    if not _has_ended(gone):  # who shuts down a host tells all of them
+        gone.send_signal(number)
+        until(lambda: _has_ended(gone), what="its end")
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
+@contextlib.contextmanager
+def no_task_starts(airflow: LocalAirflow) -> Iterator[None]:
+    """For as long as this lasts the executor starts no task: what is queued stays queued. What runs goes on."""
+    pids = [process.pid for name, process in airflow.processes.items() if name.startswith("worker")]
+    if not pids:  # LocalExecutor: its workers were forked at the start, and one of those that are idle is the next
+        children = psutil.Process(airflow.processes["scheduler"].pid).children()
+        pids = [child.pid for child in children if "LocalExecutor: <idle>" in " ".join(child.cmdline())]
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 class Background(ABC):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from typing import Literal
 
-import psutil
 import pytest
 
 from dev.local_airflow import LocalAirflow, LocalMpsProcess
 from tests.e2e.conftest import CANARY, SIGNATURE
-from tests.e2e.scenario import FAILS, PLAIN, QUEUED, Run, until
+from tests.e2e.scenario import FAILS, PLAIN, QUEUED, Run, strike, until
 
 pytestmark = pytest.mark.e2e
 _RUNS = {
@@ -31,7 +31,7 @@ _RUNS = {
     "supervisor_killed": ("e2e_killed", PLAIN, {"conn": "mps_kept"}),
     "evicted": ("e2e_killed", PLAIN, {"conn": "mps_kept"}),
 }
-_KILLED = {
+_KILLED: dict[str, tuple[Literal["worker", "supervisor"], int]] = {
     "worker_killed": ("worker", signal.SIGKILL),
     "supervisor_killed": ("supervisor", signal.SIGKILL),
     "evicted": ("supervisor", signal.SIGTERM),
@@ -59,24 +59,13 @@ def runs(
     }.__getitem__
 
 
-def _has_ended(process: psutil.Process) -> bool:
-    try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
 @pytest.mark.fault("F04", "F20")
 @pytest.mark.parametrize("name", _KILLED)
 def test_a_killed_wait_aborts_nothing(runs: Callable[[str], Run], name: str) -> None:
     """F04, F20: worker or supervisor is killed in mid-poll, or told to end as by an eviction: the job waits on."""
-    run, (whom, number) = runs(name), _KILLED[name]
-    worker = psutil.Process(until(run.pid, what="a worker"))
+    run = runs(name)
     until(lambda: run.jobs and run.jobs[0]["looks"] > 1, what="the second look")
-    process = worker if whom == "worker" else worker.parent()
-    process.send_signal(number)
-    gone = process if number == signal.SIGKILL else worker
-    until(lambda: _has_ended(gone), what="its end")
+    strike(run, *_KILLED[name])
     assert run.counts == (1, 0)  # and at the end of this module, when the next try has taken it up
 
 

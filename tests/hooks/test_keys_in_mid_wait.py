@@ -19,7 +19,7 @@ from tests.support.harness import ALL_MODES, DONE, RUNNING, Mode, run_sensor
 
 @pytest.fixture(autouse=True)
 def _short_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "PAUSE_AFTER_FAILURE", 0.1)
+    monkeypatch.setattr(cache, "FETCH_BACKOFF", 0.1)
 
 
 def _connection(mps: LocalMps, password: str | None = None, **extra: Any) -> str:

@@ -54,10 +54,9 @@ def worker_clock(monkeypatch: pytest.MonkeyPatch) -> WorkerClock:
     return set_off
 
 
-def crash(kind: Kind, context: dict[str, Any], *, before_save: int, name: str = "talk.mp4", **arguments: Any) -> None:
-    """A worker that dies before it saves: 1 not sent, 2 sending, 3 accepted, 4 ended."""
-    store = context["task_state_store"]
-    store.sets, store.crash_at = 0, before_save
+def crash(kind: Kind, context: dict[str, Any], *, before: str, name: str = "talk.mp4", **arguments: Any) -> None:
+    """A worker that dies before it saves a record of this state."""
+    context["task_state_store"].crash_before = before
     with pytest.raises(Crash):
         submit(kind, name, context=context, **arguments)
 
@@ -158,7 +157,7 @@ def test_f83_clear_of_a_task_whose_worker_is_dead(airflow_mps: LocalMps, deferra
 def test_f84_clear_after_a_crash_in_mid_submission(airflow_mps: LocalMps, kind: Kind, deferrable: bool) -> None:
     """F84: accepted, and dead before the TaskId was stored; then Clear: found by its SessionId, aborted, sent anew."""
     context = new_context()
-    crash(kind, context, before_save=3, name="talk.queued.mp4", deferrable=deferrable)
+    crash(kind, context, before="accepted", name="talk.queued.mp4", deferrable=deferrable)
     (first,) = jobs(airflow_mps)
     second = submit(kind, context=clear(context), deferrable=deferrable)
     assert jobs(airflow_mps) == [first, second]
@@ -171,7 +170,7 @@ def test_f84_clear_after_a_crash_in_mid_submission(airflow_mps: LocalMps, kind: 
 def test_f85_a_run_that_is_queued_again(airflow_mps: LocalMps, kind: Kind, deferrable: bool) -> None:
     """F85: the run begins again while its task runs, and the worker dies before the TaskId is stored: one job."""
     context = new_context()
-    crash(kind, context, before_save=3, deferrable=deferrable)
+    crash(kind, context, before="accepted", deferrable=deferrable)
     context["dag_run"].start_date += timedelta(hours=5)
     assert [submit(kind, context=retry(context), deferrable=deferrable)] == jobs(airflow_mps)
 
@@ -196,9 +195,8 @@ def test_f89_a_clock_that_is_wrong(
     worker_clock(minutes * 60)
     context = new_context()
     airflow_mps.backend.settings.state_seconds = 0.2
-    crash(MpsProcessMediaOperator, context, before_save=3, deferrable=deferrable)
+    crash(MpsProcessMediaOperator, context, before="accepted", deferrable=deferrable)
     worker_clock(-minutes * 60)
-    context["task_state_store"].crash_at = None
     task_id = submit(MpsProcessMediaOperator, context=retry(context), deferrable=deferrable, timeout=20)
     assert jobs(airflow_mps) == [task_id]
     assert airflow_mps.backend.aborts == []

@@ -157,7 +157,7 @@ async def _cancelled(trigger: MpsTaskTrigger, *word: str) -> None:
     [
         (("a user's action",), False, "failed", True, 1),
         (("a user's action",), False, "deferred", True, 0),
-        (("a user's action",), True, "scheduled", False, 0),
+        (("a user's action",), True, "failed", False, 0),
         ((), False, "failed", False, 0),
     ],
     ids=["ended by a user", "moved to another triggerer", "timed out", "the triggerer ends"],
@@ -182,7 +182,7 @@ def test_f15_a_triggerer_too_busy_to_call_on_kill(
 
 
 @pytest.mark.fault("F16")
-@pytest.mark.parametrize("state", ["failed", "success", "scheduled"])
+@pytest.mark.parametrize("state", ["failed", "success", "removed"])
 @pytest.mark.parametrize("on_kill", [True, False], ids=["on_kill", "too busy for on_kill"])
 def test_f16_a_job_that_runs_already_is_told_of(
     airflow_mps: LocalMps,

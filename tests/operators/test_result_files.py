@@ -14,8 +14,8 @@ from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsConfigError, MpsResultTooLarge
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.operators.mps import MpsTaskResultOperator
+from airflow_provider_mps.results.formats import SUBTITLE_FORMATS
 from airflow_provider_mps.results.result import MpsTaskResult
-from airflow_provider_mps.results.subtitles import SUBTITLE_FORMATS
 from tests.support.harness import answer, as_json, new_context, part
 
 

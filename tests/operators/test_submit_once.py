@@ -85,7 +85,7 @@ def test_f02_throttled_then_accepted(airflow_mps: LocalMps, kind: Kind, deferrab
 def test_f03_killed_between_acceptance_and_persistence(airflow_mps: LocalMps, kind: Kind, deferrable: bool) -> None:
     """F03: the worker dies after MPS took the job and before anything was stored: the retry finds it, one job."""
     context = new_context()
-    context["task_state_store"].crash_at = 3  # not sent, sending, accepted
+    context["task_state_store"].crash_before = "accepted"
     with pytest.raises(Crash):
         submit(kind, context=context, deferrable=deferrable)
     assert len(jobs(airflow_mps)) == 1
@@ -306,7 +306,7 @@ def test_f07_clear_after_the_window_submits_anew(
 def test_after_the_window_a_session_id_proves_nothing(airflow_mps: LocalMps, known: bool) -> None:
     """A retry days later does not rely on MPS's memory: it looks for the job, and sends nothing if in doubt."""
     context = new_context()
-    context["task_state_store"].crash_at = 3
+    context["task_state_store"].crash_before = "accepted"
     with pytest.raises(Crash):
         submit(MpsProcessMediaOperator, timeout=1e6, context=context)
     airflow_mps.backend.settings.session_seconds = 0  # MPS has forgotten the SessionId

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_mps.client import clock
+from airflow_provider_mps.client.jobs.record import JobState
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.emulator.state import Task
@@ -45,7 +46,7 @@ _MAX_FAILURES = 4
 _STEP = st.fixed_dictionaries(
     {
         "faults": st.lists(st.sampled_from(sorted(_FAULTS)), max_size=3),
-        "crash": st.sampled_from([None, None, 1, 2, 3, 4, "pushing"]),  # before this save, or before it pushes
+        "crash": st.sampled_from([None, None, *JobState, "pushing"]),  # before this is stored, or before it pushes
         "nested": st.booleans(),
         "clock": st.sampled_from([0, 0, 4, -4, 60, -60]),  # minutes by which the worker is ahead
         "then": st.sampled_from(["retry", "retry", "clear", "clear, worker dead", "clear, retries lowered"]),
@@ -105,7 +106,7 @@ class Life:
         for name in step["faults"]:
             fault = _FAULTS[name]
             backend.faults.add(Fault(fault.kind, action="ProcessMedia", when=fault.when, code=fault.code))
-        store.sets, store.crash_at = 0, step["crash"] if isinstance(step["crash"], int) else None
+        store.crash_before = step["crash"]
         self.context["ti"].crash_on_push = step["crash"] == "pushing"
         before, aborts = set(backend.tasks), list(backend.aborts)
         with _clock_ahead(step["clock"] * 60):

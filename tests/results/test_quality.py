@@ -71,10 +71,10 @@ def test_every_difference_is_listed() -> None:
         check(_task(GOOD, bad), {"transcode": expect, "input": {"duration": [None, 60]}})
     assert str(caught.value) == (
         "The result of MPS task 24-WorkflowTask-1 is not as expected:\n"
-        "  cos://b-1/bad.mp4: duration is 200.0, expected 372.5 like the input, give or take 0.5\n"
+        "  cos://b-1/bad.mp4: duration is 200.0, expected 372.5 as the input, within 0.5\n"
         "  cos://b-1/bad.mp4: width is 640, expected at least 1280 and at most 1920\n"
-        "  cos://b-1/bad.mp4: fps is not told by MPS, expected 25\n"
-        "  cos://b-1/bad.mp4: loudness is not told by MPS, expected at least -17 and at most -15\n"
+        "  cos://b-1/bad.mp4: fps is not given by MPS, expected 25\n"
+        "  cos://b-1/bad.mp4: loudness is not given by MPS, expected at least -17 and at most -15\n"
         "  cos://b-1/bad.mp4: has_audio is False, expected True\n"
         "  WorkflowTask.MetaData: duration is 372.5, expected at most 60"
     )
@@ -83,13 +83,13 @@ def test_every_difference_is_listed() -> None:
 
 @pytest.mark.parametrize("fact", [fact for fact in EVERYTHING if fact not in {"has_audio", "has_video"}])
 def test_what_is_not_told_does_not_pass(fact: str) -> None:
-    """An expectation about a fact that MPS does not tell is not met."""
+    """An expectation about a fact that MPS does not give is not met."""
     nothing = OutputFile(kind="transcode", path="/nothing.mp4")
     with pytest.raises(MpsQualityError) as caught:
         check(_task(nothing), {"transcode": {fact: EVERYTHING[fact]}})
     [violation] = caught.value.violations
     assert (violation.file, violation.found) == ("/nothing.mp4", None)
-    assert "not told by MPS" in str(violation)
+    assert "not given by MPS" in str(violation)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_no_file_is_a_difference() -> None:
 
 def test_the_input_has_to_be_one_to_compare_with() -> None:
     """With several inputs it is not known which one an output came from."""
-    with pytest.raises(MpsQualityError, match="that of the input, which MPS does not tell"):
+    with pytest.raises(MpsQualityError, match="that of the input, which MPS does not give"):
         check(_task(GOOD, metadata=(SOURCE, SOURCE)), {"transcode": {"duration_tolerance": 1}})
 
 
@@ -153,7 +153,7 @@ def test_a_probe_is_checked_as_an_input() -> None:
         ({}, "must be like"),
         (None, "must be like"),
         ({"transcode": {"widht": 5}}, "transcode.widht"),
-        ({"transcode": {"width": [5, 1]}}, r"transcode.width: .*the lowest comes first"),
+        ({"transcode": {"width": [5, 1]}}, r"transcode.width: .*the lower bound comes first"),
         ({"transcode": {"width": [None, None]}}, "transcode.width"),
         ({"transcode": {"duration_tolerance": float("inf")}}, "transcode.duration_tolerance"),
         ({"transcode": {"width": "wide"}}, "transcode.width"),

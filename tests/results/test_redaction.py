@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_mps.errors import MpsTaskError
-from airflow_provider_mps.results.redaction import ECHOES, mask_address, mask_urls, secrets_in, without_secrets
+from airflow_provider_mps.results.redaction import mask_address, mask_urls, secrets_in, without_secrets
 from airflow_provider_mps.results.result import MpsTaskResult
 from airflow_provider_mps.results.task import TaskDetail
+from airflow_provider_mps.results.walk import ECHOES
 from tests.support.answers import image_success, successes
 
 CANARY = "CANARY-51ab"

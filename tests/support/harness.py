@@ -54,19 +54,21 @@ class Crash(BaseException):
 
 
 class StateStore:
-    """Airflow's task state store, as far as we use it: JSON in, JSON out. It can take the process down with it."""
+    """
+    Airflow's task state store, as far as we use it: JSON in, JSON out.
+
+    The process dies when a record with the state ``crash_before`` is about to be stored.
+    """
 
     def __init__(self) -> None:
         self._values: dict[str, str] = {}
-        self.crash_at: int | None = None
-        self.sets = 0
+        self.crash_before: str | None = None
 
     def get(self, key: str) -> Any:
         return json.loads(self._values[key]) if key in self._values else None
 
     def set(self, key: str, value: Any, *, retention: timedelta | None = None) -> None:
-        self.sets += 1
-        if self.sets == self.crash_at:
+        if self.crash_before and isinstance(value, dict) and value.get("state") == self.crash_before:
             raise Crash
         self._values[key] = json.dumps(value)
 
@@ -117,7 +119,7 @@ def retry(context: dict[str, Any]) -> dict[str, Any]:
     ti = context["ti"]
     ti.try_number += 1
     ti.first_reschedule, ti.crash_on_push, ti.xcoms = None, False, {}
-    context["task_state_store"].crash_at = None
+    context["task_state_store"].crash_before = None
     return context
 
 

@@ -97,3 +97,9 @@ def jobs(mps: LocalMps) -> list[str]:
 def asked(mps: LocalMps, action: str) -> int:
     """How often an action was called."""
     return sum(call.action == action for call in mps.backend.calls)
+
+
+def deadline_of(trigger: Any) -> float:
+    """Unix seconds of MPS's clock."""
+    deadline: float = trigger.state["started"] + trigger.policy["timeout"]
+    return deadline

@@ -30,20 +30,12 @@ if TYPE_CHECKING:
     OpenClient = Callable[[ClientConfig], AbstractContextManager[Caller]]
 
 
-def fetch_keys(config: ClientConfig, open_client: OpenClient) -> ExpiringCredentials:
-    """
-    Ask the credential provider of a configuration.
-
-    :param open_client: the blocking client; given, since a client itself asks for keys.
-    :raises MpsCredentialsError: it gives no keys.
-    """
-    if config.credentials is None:
-        raise TypeError("the configuration has no credential provider to ask")
-    return config.credentials.fetch(KeyNetwork(config, open_client))
-
-
 class KeyNetwork:
-    """See :class:`~airflow_provider_mps.client.credentials.base.Network`."""
+    """
+    See :class:`~airflow_provider_mps.client.credentials.base.Network`.
+
+    :param open_client: the blocking client; it is passed, because a client itself asks for keys.
+    """
 
     def __init__(self, config: ClientConfig, open_client: OpenClient) -> None:
         self._config = config

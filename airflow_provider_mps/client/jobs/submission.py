@@ -122,7 +122,7 @@ class Submission:
                     record = self._save(record.not_sent(record.session_id))
                 self._raise_if_stopped(record)
                 try:
-                    return self._request(sender, record, ambiguous=ambiguous)
+                    return self._request(sender, record)
                 except MpsError as error:
                     elapsed = time.monotonic() - started
                     action = self._tagged(record)
@@ -140,14 +140,14 @@ class Submission:
                     log.warning("%s. It is sent again%s in %.0f seconds.", error, again, decision.delay)
                 self._sleep(decision.delay)
 
-    def _request(self, sender: MpsClient, record: JobRecord, *, ambiguous: bool) -> JobRecord:
+    def _request(self, sender: MpsClient, record: JobRecord) -> JobRecord:
         action, sent = self._tagged(record), time.monotonic()
         log.info("%s: sending it with %s", action.name, _tag(action))
         answer = sender.call(action)
         # Logged before anything can fail, so that the job can be found whatever happens next.
         log.info("%s: accepted as %s (RequestId %s)", action.name, answer.mps_task_id, answer.request_id)
-        # The answer has told MPS's time, which may not have been known when the job was sent.
-        sent_at = record.sent_at if ambiguous else sender.clock.now() - (time.monotonic() - sent)
+        # MPS has no earlier request, or it would have rejected this one; and its answer has told the time.
+        sent_at = sender.clock.now() - (time.monotonic() - sent)
         return self._save(record.accepted(answer.mps_task_id, answer.request_id, sent_at=sent_at))
 
     def _tagged(self, record: JobRecord) -> SubmitAction:

@@ -20,9 +20,9 @@ from airflow_provider_mps.client.actions import BatchProcessMedia, DescribeTasks
 from airflow_provider_mps.client.aio import AsyncMpsClient
 from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.credentials import cache
-from airflow_provider_mps.client.credentials.base import Credentials, Lease
-from airflow_provider_mps.client.retry import Limits
-from airflow_provider_mps.client.sync import MpsClient
+from airflow_provider_mps.client.credentials.base import Credentials, ExpiringCredentials, Network
+from airflow_provider_mps.client.retry import Limits, may_pass
+from airflow_provider_mps.client.sync import MpsClient, fetch_keys
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.emulator.state import ROLE_ARN, Account, Role
@@ -133,7 +133,7 @@ def test_the_loop_is_free_while_a_source_hangs(mps: LocalMps, home: Path, monkey
     error = asyncio.run(run())
     assert max(pauses) < 0.2
     assert str(error) == "No keys from the role of this CVM instance: no answer within 0.5 seconds"
-    assert (error.retryable, error.may_have_run) == (True, False)
+    assert (may_pass(error), error.may_have_run) == (True, False)
 
 
 def test_who_stops_waiting_takes_nothing_from_the_others(
@@ -179,13 +179,13 @@ def test_valid_keys_outlive_a_source_that_is_away(
     mps: LocalMps, home: Path, monkeypatch: pytest.MonkeyPatch, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A refresh that fails is tried again later; as long as the keys hold, calls go through."""
-    monkeypatch.setattr(cache, "PAUSE_AFTER_FAILURE", 3.0)
+    monkeypatch.setattr(cache, "FETCH_BACKOFF", 3.0)
     caller = connect(_config(mps, with_a_role(mps, monkeypatch, home)))
     caller.call(LIST)
-    monkeypatch.setattr(Lease, "is_due", lambda lease, now: True)
+    monkeypatch.setattr(ExpiringCredentials, "is_due", lambda keys, now: True)
     mps.backend.faults.add(Fault("error", action="AssumeRole", code="InvalidParameter.ParamError", times=None))
     until = time.monotonic() + 10
-    while "The keys at hand are used while they are valid" not in caplog.text and time.monotonic() < until:
+    while "The cached keys are used while they are valid" not in caplog.text and time.monotonic() < until:
         caller.call(LIST)
     caller.call(LIST)
     assert _calls(mps) == ["", "fault error"]
@@ -201,7 +201,7 @@ def test_a_failing_source_is_left_alone_for_a_while(
     mps: LocalMps, home: Path, monkeypatch: pytest.MonkeyPatch, connect: Connect
 ) -> None:
     """Hundreds of tasks that want its keys do not become hundreds of requests; then it is asked again."""
-    monkeypatch.setattr(cache, "PAUSE_AFTER_FAILURE", 3.0)
+    monkeypatch.setattr(cache, "FETCH_BACKOFF", 3.0)
     config = _config(mps, with_a_role(mps, monkeypatch, home) | {"external_id": "wrong"})
     for _ in range(5):
         with pytest.raises(MpsCredentialsError, match="UnauthorizedOperation"):
@@ -224,10 +224,10 @@ def _revoke(mps: LocalMps) -> None:
 
 @pytest.mark.fault("F58")
 @pytest.mark.parametrize("prepare", [with_a_role, in_a_pod, on_an_instance])
-def test_a_refused_token_is_replaced_once(
+def test_a_rejected_token_is_replaced_once(
     mps: LocalMps, home: Path, monkeypatch: pytest.MonkeyPatch, connect: Connect, prepare: Machine
 ) -> None:
-    """Refused before the job ran, so that even one that must not be repeated is signed anew: it runs once."""
+    """Rejected before the job ran, so that even one that must not be repeated is signed anew: it runs once."""
     caller = connect(_config(mps, prepare(mps, monkeypatch, home)))
     caller.call(LIST)
     _revoke(mps)
@@ -237,19 +237,105 @@ def test_a_refused_token_is_replaced_once(
 
 
 @pytest.mark.fault("F58")
-def test_keys_that_stay_refused_are_an_error(
+def test_keys_that_stay_rejected_are_an_error(
     mps: LocalMps, home: Path, monkeypatch: pytest.MonkeyPatch, connect: Connect
 ) -> None:
-    """One new signature, with keys that the source has just given; then the refusal is final."""
-    mps.backend.settings.key_seconds = -1.0
+    """One new signature, with keys that the source has just given; then the error is final."""
     caller = connect(_config(mps, with_a_role(mps, monkeypatch, home)), attempts=4)
+    mps.backend.faults.add(Fault("error", action="DescribeTasks", code="AuthFailure.TokenFailure", times=None))
     with pytest.raises(MpsApiError, match=r"AuthFailure\.TokenFailure"):
         caller.call(LIST)
-    assert _calls(mps, "DescribeTasks") == ["AuthFailure.TokenFailure"] * 2
+    assert len(_calls(mps, "DescribeTasks")) == 2
+    assert _calls(mps) == ["", ""]
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A provider of keys that expire after some seconds, or after none that can be told."""
+
+    keys: Credentials
+    seconds: float
+    fetched: list[float] = dataclasses.field(default_factory=list, compare=False)
+
+    of_machine, title, identity = False, "a source", "a source"
+
+    def fetch(self, network: Network) -> ExpiringCredentials:
+        self.fetched.append(time.monotonic())
+        expires_at = network.clock.now() + self.seconds
+        return ExpiringCredentials(self.keys, self.title, expires_at).obtained_now(network.clock)
+
+
+@pytest.mark.parametrize("seconds", [-1.0, -7200.0, float("nan"), float("-inf")])
+def test_f117_expired_keys_are_never_handed_out(
+    config: ClientConfig, mps: LocalMps, connect: Connect, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """F117: one fetch per back-off, and an error that says what is wrong; nothing is signed with them."""
+    monkeypatch.setattr(cache, "FETCH_BACKOFF", 1.0)
+    source = Source(Credentials(mps.secret_id, mps.secret_key), seconds)
+    caller = connect(dataclasses.replace(config, credentials=source))
+    until = time.monotonic() + 1.5
+    while time.monotonic() < until:
+        with pytest.raises(MpsCredentialsError, match="No keys from a source: its keys had expired .* see why"):
+            caller.call(LIST)
+    assert len(source.fetched) == 2
+    assert not mps.backend.calls
+
+
+def test_f117_expired_keys_replace_no_valid_ones(
+    config: ClientConfig, mps: LocalMps, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    """F117: a source that begins to give old keys ends no wait before the last good ones have expired."""
+    source = Source(Credentials(mps.secret_id, mps.secret_key), 590.0)
+    caller = connect(dataclasses.replace(config, credentials=source))
+    caller.call(LIST)
+    object.__setattr__(source, "seconds", -1.0)
+    mps.backend.clock_offset = 297.0  # by MPS's clock they are due soon, and not by this machine's
+    caller.call(LIST)
+    until = time.monotonic() + 5
+    while "The cached keys are used while they are valid" not in caplog.text and time.monotonic() < until:
+        caller.call(LIST)
+    assert len(source.fetched) == 2
+    assert {call.code for call in mps.backend.calls} == {""}
+
+
+@pytest.mark.fault("F93")
+@pytest.mark.parametrize("step", [-3600.0, 3600.0])
+def test_f93_a_clock_that_is_set_expires_no_keys(
+    mps: LocalMps, home: Path, monkeypatch: pytest.MonkeyPatch, connect: Connect, step: float
+) -> None:
+    """F93: keys of half an hour are neither fetched again nor used too long when this machine's clock is set."""
+    mps.backend.settings.key_seconds = 1800.0
+    caller = connect(_config(mps, with_a_role(mps, monkeypatch, home)))
+    caller.call(LIST)
+    wall, real = time.time, mps.backend.now
+    monkeypatch.setattr(mps.backend, "now", lambda: real() - step)  # the local MPS stays where it was
+    monkeypatch.setattr(time, "time", lambda: wall() + step)
+    caller.call(LIST)
+    assert _calls(mps) == [""]
+    assert _calls(mps, "DescribeTasks") == ["", ""]
+
+
+def test_keys_are_shared_only_where_they_are_fetched_in_the_same_way(
+    config: ClientConfig, mps: LocalMps, connect: Connect, tmp_path: Path
+) -> None:
+    """Another proxy or another authority may lead to another service: its keys are its own."""
+    authority = tmp_path / "authority.pem"
+    authority.touch()
+    source = Source(Credentials(mps.secret_id, mps.secret_key), 7200.0)
+    base = dataclasses.replace(config, credentials=source)
+    others = [{}, {"proxy": ""}, {"proxy": "http://127.0.0.1:1"}, {"ca_file": str(authority)}]
+
+    def caches() -> list[cache.CredentialCache]:
+        configs = [dataclasses.replace(base, **other) for other in others]
+        return [cache.credential_cache_for(source, each, fetch_keys) for each in configs]
+
+    assert len(set(caches())) == len(others)
+    assert caches() == caches()
+    assert caches()[0] is cache.credential_cache_for(source, dataclasses.replace(base, timeout=3.0), fetch_keys)
 
 
 @pytest.mark.fault("F58")
-def test_many_refused_at_once_renew_once(mps: LocalMps, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_rejected_at_once_renew_once(mps: LocalMps, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All tasks of one account find out together that a token has expired; one asks, all sign again."""
     config = _config(mps, with_a_role(mps, monkeypatch, home))
 
@@ -263,51 +349,42 @@ def test_many_refused_at_once_renew_once(mps: LocalMps, home: Path, monkeypatch:
     assert _calls(mps) == ["", ""]
 
 
-@pytest.mark.fault("F57")
-def test_many_refused_at_once_for_their_clock_correct_it_once(mps: LocalMps, config: ClientConfig) -> None:
-    """Each of them tells the same difference; it must not add up."""
-    mps.backend.clock_offset = 600.0
-
-    async def run() -> float:
-        async with AsyncMpsClient(config, limits=Limits(attempts=1)) as client:
-            await asyncio.gather(*(client.call(LIST) for _ in range(30)))
-            return client.clock_skew
-
-    assert asyncio.run(run()) == pytest.approx(-600, abs=5)
-
-
-@pytest.mark.fault("F57")
-@pytest.mark.parametrize("seconds", [-900.0, 900.0])
-def test_keys_of_sts_hold_by_the_servers_clock(
+@pytest.mark.fault("F57", "F89")
+@pytest.mark.parametrize("seconds", [-3600.0, -900.0, 900.0, 3600.0])
+def test_f89_keys_of_sts_hold_by_tencents_clock(
     mps: LocalMps, home: Path, monkeypatch: pytest.MonkeyPatch, connect: Connect, seconds: float
 ) -> None:
-    """On a machine whose clock is off the expiry is read by the server's clock, so nothing is renewed too often."""
+    """F89: on a machine whose clock is off the expiry is read by Tencent's, so nothing is renewed too often."""
     mps.backend.clock_offset = seconds
-    caller = connect(_config(mps, with_a_role(mps, monkeypatch, home)))
-    for _ in range(3):
-        caller.call(LIST)
+    mps.backend.settings.key_seconds = 1200.0
+    with LocalMps() as other:  # STS is another host, with a clock of its own
+        fields = with_a_role(mps, monkeypatch, home) | {"sts_endpoint": mps.host}
+        other.backend.accounts, other.backend.clock_offset = mps.backend.accounts, seconds
+        config = dataclasses.replace(_config(mps, fields), endpoint=other.host)
+        for _ in range(3):
+            connect(config).call(LIST)
+        assert [call.code for call in other.backend.calls] == ["AuthFailure.SignatureExpire", "", "", ""]
     assert _calls(mps) == ["AuthFailure.SignatureExpire", ""]
-    assert _calls(mps, "DescribeTasks") == ["AuthFailure.SignatureExpire", "", "", ""]
 
 
 @pytest.mark.fault("F58")
 @pytest.mark.parametrize("age", ["sync", "async"])
 def test_a_key_that_was_rotated_in_the_connection_is_read_again(mps: LocalMps, config: ClientConfig, age: str) -> None:
-    """The connection is read once more when its keys are refused; what it says now signs the second request."""
+    """The connection is read once more when its keys are rejected; what it says now signs the second request."""
     old = dataclasses.replace(config, credentials=Credentials("AKIDold", "old-key"))
     reads: list[str] = []
 
-    def reread() -> ClientConfig:
+    def reload() -> ClientConfig:
         reads.append("read")
         return config
 
-    async def areread() -> ClientConfig:
-        return reread()
+    async def areload() -> ClientConfig:
+        return reload()
 
     caller = (
-        OverRequests(dataclasses.replace(old, reload=reread), attempts=1)
+        OverRequests(dataclasses.replace(old, reload=reload), attempts=1)
         if age == "sync"
-        else OverAiohttp(dataclasses.replace(old, reload=areread), attempts=1)
+        else OverAiohttp(dataclasses.replace(old, reload=areload), attempts=1)
     )
     caller.call(JOB)
     caller.call(LIST)
@@ -318,21 +395,21 @@ def test_a_key_that_was_rotated_in_the_connection_is_read_again(mps: LocalMps, c
 
 @pytest.mark.fault("F58")
 @pytest.mark.parametrize("fails", [False, True])
-def test_keys_that_were_not_rotated_are_refused_for_good(
+def test_keys_that_were_not_rotated_stay_rejected(
     mps: LocalMps, config: ClientConfig, connect: Connect, transport: type, fails: bool
 ) -> None:
-    """The same keys again, or a connection that cannot be read: one request, and the refusal itself is the error."""
+    """The same keys again, or a connection that cannot be read: one request, and its error is what the caller sees."""
     wrong = dataclasses.replace(config, credentials=Credentials(mps.secret_id, "wrong"))
 
-    def reread() -> ClientConfig:
+    def reload() -> ClientConfig:
         if fails:
             raise ValueError("not defined")
         return wrong
 
-    async def areread() -> ClientConfig:
-        return reread()
+    async def areload() -> ClientConfig:
+        return reload()
 
-    caller = connect(dataclasses.replace(wrong, reload=reread if transport is OverRequests else areread))
+    caller = connect(dataclasses.replace(wrong, reload=reload if transport is OverRequests else areload))
     with pytest.raises(MpsApiError, match=r"AuthFailure\.SignatureFailure"):
         caller.call(LIST)
     assert len(mps.backend.calls) == 1
@@ -340,7 +417,7 @@ def test_keys_that_were_not_rotated_are_refused_for_good(
 
 @pytest.mark.fault("F58")
 def test_keys_that_assume_a_role_may_be_rotated_too(mps: LocalMps, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """STS refuses the old ones; the connection is read again and the role is assumed with the new ones."""
+    """STS rejects the old ones; the connection is read again and the role is assumed with the new ones."""
     fields = with_a_role(mps, monkeypatch, home)
     right = _config(mps, fields)
     old = _config(mps, fields | {"password": "old-key"})
@@ -353,18 +430,18 @@ def test_keys_that_assume_a_role_may_be_rotated_too(mps: LocalMps, home: Path, m
 def test_all_who_share_a_client_take_up_rotated_keys_of_a_role(
     mps: LocalMps, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Refused by STS at the same time, they read the connection once, and none is left with the refusal."""
+    """Rejected by STS at the same time, they read the connection once, and none is left with the error."""
     fields = with_a_role(mps, monkeypatch, home)
     right, reads = _config(mps, fields), []
     old = _config(mps, fields | {"password": "old-key"})
 
-    async def reread() -> ClientConfig:
+    async def reload() -> ClientConfig:
         reads.append(1)
         await asyncio.sleep(0.05)
         return right
 
     async def ten() -> None:
-        async with AsyncMpsClient(dataclasses.replace(old, reload=reread), limits=Limits(attempts=1)) as client:
+        async with AsyncMpsClient(dataclasses.replace(old, reload=reload), limits=Limits(attempts=1)) as client:
             await asyncio.gather(*(client.call(LIST) for _ in range(10)))
 
     asyncio.run(ten())
@@ -389,16 +466,18 @@ def test_all_who_share_a_client_take_up_rotated_keys_of_a_role(
 )
 def test_when_keys_are_due(life: float, left: float, due: bool) -> None:
     """Five minutes or a tenth of their life before the end; keys of a short life serve for half of it."""
-    lease = Lease(Credentials("AKID", "key", "token"), "a test", expires_at=1000.0 + life, obtained_at=1000.0)
+    keys = ExpiringCredentials(
+        Credentials("AKID", "key", "token"), "a test", expires_at=1000.0 + life, obtained_at=1000.0
+    )
     now = 1000.0 + life - left
-    assert lease.is_due(now) is due
-    assert lease.is_valid(now) is (left > 0)
+    assert keys.is_due(now) is due
+    assert keys.is_valid(now) is (left > 0)
 
 
 def test_keys_without_an_end_are_never_due() -> None:
-    """What somebody wrote down holds until it is refused."""
-    lease = Lease(Credentials("AKID", "key"), "a test")
-    assert (lease.is_due(1e12), lease.is_valid(1e12)) == (False, True)
+    """What somebody wrote down holds until it is rejected."""
+    keys = ExpiringCredentials(Credentials("AKID", "key"), "a test")
+    assert (keys.is_due(1e12), keys.is_valid(1e12)) == (False, True)
 
 
 def test_a_forked_process_fetches_its_own_keys(mps: LocalMps, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -407,7 +486,7 @@ def test_a_forked_process_fetches_its_own_keys(mps: LocalMps, home: Path, monkey
     held, go_on = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with cache._keyrings_lock:
+        with cache._caches_lock:
             held.set()
             go_on.wait(10)
 
@@ -462,7 +541,7 @@ def test_no_secret_leaves_a_source(
     caller = connect(config)
     caller.call(LIST)
     seen = [caplog.text, repr(config), str(config), repr(caller.client), repr(vars(caller.client)), config.account_key]
-    seen += [repr(vars(held)) for held in cache._keyrings.values()]
+    seen += [repr(vars(held)) for held in cache._caches.values()]
     temporary = [pair for pair in mps.backend.accounts.items() if pair[1].token]
     _revoke(mps)
     mps.backend.settings.roles = {}
@@ -493,7 +572,7 @@ def test_a_pods_token_is_read_each_time_and_never_quoted(
     """Kubernetes replaces the file; an answer of STS that quotes the token loses it on the way."""
     config = _config(mps, in_a_pod(mps, monkeypatch, home))
     (home / "token").write_text("CANARY-stale-token")
-    monkeypatch.setattr(cache, "PAUSE_AFTER_FAILURE", 0.0)
+    monkeypatch.setattr(cache, "FETCH_BACKOFF", 0.0)
     with pytest.raises(MpsCredentialsError, match=r"InvalidParameter\.WebIdentityTokenError: The token \*\*\* is not"):
         connect(config).call(LIST)
     (home / "token").write_text(f"{POD_TOKEN}\n")

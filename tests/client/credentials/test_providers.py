@@ -20,6 +20,7 @@ from airflow_provider_mps.client.credentials.providers import (
     ProfileFile,
     WebIdentity,
 )
+from airflow_provider_mps.client.retry import is_final, may_pass
 from airflow_provider_mps.client.sync import fetch_keys
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
@@ -154,7 +155,7 @@ def test_a_machine_without_any_source_names_all(mps: LocalMps, home: Path) -> No
         "the role of this CVM instance: the instance has no role; bind one to it in the CVM console. "
         "Fill in SecretId and SecretKey, or set credential_source to the one that you mean"
     )
-    assert (caught.value.retryable, caught.value.permanent) == (False, True)
+    assert is_final(caught.value)
 
 
 def test_a_source_that_is_there_and_fails_is_not_passed_over(
@@ -205,7 +206,7 @@ def test_a_file_that_gives_no_keys(home: Path, name: str, text: str, why: str) -
     assert why in str(caught.value)
     assert str(home / name) in str(caught.value)
     assert CANARY not in f"{caught.value!s} {caught.value!r} {vars(caught.value)} {caught.value.__cause__!r}"
-    assert caught.value.permanent
+    assert is_final(caught.value)
 
 
 def test_a_file_that_cannot_be_read(home: Path) -> None:
@@ -223,20 +224,21 @@ def test_keys_of_a_sign_in_expire_with_it(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "why", "retryable"),
+    ("fault", "why"),
     [
-        ({"kind": "status", "status": 500}, "the metadata service: HTTP 500", True),
-        ({"kind": "reset"}, "the metadata service: no answer", True),
-        ({"kind": "html"}, "the metadata service gave no keys of the role <html><head><title>", True),
+        ({"kind": "status", "status": 500}, "the metadata service: HTTP 500"),
+        ({"kind": "reset"}, "the metadata service: no answer"),
+        ({"kind": "html"}, "the metadata service gave no keys of the role <html><head><title>"),
     ],
 )
-def test_a_metadata_service_that_fails(mps: LocalMps, fault: dict[str, Any], why: str, retryable: bool) -> None:
+def test_a_metadata_service_that_fails(mps: LocalMps, fault: dict[str, Any], why: str) -> None:
     """What is away for a moment does not end a wait of hours."""
     mps.backend.faults.add(Fault.of({**fault, "action": "metadata", "times": None}))
     with pytest.raises(MpsCredentialsError) as caught:
         fetch_keys(_config(mps.host, credential_source="cvm_role"))
     assert why in str(caught.value)
-    assert (caught.value.retryable, caught.value.permanent) == (retryable, not retryable)
+    assert may_pass(caught.value)
+    assert not caught.value.may_have_run
 
 
 def test_the_metadata_service_is_never_asked_through_a_proxy(
@@ -263,23 +265,25 @@ def test_a_role_that_cannot_be_assumed(mps: LocalMps, role: Role | None, fields:
     with pytest.raises(MpsCredentialsError) as caught:
         fetch_keys(_config(mps.host, mps.secret_id, mps.secret_key, role_arn=ROLE_ARN, **fields))
     text = str(caught.value)
-    assert text.startswith(f"No keys from the role {ROLE_ARN}, assumed with the connection: STS refused AssumeRole: ")
+    assert text.startswith(
+        f"No keys from the role {ROLE_ARN}, assumed with the connection: STS answered AssumeRole with "
+    )
     assert why in text
     assert "RequestId" in text
-    assert caught.value.permanent
+    assert is_final(caught.value)
 
 
-@pytest.mark.parametrize(("code", "retryable"), [("InternalError.DbError", True), ("InternalError.IllegalRole", False)])
-def test_a_fault_of_sts_is_asked_again(mps: LocalMps, code: str, retryable: bool) -> None:
+@pytest.mark.parametrize(("code", "passes"), [("InternalError.DbError", True), ("InternalError.IllegalRole", False)])
+def test_a_fault_of_sts_is_asked_again(mps: LocalMps, code: str, passes: bool) -> None:
     """Where that can help; a role that is no good is not among them, whatever the code begins with."""
     mps.backend.faults.add(Fault("error", action="AssumeRole", code=code))
     config = _config(mps.host, mps.secret_id, mps.secret_key, role_arn=ROLE_ARN)
-    if retryable:
+    if passes:
         assert fetch_keys(config).credentials.token
     else:
         with pytest.raises(MpsCredentialsError, match="IllegalRole"):
             fetch_keys(config)
-    assert len(mps.backend.calls) == (2 if retryable else 1)
+    assert len(mps.backend.calls) == (2 if passes else 1)
 
 
 def test_a_pod_whose_token_is_gone(mps: LocalMps, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:

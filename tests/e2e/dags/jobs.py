@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, NoReturn
 
 from airflow.sdk import Param, dag, task
 
 from airflow_provider_mps.inputs import cos_input
-from airflow_provider_mps.operators.mps import MpsEditMediaOperator, MpsProcessMediaOperator
+from airflow_provider_mps.operators.mps import (
+    MpsBatchProcessMediaOperator,
+    MpsEditMediaOperator,
+    MpsProcessMediaOperator,
+)
 
 _PARAMS = {"name": Param("talk.mp4"), "conn": Param("mps_default"), "url": Param("")}
 _REQUEST: dict[str, Any] = {
@@ -31,21 +37,32 @@ _DEFERRED: dict[str, Any] = {**_COMMON, "deferrable": True, "poll_interval": 5, 
 
 
 class DiesOnceAfterSubmitting(MpsProcessMediaOperator):
-    """Its process is killed, once, after MPS took the job and before anything was stored."""
+    """Its process is killed, once, after MPS took the job and before its TaskId was stored."""
 
-    def _submit(self, context: Any, action: Any) -> Any:
+    def execute(self, context: Any) -> Any:
         store = context["task_state_store"]
+        real = store.set
+
+        def set_or_die(key: str, value: Any, **more: Any) -> None:
+            if isinstance(value, dict) and value.get("mps_task_id"):
+                real("died", {"at": "storing"})
+                os.kill(os.getpid(), signal.SIGKILL)
+            real(key, value, **more)
+
         if store.get("died") is None:
-            real = store.set
-
-            def set_or_die(key: str, value: Any, **more: Any) -> None:
-                if value.get("mps_task_id"):
-                    real("died", {"at": "storing"})
-                    os.kill(os.getpid(), signal.SIGKILL)
-                real(key, value, **more)
-
             store.set = set_or_die
-        return super()._submit(context, action)
+        return super().execute(context)
+
+
+class ResumesSlowly(MpsProcessMediaOperator):
+    """After its deferral it runs until a file says that it may end."""
+
+    def execute_complete(self, *arguments: Any, **named: Any) -> Any:
+        for _ in range(300):
+            if Path(os.environ["AIRFLOW_HOME"], "resume").exists():
+                break
+            time.sleep(1)
+        return super().execute_complete(*arguments, **named)
 
 
 class LosesItsTrigger(MpsProcessMediaOperator):
@@ -86,7 +103,7 @@ def e2e_deadline() -> None:
     MpsProcessMediaOperator(task_id="job", **{**_DEFERRED, "timeout": 12})
 
 
-@dag(schedule=None, params=_PARAMS, dagrun_timeout=timedelta(seconds=60))
+@dag(schedule=None, params=_PARAMS, dagrun_timeout=timedelta(seconds=90))
 def e2e_run_timeout() -> None:
     MpsProcessMediaOperator(task_id="job", **_DEFERRED)
 
@@ -99,6 +116,30 @@ def e2e_two_tries() -> None:
 @dag(schedule=None, params=_PARAMS)
 def e2e_dies() -> None:
     DiesOnceAfterSubmitting(task_id="job", poll_interval=2, retries=2, retry_delay=1, **_COMMON)
+
+
+@dag(schedule=None, params=_PARAMS)
+def e2e_dies_without_retry() -> None:
+    DiesOnceAfterSubmitting(task_id="job", poll_interval=2, retries=0, **_COMMON)
+
+
+@dag(schedule=None, params=_PARAMS)
+def e2e_narrow() -> None:
+    # Its pool has no slot for what a trigger has resumed, until a test opens one.
+    MpsProcessMediaOperator(task_id="job", pool="narrow", retries=1, retry_delay=1, **_DEFERRED)
+
+
+@dag(schedule=None, params=_PARAMS)
+def e2e_resumes_slowly() -> None:
+    ResumesSlowly(task_id="job", retries=1, retry_delay=1, **_DEFERRED)
+
+
+@dag(schedule=None, params=_PARAMS)
+def e2e_batch() -> None:
+    request = {"InputInfo": [_REQUEST["InputInfo"]], "SmartSubtitlesTask": {"Definition": 122}}
+    MpsBatchProcessMediaOperator(
+        task_id="job", mps_conn_id="{{ params.conn }}", request=request, poll_interval=2, retries=2, retry_delay=1
+    )
 
 
 @dag(schedule=None, params=_PARAMS)
@@ -143,6 +184,10 @@ e2e_deadline()
 e2e_run_timeout()
 e2e_two_tries()
 e2e_dies()
+e2e_dies_without_retry()
+e2e_narrow()
+e2e_resumes_slowly()
+e2e_batch()
 e2e_mapped()
 e2e_refused()
 e2e_many()

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from dev.local_airflow import LocalAirflow, LocalMpsProcess, connection_to
-from dev.local_postgres import database
-from tests.e2e.conftest import new_airflow
+from tests.e2e.conftest import ON_CELERY, new_airflow, services
 from tests.e2e.scenario import Loops, Run, StatsD
 
 
@@ -33,8 +32,8 @@ def small(mps: LocalMpsProcess, statsd: StatsD, tmp_path_factory: pytest.TempPat
     tests = Path(__file__).parent
     folders = (tests.parent / "dags", tests / "dags")
     with (
-        database() as url,  # not that of the other Airflow: both may run in one process
-        new_airflow(tmp_path_factory.mktemp("small"), *folders, database=url, config=config) as airflow,
+        services(celery=ON_CELERY) as servers,  # not those of the other Airflow: both may run in one process
+        new_airflow(tmp_path_factory.mktemp("small"), *folders, servers=servers, config=config) as airflow,
     ):
         airflow.add_connection("mps_default", **connection_to(mps))
         airflow.wait_for_dags("from_trigger", "queue")

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_mps.errors import MpsConfigError, MpsResultTooLarge
+from airflow_provider_mps.results.formats import SubtitleFormat
 from airflow_provider_mps.results.segments import Segment, TextChoice, Word
-from airflow_provider_mps.results.subtitles import Subtitle, SubtitleFormat
+from airflow_provider_mps.results.subtitles import Subtitle
 
 _TIME = {"srt": r"(\d\d):(\d\d):(\d\d),(\d{3})", "vtt": r"(\d\d):(\d\d):(\d\d)\.(\d{3})"}
 Format = Literal["srt", "vtt"]

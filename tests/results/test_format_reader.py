@@ -5,14 +5,11 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_mps.errors import MpsDownloadError
+from airflow_provider_mps.results.formats import SubtitleFormat
+from airflow_provider_mps.results.formats.reader import read_subtitle_file
+from airflow_provider_mps.results.redaction import whole_addresses
 from airflow_provider_mps.results.segments import Segment
-from airflow_provider_mps.results.subtitle_files import (
-    missing_files,
-    read_subtitle_file,
-    subtitle_of_file,
-    whole_addresses,
-)
-from airflow_provider_mps.results.subtitles import Subtitle, SubtitleFile, SubtitleFormat
+from airflow_provider_mps.results.subtitles import Subtitle, SubtitleFile, missing_files, subtitle_of_file
 
 SEGMENTS = (Segment(1.5, 2.25, "你好\nR&D <3 {of}"), Segment(3, 4, "שלם"))
 VTT = "WEBVTT\n\n1\n00:00:01.500 --> 00:00:02.250\n你好\nR&amp;D &lt;3 of\n\n00:03.000 --> 00:04.000\nשלם\n"
