@@ -65,8 +65,8 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
     :raises MpsConfigError: the request, an argument or the connection is wrong; nothing was sent.
     :raises MpsApiError: MPS answered the submission or a poll with an error.
 
-    Airflow does not retry an unknown submission, a clash or a timeout. As long as no job can have been sent, it does not
-    retry permanent errors either: a bad argument or connection, rejected keys, missing permission, arrears.
+    Airflow does not retry an unknown submission, a clash or a timeout. As long as no job can have been sent, it does
+    not retry permanent errors either: a bad argument or connection, rejected keys, missing permission, arrears.
     """
 
     template_fields: Sequence[str] = ("request", "mps_conn_id", "region")
@@ -348,8 +348,7 @@ class MpsProcessMediaOperator(MpsSubmitOperator):
     """
     Process one media file: transcode, snapshots, review, analysis, recognition, subtitles, dubbing.
 
-    The job carries a SessionId made from dag, run, task, map index and the number of clears, so that MPS itself
-    refuses a second one. All parameters: :class:`MpsSubmitOperator`.
+    The job carries a random SessionId, stored before it is sent, so that MPS itself rejects a repeat. All parameters: :class:`MpsSubmitOperator`.
 
     Source: https://www.tencentcloud.com/document/product/1041/33640
     """
