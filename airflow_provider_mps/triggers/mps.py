@@ -315,7 +315,7 @@ class MpsTaskTrigger(BaseTrigger):
                 self._write_log(
                     "warning", "MPS task %s: the triggerer cannot read its connection: %s", self.mps_task_id, error
                 )
-            # Without a connection nobody tells MPS's time, and this machine's has to do; the worker checks the deadline.
+            # Without a connection nobody tells MPS's time, and this machine's must do; the worker checks the deadline.
             left = state.seconds_left(policy, time.time())
             if left is not None and left <= 0:
                 return None
