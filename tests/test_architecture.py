@@ -22,13 +22,13 @@ LAYERS = [
     {"client"},
     {"hooks", "inputs", "retry_policy"},
     {"assets", "common", "links"},
-    {"triggers"},
     {"lifecycle"},
+    {"triggers"},
     {"sensors", "operators"},
 ]
 CLIENT = [
-    {"signing", "clock", "action", "retry", "jobs.abort", "polling.metrics", "polling.hints"},
-    {"actions", "credentials.base", "polling.wait", "polling.progress"},
+    {"signing", "clock", "action", "retry", "jobs.abort", "polling.metrics", "polling.settings"},
+    {"actions", "credentials.base", "polling.wait", "polling.progress", "polling.hints"},
     {"credentials.sts"},
     {"credentials.assume_role"},
     {"credentials.providers"},
