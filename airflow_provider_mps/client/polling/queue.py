@@ -19,7 +19,7 @@ from airflow_provider_mps.client.actions import Action
 from airflow_provider_mps.client.aio import AsyncMpsClient
 from airflow_provider_mps.client.polling.metrics import NULL_METRICS, Metrics
 from airflow_provider_mps.client.polling.settings import PollerSettings
-from airflow_provider_mps.client.rate_limiter import HEADROOM, RateLimiter
+from airflow_provider_mps.client.rate_limiter import RateLimiter
 from airflow_provider_mps.client.retry import is_throttled
 from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import MpsApiError, MpsError, MpsTransportError
@@ -233,7 +233,7 @@ class PollQueue:
     @property
     def _expedited_rate(self) -> float:
         """Workers' requests arrive less evenly than polls, and what MPS answers to them does not show here."""
-        return min(HEADROOM * self._proven_rate, self._settings.expedited_share * self._limiter.max_rate)
+        return self._settings.expedited_share * min(self._proven_rate, self._limiter.max_rate)
 
     async def _sleep(self, seconds: float | None) -> None:
         self._changed.clear()
