@@ -60,7 +60,7 @@ class PollerSettings:
     throttle_timeout: float = 60.0
     poll_timeouts: int = 6
     poll_timeout_margin: float = 60.0
-    expedited_share: float = 0.95
+    expedited_share: float = 0.97
     report_interval: float = 10.0
 
     min_waits_to_list: int = 5
