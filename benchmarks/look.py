@@ -1,5 +1,5 @@
 """
-One look at a running task (DescribeTaskDetail) over loopback HTTP: CPU of the client's process per look.
+One poll of a running task (DescribeTaskDetail) over loopback HTTP: CPU of the client's process per poll.
 
 Ours is what a trigger pays: the poller queues the poll, takes a turn of the rate limiter for it and counts it for the
 metrics, and its client signs, sends, reads and judges. The rate limiter has no limit here, so that polls are sent back

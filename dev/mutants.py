@@ -221,8 +221,8 @@ MUTANTS = (
     Mutant(
         "a trigger judges the deadline by its own clock",
         "triggers/mps.py",
-        "        if left is not None and not clock.is_known:\n",
-        "        if left is None:\n",
+        "            if left is not None and not may_judge:",
+        "            if left is None:",
         "tests/sensors/test_two_machines.py::test_f89_a_wrong_clock_ends_no_wait",
     ),
     Mutant(
@@ -284,7 +284,8 @@ MUTANTS = (
     Mutant(
         "one bad answer ends the wait",
         "client/polling/wait.py",
-        "    if decide(outcome, Purpose.POLL, elapsed=state.failing(now), limits=limits).retries:\n        return None\n",
+        "    if decide(outcome, Purpose.POLL, elapsed=state.failing(now), limits=limits).retries:\n"
+        "        return None\n",
         "",
         "tests/triggers/test_trigger.py::test_trouble_is_waited_through",
     ),
@@ -313,7 +314,7 @@ MUTANTS = (
     Mutant(
         "expedited tasks do not keep to the rate",
         "client/polling/queue.py",
-        "                    self._limiter.reserve(self._proven_rate)\n",
+        "                    self._limiter.reserve(self._expedited_rate)\n",
         "",
         "tests/client/polling/test_queue.py::test_expedited_tasks_keep_to_the_rate",
     ),

@@ -80,7 +80,7 @@ _SET = pytest.mark.parametrize("set_while_waiting", [3600.0, 180.0, -180.0, -360
 def test_f93_a_clock_that_is_set_costs_a_sensor_nothing(
     airflow_mps: LocalMps, set_while_waiting: _Clock, mode: Mode
 ) -> None:
-    """F93: three minutes or an hour within a pause: polls go on at their interval, and no wait of a minute ends early."""
+    """F93: three minutes or an hour within a pause: polls keep their interval, and no wait of a minute ends early."""
     task_id = airflow_mps.backend.script([RUNNING] * 4 + [DONE])
     assert run_sensor(mode, mps_task_id=task_id, poke_interval=_POLL, timeout=_TIMEOUT) == task_id
     assert asked(airflow_mps, "DescribeTaskDetail") <= 6  # a worker that resumes polls once more

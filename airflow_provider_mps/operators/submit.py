@@ -348,7 +348,8 @@ class MpsProcessMediaOperator(MpsSubmitOperator):
     """
     Process one media file: transcode, snapshots, review, analysis, recognition, subtitles, dubbing.
 
-    The job carries a random SessionId, stored before it is sent, so that MPS itself rejects a repeat. All parameters: :class:`MpsSubmitOperator`.
+    The job carries a random SessionId, stored before it is sent, so that MPS itself rejects a repeat. All parameters:
+    :class:`MpsSubmitOperator`.
 
     Source: https://www.tencentcloud.com/document/product/1041/33640
     """

@@ -217,7 +217,7 @@ class PollQueue:
                         continue
                 entry, scheduled = self._next(loop.time())
                 if entry.expedited and not (scheduled and not all(entry.waiters.values())):
-                    self._limiter.reserve(self._proven_rate)
+                    self._limiter.reserve(self._expedited_rate)
                     entry.expedited = False
                     self._hand_out(entry, PollResult(None, 0.0))
                 else:
@@ -229,6 +229,11 @@ class PollQueue:
             for request in self._requests:
                 request.cancel()
             await asyncio.gather(*self._requests, return_exceptions=True)
+
+    @property
+    def _expedited_rate(self) -> float:
+        """Workers' requests arrive less evenly than polls, and what MPS answers to them does not show here."""
+        return self._settings.expedited_share * min(self._proven_rate, self._limiter.max_rate)
 
     async def _sleep(self, seconds: float | None) -> None:
         self._changed.clear()
