@@ -185,14 +185,7 @@ MUTANTS = (
         "tests/operators/test_kill_deferred.py::test_f15_many_ended_at_once_are_all_aborted",
     ),
     Mutant(
-        "the closing of a shared poller is not shielded",
-        "client/polling/poller.py",
-        "            await asyncio.shield(closing)",
-        "            await closing",
-        "tests/client/polling/test_poller.py::test_a_poller_is_closed_although_its_last_wait_is_cancelled_twice",
-    ),
-    Mutant(
-        "an outage is counted from the last good look",
+        "an outage is counted from the last good poll",
         "client/polling/wait.py",
         "            self.failing_since = now\n",
         "            self.failing_since = self.answered\n",
@@ -293,8 +286,29 @@ MUTANTS = (
         "the deadline restarts at each resume of a sensor",
         "sensors/mps.py",
         "        wait.resume(event, state)\n",
-        "        wait.resume(event, state)\n        wait.state.started = wait.clock.now()\n",
+        "        wait.resume(event, state)\n        wait.state.started = 0.0\n",
         "tests/sensors/test_endings.py::test_the_deadline_survives_a_second_deferral",
+    ),
+    Mutant(
+        "a trigger judges the deadline by its own clock",
+        "triggers/mps.py",
+        "            if left is not None and not may_judge:",
+        "            if left is None:",
+        "tests/sensors/test_two_machines.py::test_f89_a_wrong_clock_ends_no_wait",
+    ),
+    Mutant(
+        "a worker believes a trigger that time is up",
+        "lifecycle/wait.py",
+        "return not self._knows_its_start or (left is not None and left <= _CLOCK_TOLERANCE)",
+        "return True",
+        "tests/sensors/test_two_machines.py::test_a_trigger_that_says_too_early_that_time_is_up_ends_nothing",
+    ),
+    Mutant(
+        "times of a wrong clock are kept",
+        "client/polling/wait.py",
+        "        state.own_started, state.failing_since = 0.0, None\n",
+        "        pass\n",
+        "tests/client/polling/test_wait.py::test_f89_times_of_a_wrong_clock_end_nothing",
     ),
     Mutant(
         "the deadline restarts at each retry",
@@ -341,24 +355,46 @@ MUTANTS = (
     Mutant(
         "one bad answer ends the wait",
         "client/polling/wait.py",
-        "    if decide(outcome, Purpose.POLL, elapsed=state.failing(now), limits=limits).retries:\n",
-        "    if False:\n",
+        "    if decide(outcome, Purpose.POLL, elapsed=state.failing(now), limits=limits).retries:\n"
+        "        return None\n",
+        "",
         "tests/triggers/test_trigger.py::test_trouble_is_waited_through",
     ),
     Mutant(
         "an event is taken for a verdict",
         "sensors/mps.py",
         "        wait = self._new_wait()\n        if state is None:",
-        "        if event and event.get('status') == 'resume':\n            return self.mps_task_id\n"
+        "        if event and event.get('status') == 'success':\n            return self.mps_task_id\n"
         "        wait = self._new_wait()\n        if state is None:",
         "tests/triggers/test_events.py::test_f39_a_strange_event_costs_one_poll",
     ),
     Mutant(
-        "lists that lie are read for ever",
+        "a list that lies is never switched off",
         "client/polling/hints.py",
         "        self._credit -= 1 + self._settings.points_for_mistake\n",
-        "        self._credit -= 1\n",
+        "        pass\n",
         "tests/client/polling/test_bulk.py::test_lists_that_lie_change_no_verdict",
+    ),
+    Mutant(
+        "a list that shows nothing is never switched off",
+        "client/polling/bulk.py",
+        "            self._accuracy.found_ended(task_id)\n",
+        "            pass\n",
+        "tests/client/polling/test_bulk.py::test_lists_that_show_nothing_are_switched_off",
+    ),
+    Mutant(
+        "expedited tasks do not keep to the rate",
+        "client/polling/queue.py",
+        "                    self._limiter.reserve(self._expedited_rate)\n",
+        "",
+        "tests/client/polling/test_queue.py::test_expedited_tasks_keep_to_the_rate",
+    ),
+    Mutant(
+        "the closing of a shared poller is not shielded",
+        "client/polling/poller.py",
+        "            await asyncio.shield(closing)",
+        "            await closing",
+        "tests/client/polling/test_poller_isolation.py::test_a_second_cancellation_leaves_no_session_open",
     ),
     Mutant(
         "a list resumes a worker again and again",

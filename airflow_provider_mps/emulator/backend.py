@@ -181,7 +181,7 @@ class LocalMpsBackend:
         if task.answers:
             answer = task.answers[min(task.looks, len(task.answers)) - 1]
             if error := answer.get("Error"):
-                raise Refusal(error["Code"], error.get("Message", ""))
+                raise Refusal(error.get("Code", ""), error.get("Message", ""))
             return answer
         return self._body(task)
 

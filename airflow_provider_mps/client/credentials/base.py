@@ -1,4 +1,4 @@
-"""The keys that sign a request, and when they expire. Nothing outside this package holds them; no text form shows them."""
+"""The keys that sign a request, and when they expire. No other package holds them; no text form shows them."""
 
 from __future__ import annotations
 

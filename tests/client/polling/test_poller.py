@@ -218,31 +218,6 @@ def test_a_poller_ends_with_its_last_wait(mps: LocalMps, config: ClientConfig) -
     assert left == 0
 
 
-def test_a_poller_is_closed_although_its_last_wait_is_cancelled_twice(mps: LocalMps, config: ClientConfig) -> None:
-    """Airflow repeats its cancellation; the second one comes while the poller is being closed: nothing stays open."""
-    task_id = mps.backend.script([DONE])
-
-    async def work() -> Poller:
-        used: list[Poller] = []
-
-        async def wait() -> None:
-            async with shared_poller(config) as poller:
-                used.append(poller)
-                await poll(poller, task_id)
-                await asyncio.sleep(60)
-
-        waiting = asyncio.create_task(wait())
-        await until(lambda: bool(used) and used[0]._client._session is not None)
-        waiting.cancel()
-        await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
-        await asyncio.sleep(0.2)
-        return used[0]
-
-    assert run(work)._client._session is None
-
-
 def test_two_event_loops_have_a_poller_each(mps: LocalMps, config: ClientConfig) -> None:
     """Loops of two threads, at the same time, do not meet each other's session; the pace of the process is one."""
     task_id = mps.backend.script([DONE])
