@@ -241,6 +241,24 @@ def test_f89_the_deadline_is_in_mps_time(
     assert airflow_mps.backend.aborts == jobs(airflow_mps)
 
 
+@pytest.mark.fault("F89", "F21")
+@WAYS
+def test_f89_a_wrong_clock_alone_ends_no_wait(
+    airflow_mps: LocalMps, worker_clock: WorkerClock, deferrable: bool
+) -> None:
+    """F89: a retry whose clock is an hour ahead gets no answer at first: nothing is aborted, it polls on."""
+    context = new_context()
+    context["ti"].crash_on_push = True
+    with pytest.raises(Crash):
+        submit(MpsProcessMediaOperator, context=context, deferrable=deferrable)
+    worker_clock(3600)
+    # The poll that takes the job up and the first of the wait: neither has an answer.
+    airflow_mps.backend.faults.add(Fault("reset", action="DescribeTaskDetail", times=8))
+    task_id = submit(MpsProcessMediaOperator, context=retry(context), deferrable=deferrable, timeout=60)
+    assert jobs(airflow_mps) == [task_id]
+    assert airflow_mps.backend.aborts == []
+
+
 @pytest.mark.fault("F90")
 @WITHOUT_SESSION
 def test_f90_evicted_in_the_pause_after_a_denial(airflow_mps: LocalMps, kind: Kind) -> None:

@@ -80,7 +80,7 @@ class Submission:
             log.warning("The record of this task's job cannot be read, so the job is searched for: %s", error)
             record, step = None, Step.SEARCH
         if record is None and step is Step.SEARCH:
-            # Not saved before the search has ended: a try that dies in it leaves nothing, and the next one searches too.
+            # Saved when the search has ended: a try that dies in it leaves nothing, so that the next one searches too.
             record = self.record = intent.new_record().sought(intent.run_began)
             return self._recovery.search(record)
         if record is None:
