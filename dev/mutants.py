@@ -87,11 +87,11 @@ MUTANTS = (
         "tests/operators/test_job_records.py::test_a_job_that_failed_while_nobody_polled_it",
     ),
     Mutant(
-        "a retry adopts the job that has failed",
+        "a retry takes up a job that was aborted",
         "client/jobs/record.py",
         "or record.ending is Ending.SUCCESS:\n",
         "or record.ending:\n",
-        "tests/operators/test_submit_once.py::test_f05_retry_after_a_failed_job",
+        "tests/operators/test_job_records.py::test_f95_somebody_else_aborts_the_job",
     ),
     Mutant(
         "a retry pays again after a job that did not fail",
@@ -140,7 +140,7 @@ MUTANTS = (
         "client/jobs/record.py",
         "_digest([dag_id, run_id, task_id, map_index, clears])",
         "_digest([dag_id, run_id, task_id, clears])",
-        "tests/client/jobs/test_record.py::test_f06_a_marker_names_one_task",
+        "tests/client/jobs/test_record.py::test_f06_mapped_tasks_have_a_marker_each",
     ),
     Mutant(
         "a Clear does not submit a new job",

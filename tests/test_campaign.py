@@ -45,10 +45,10 @@ def campaigns(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[Resul
 def test_promises_hold_whatever_happens(campaigns: dict[int, tuple[Result, str]], seed: int) -> None:
     """Bad network, dying workers, restarting triggerers, users: no duplicate, no wrong verdict, nothing lost."""
     result, log = campaigns[seed]
-    assert result.findings == []
+    assert not result.findings, "\n".join(result.findings)
     assert result.faults.total() > 0
     assert len(result.endings) >= 3
-    assert "MPS accepted" in log
+    assert "accepted as" in log
 
 
 def test_everything_that_is_drawn_lands(campaigns: dict[int, tuple[Result, str]]) -> None:

@@ -66,7 +66,7 @@ _PROMISES = {
     "foreign error": "errors of a try, a trigger or a thread that are neither the provider's nor Airflow's",
     "without a user": "aborts without a user's action or a deadline",
     "before its time": "waits that were given up before their deadline",
-    "after its deadline": "waits that went on past their deadline, a poll, a last look and 5 s for a busy machine",
+    "after its deadline": "waits that went on past their deadline, a poll, a last poll and 5 s for a busy machine",
     "still wait": "jobs left waiting after a user's action or a deadline",
     "the secret": "secrets where they do not belong",
 }

@@ -33,10 +33,10 @@ from tests.campaign.plan import ENDLESS, NO_SESSION, UNSETTLED, USER_BLOWS, Kind
 from tests.campaign.world import AirflowStates, Jobs, Triggerer, Weather, WorkerClocks
 
 AT_ONCE = 12
-_WORLD = 50  # tasks that share one MPS: looking for a lost job looks at all of them
+_WORLD = 50  # tasks that share one MPS: the search for a lost job asks for all of them
 _REQUEST_TIMEOUT = 1.0
-# The last look may be a call that is asked again; each of its requests may hang until its timeout.
-LAST_LOOK = 4 * _REQUEST_TIMEOUT + 1.0
+# The last poll may be a call that is asked again; each of its requests may hang until its timeout.
+LAST_POLL = 4 * _REQUEST_TIMEOUT + 1.0
 # MPS tells its time in whole seconds, so what two processes know of it may differ by a second.
 _CLOCK_PRECISION = 1.0
 _SLOW_MACHINE = 5.0  # seconds that twelve tasks at once on a busy machine may take from one of them
@@ -97,7 +97,7 @@ def _world(seed: int, plans: list[Plan]) -> Result:
     airflow, settings, in_threads = AirflowStates(), Settings(state_seconds=0.15, segment_count=1), list[str]()
     clocks = WorkerClocks()
     with LocalMps(settings) as mps, _patched(mps, airflow, clocks, in_threads), Triggerer() as triggers:
-        # A second here stands for minutes there, so ten times the looks are asked in it.
+        # A second here stands for minutes there, so ten times the polls are sent in it.
         settings.rates = dict.fromkeys(mps.backend.actions, 1000.0)
         weather = mps.backend.faults = Weather(seed)
         jobs = mps.backend.tasks = Jobs(mps.backend, {plan.name: plan for plan in plans})
@@ -182,7 +182,7 @@ def _off_its_deadline(plan: Plan, ended: Ended, jobs: Jobs, result: Result) -> I
         return
     late = ended.at - last - plan.timeout
     result.late = max(result.late, late)
-    if late > POLL + LAST_LOOK + _SLOW_MACHINE:
+    if late > POLL + LAST_POLL + _SLOW_MACHINE:
         yield f"the wait ended {late:.1f} s after its deadline"
 
 

@@ -264,10 +264,10 @@ class Life:
             operator = MpsTaskSensor(mps_task_id=str(self.mps_task_id), mode=mode, poke_interval=POLL, **common)
         else:
             operator = _OPERATORS[plan.kind.value](request=request_of(plan), poll_interval=POLL, **common)
-        self._strike_at_looks(operator)
+        self._strike_at_polls(operator)
         return operator
 
-    def _strike_at_looks(self, operator: Any) -> None:
+    def _strike_at_polls(self, operator: Any) -> None:
         new_wait = operator._new_wait
 
         def watched(*arguments: Any) -> Any:
@@ -275,9 +275,9 @@ class Life:
             poll = wait.poll
 
             def struck() -> Any:
-                self.passes(Point.BEFORE_A_LOOK)
+                self.passes(Point.BEFORE_A_POLL)
                 seen = poll()
-                self.passes(Point.AFTER_A_LOOK)
+                self.passes(Point.AFTER_A_POLL)
                 return seen
 
             wait.poll = struck

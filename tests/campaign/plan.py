@@ -41,8 +41,8 @@ class Point(StrEnum):
     BEFORE_STORING = "after acceptance, before storing"
     BEFORE_PUSHING = "after storing, before pushing"
     BEFORE_WAITING = "after pushing, before the wait"
-    BEFORE_A_LOOK = "before a look"
-    AFTER_A_LOOK = "after a look"
+    BEFORE_A_POLL = "before a poll"
+    AFTER_A_POLL = "after a poll"
     BEFORE_ENDING = "before the end is stored"
     AFTER_THE_END = "after the end, before Airflow knows"
 
@@ -69,7 +69,7 @@ class Blow(StrEnum):
     CLEAR = "user: Clear"
 
 
-_WHILE_A_JOB_RUNS = (Point.BEFORE_PUSHING, Point.BEFORE_WAITING, Point.BEFORE_A_LOOK, Point.AFTER_A_LOOK)
+_WHILE_A_JOB_RUNS = (Point.BEFORE_PUSHING, Point.BEFORE_WAITING, Point.BEFORE_A_POLL, Point.AFTER_A_POLL)
 _CLOCKS = (0, 4, -4, 60, -60)  # minutes
 WORKER_BLOWS = (Blow.SIGKILL, Blow.SIGKILL, Blow.EVICTION, Blow.AIRFLOW_AWAY)
 TRIGGER_BLOWS = (Blow.RESTART, Blow.FAILOVER, Blow.LATE_FAILOVER, Blow.CRASH, Blow.STRANGE_EVENT)

@@ -302,8 +302,9 @@ def test_f07_clear_after_the_window_submits_anew(
 
 
 @pytest.mark.fault("F07")
+@pytest.mark.parametrize("days", [3.1, 4])
 @pytest.mark.parametrize("known", [True, False], ids=["MPS knows the job", "MPS has forgotten all"])
-def test_after_the_window_a_session_id_proves_nothing(airflow_mps: LocalMps, known: bool) -> None:
+def test_after_the_window_a_session_id_proves_nothing(airflow_mps: LocalMps, known: bool, days: float) -> None:
     """A retry days later does not rely on MPS's memory: it looks for the job, and sends nothing if in doubt."""
     context = new_context()
     context["task_state_store"].crash_before = "accepted"
@@ -311,7 +312,7 @@ def test_after_the_window_a_session_id_proves_nothing(airflow_mps: LocalMps, kno
         submit(MpsProcessMediaOperator, timeout=1e6, context=context)
     airflow_mps.backend.settings.session_seconds = 0  # MPS has forgotten the SessionId
     stored = context["task_state_store"].get("mps_job")
-    context["task_state_store"].set("mps_job", {**stored, "sent_at": stored["sent_at"] - 4 * 86_400})
+    context["task_state_store"].set("mps_job", {**stored, "sent_at": stored["sent_at"] - days * 86_400})
     if known:
         assert [submit(MpsProcessMediaOperator, timeout=1e6, context=retry(context))] == jobs(airflow_mps)
         return

@@ -181,6 +181,13 @@ def test_f06_a_marker_names_one_task(one: Any, other: Any) -> None:
     assert len(marker(one)) <= 50
 
 
+@pytest.mark.fault("F06")
+def test_f06_mapped_tasks_have_a_marker_each() -> None:
+    """Tasks that differ in nothing but their map index."""
+    names = {"dag_id": "d", "run_id": "r", "task_id": "t", "attempt": FIRST}
+    assert len({marker_of(map_index=index, **names) for index in range(-1, 9)}) == 10  # type: ignore[arg-type]
+
+
 def test_a_fingerprint_does_not_depend_on_order() -> None:
     """Two dicts that are equal are one request."""
     assert fingerprint_of({"a": 1, "b": [2]}) == fingerprint_of({"b": [2], "a": 1}) != fingerprint_of({"a": 1})
