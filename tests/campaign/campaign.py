@@ -22,8 +22,8 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow_provider_mps.client import rate_limiter, retry
 from airflow_provider_mps.client.jobs import submission
 from airflow_provider_mps.client.polling.settings import PollerSettings
+from airflow_provider_mps.emulator.models import Settings, Task
 from airflow_provider_mps.emulator.server import SECRET_KEY, LocalMps
-from airflow_provider_mps.emulator.state import Settings, Task
 from airflow_provider_mps.errors import MpsError, MpsSubmitUnknown, MpsTaskFailed, MpsTaskTimeout, MpsTaskUnsettled
 from airflow_provider_mps.lifecycle.wait import TaskWait
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
@@ -102,7 +102,7 @@ def _world(seed: int, plans: list[Plan]) -> Result:
             ends = list(workers.map(_run, lives))
         result = Result(len(plans), len(jobs), len(mps.backend.aborts), len(mps.backend.calls), faults=weather.struck)
         result.refused = sum(call.code == "RequestLimitExceeded" for call in mps.backend.calls)
-        result.outcomes.update(job.outcome for job in jobs.values())
+        result.outcomes.update(job.scenario for job in jobs.values())
         result.findings += [*jobs.findings, *(f"foreign error: in a thread: {error}" for error in in_threads)]
         for life, ended in zip(lives, ends, strict=True):
             result.blows.update(life.landed)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
-from airflow_provider_mps.emulator.scenarios import Outcome
+from airflow_provider_mps.emulator.scenarios import Scenario
 
 # Two jobs that fail, two workers that die, and an outage or two on a slow machine in between.
 RETRIES = 8
@@ -27,11 +27,11 @@ class Kind(StrEnum):
 
 
 NO_SESSION = (Kind.BATCH, Kind.IMAGE)
-ENDLESS = (Outcome.QUEUED, Outcome.STUCK)
-UNSETTLED = (Outcome.EMPTY_RESULT, Outcome.UNSETTLED)
-SUCCESSFUL = (Outcome.SUCCESS, Outcome.LATE_RESULT)
-FAILED = (Outcome.ALL_FAIL, Outcome.SOURCE_ERROR, Outcome.PARTIAL_FAILURE, Outcome.LANGUAGE_ERROR)
-_ENDINGS = (*[Outcome.SUCCESS] * 7, Outcome.LATE_RESULT, *UNSETTLED, Outcome.QUEUED, *ENDLESS)
+ENDLESS = (Scenario.QUEUED, Scenario.STUCK)
+UNSETTLED = (Scenario.EMPTY_RESULT, Scenario.UNSETTLED)
+SUCCESSFUL = (Scenario.SUCCESS, Scenario.LATE_RESULT)
+FAILED = (Scenario.ALL_FAIL, Scenario.SOURCE_ERROR, Scenario.PARTIAL_FAILURE, Scenario.LANGUAGE_ERROR)
+_ENDINGS = (*[Scenario.SUCCESS] * 7, Scenario.LATE_RESULT, *UNSETTLED, Scenario.QUEUED, *ENDLESS)
 
 
 class Point(StrEnum):
@@ -95,8 +95,8 @@ class Plan:
     kind: Kind
     mode: str
     store: bool
-    ending: Outcome
-    fails: tuple[Outcome, ...]
+    ending: Scenario
+    fails: tuple[Scenario, ...]
     strikes: tuple[Strike, ...]
     trigger_blows: tuple[Blow, ...]
     late: bool
@@ -162,14 +162,14 @@ def _draw(random: Random, number: int) -> Plan:
     )
 
 
-def _outcomes(random: Random, kind: Kind) -> tuple[Outcome, tuple[Outcome, ...]]:
+def _outcomes(random: Random, kind: Kind) -> tuple[Scenario, tuple[Scenario, ...]]:
     ending = random.choice(_ENDINGS)
-    if ending is Outcome.EMPTY_RESULT and kind in {Kind.IMAGE, Kind.LIVE}:
-        ending = Outcome.UNSETTLED  # without any result is how a picture described and a stream unrecorded succeed
+    if ending is Scenario.EMPTY_RESULT and kind in {Kind.IMAGE, Kind.LIVE}:
+        ending = Scenario.UNSETTLED  # without any result is how a picture described and a stream unrecorded succeed
     if ending not in SUCCESSFUL:
         return ending, ()
     has_languages = kind in {Kind.PROCESS, Kind.BATCH, Kind.SENSOR}
-    failed = FAILED if has_languages else tuple(each for each in FAILED if each is not Outcome.LANGUAGE_ERROR)
+    failed = FAILED if has_languages else tuple(each for each in FAILED if each is not Scenario.LANGUAGE_ERROR)
     return ending, tuple(random.choice(failed) for _ in range(random.choice([0, 0, 1, 2])))
 
 

@@ -24,8 +24,8 @@ from airflow_provider_mps.client.credentials.base import Credentials, ExpiringCr
 from airflow_provider_mps.client.retry import Limits, may_pass
 from airflow_provider_mps.client.sync import MpsClient, fetch_keys
 from airflow_provider_mps.emulator.faults import Fault
+from airflow_provider_mps.emulator.models import ROLE_ARN, Account, Role
 from airflow_provider_mps.emulator.server import LocalMps
-from airflow_provider_mps.emulator.state import ROLE_ARN, Account, Role
 from airflow_provider_mps.errors import MpsApiError, MpsCredentialsError, MpsError
 from tests.conftest import Connect
 from tests.support.machine import MACHINES, POD_TOKEN, Machine, in_a_pod, on_an_instance, with_a_role, with_variables

@@ -23,8 +23,8 @@ from airflow_provider_mps.client.credentials.providers import (
 from airflow_provider_mps.client.retry import is_final, may_pass
 from airflow_provider_mps.client.sync import fetch_keys
 from airflow_provider_mps.emulator.faults import Fault
+from airflow_provider_mps.emulator.models import ROLE_ARN, Role
 from airflow_provider_mps.emulator.server import LocalMps
-from airflow_provider_mps.emulator.state import ROLE_ARN, Role
 from airflow_provider_mps.errors import MpsConfigError, MpsCredentialsError
 from tests.support.machine import in_a_pod, with_sdk_file, with_tccli_file, with_variables
 
@@ -233,7 +233,7 @@ def test_keys_of_a_sign_in_expire_with_it(home: Path) -> None:
 )
 def test_a_metadata_service_that_fails(mps: LocalMps, fault: dict[str, Any], why: str) -> None:
     """What is away for a moment does not end a wait of hours."""
-    mps.backend.faults.add(Fault.of({**fault, "action": "metadata", "times": None}))
+    mps.backend.faults.add(Fault(**{**fault, "action": "metadata", "times": None}))
     with pytest.raises(MpsCredentialsError) as caught:
         fetch_keys(_config(mps.host, credential_source="cvm_role"))
     assert why in str(caught.value)

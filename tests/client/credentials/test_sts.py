@@ -16,8 +16,8 @@ from airflow_provider_mps.client.credentials.base import CredentialProvider, Cre
 from airflow_provider_mps.client.credentials.providers import InstanceRole, WebIdentity
 from airflow_provider_mps.client.credentials.sts import AssumeRole, AssumeRoleWithWebIdentity
 from airflow_provider_mps.client.sync import fetch_keys
+from airflow_provider_mps.emulator.models import ROLE_ARN
 from airflow_provider_mps.emulator.server import LocalMps
-from airflow_provider_mps.emulator.state import ROLE_ARN
 from airflow_provider_mps.errors import MpsConfigError
 from tests.support.machine import in_a_pod, with_variables
 from tests.support.official import HttpProfile, credential, sts_model
