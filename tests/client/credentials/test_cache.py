@@ -275,7 +275,7 @@ def test_f117_expired_keys_are_never_handed_out(
     caller = connect(dataclasses.replace(config, credentials=source))
     until = time.monotonic() + 1.5
     while time.monotonic() < until:
-        with pytest.raises(MpsCredentialsError, match="No keys from a source: its keys had expired .* see why"):
+        with pytest.raises(MpsCredentialsError, match=r"No keys from a source: its keys had expired .* check why"):
             caller.call(LIST)
     assert len(source.fetched) == 2
     assert not mps.backend.calls

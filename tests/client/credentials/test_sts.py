@@ -144,11 +144,11 @@ def test_the_parameters_are_tencents(action: type[AssumeRole] | type[AssumeRoleW
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"role_arn": "media"}, "role_arn: it has not the form qcs::cam::uin/100000000001:roleName/media"),
+        ({"role_arn": "media"}, "role_arn: it does not have the form qcs::cam::uin/100000000001:roleName/media"),
         ({"role_arn": "qcs::cam::uin/1:roleName/a b"}, "role_arn"),
-        ({"role_session_name": "x"}, "role_session_name: it has not the form of 2 to 128 letters"),
+        ({"role_session_name": "x"}, "role_session_name: it does not have the form of 2 to 128 letters"),
         ({"role_session_name": "a b"}, "role_session_name"),
-        ({"external_id": "a#b"}, "external_id: it has not the form"),
+        ({"external_id": "a#b"}, "external_id: it does not have the form"),
         ({"duration_seconds": 43_201}, "duration_seconds"),
         ({"duration_seconds": 0}, "duration_seconds"),
     ],
