@@ -3,8 +3,8 @@ What the benchmarks of waiting share: a local MPS and the waiting process, each 
 
 ``ours`` runs the trigger as the triggerer does: built from its path and its arguments, connection read, log lines
 written (to nowhere). The worker that its event resumes polls once, with a client of its own. ``naive`` is the loop that
-a DAG author writes: each wait polls for itself, with its own client, every ``poll_interval`` seconds. It signs and reads
-as ours does, so what differs is only who decides when to poll.
+a DAG author writes: each wait polls for itself, with its own client, every ``poll_interval`` seconds. It signs and
+reads as ours does, so what differs is only who decides when to poll.
 """
 
 from __future__ import annotations
@@ -124,13 +124,14 @@ async def worker(config: ClientConfig) -> AsyncIterator[Callable[[str], Awaitabl
     async with AsyncMpsClient(config, limits=Limits(attempts=1)) as client:
 
         async def poll(task_id: str) -> bool:
-            while True:
+            for attempt in itertools.count():
                 try:
                     return (await client.poll(describe(task_id))).is_finished
                 except MpsError as error:
                     if not is_throttled(error):
                         raise
-                await asyncio.sleep(random.uniform(0.5, 1.0))
+                await asyncio.sleep(random.uniform(0.5, 1.0) * min(0.5 * 2**attempt, 8.0))  # as the worker's client
+            raise AssertionError
 
         yield poll
 

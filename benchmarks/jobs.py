@@ -1,5 +1,5 @@
 """
-Forty short workflow jobs, each submitted by an operator that defers: MPS calls for each job, and how soon its end is seen.
+Forty short workflow jobs, submitted by operators that defer: MPS calls for each, and how soon its end is seen.
 
 Every call counts: the submission, the polls and lists of the triggerer, and the poll of the worker that decides. The
 jobs last 40 seconds; once all begin together, once one begins each second.
@@ -58,7 +58,8 @@ def main() -> None:
             delays = [each.at - ended[each.task_id] for each in seen]
             actions = ", ".join(f"{action} {len(list(group))}" for action, group in by_action(log))
             print(
-                f"  {name:16} {len(log) / JOBS:.2f} calls a job; noticed after: median {percentile(delays, 0.5):.2f} s, "
+                f"  {name:16} {len(log) / JOBS:.2f} calls a job; "
+                f"noticed after: median {percentile(delays, 0.5):.2f} s, "
                 f"last {max(delays):.2f} s; {actions}"
             )
             if any(each.status != "resume" for each in seen):

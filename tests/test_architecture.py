@@ -22,14 +22,14 @@ LAYERS = [
     {"client"},
     {"hooks", "inputs", "retry_policy"},
     {"assets", "common", "links"},
-    {"triggers"},
     {"lifecycle"},
+    {"triggers"},
     {"sensors", "operators"},
 ]
 CLIENT = [
-    {"signing", "clock", "action", "retry", "jobs.abort", "polling.metrics", "polling.hints"},
-    {"actions", "credentials.base", "polling.wait", "polling.progress"},
-    {"credentials.sts"},
+    {"signing", "clock", "action", "retry", "polling.metrics", "polling.settings", "jobs.record"},
+    {"actions", "credentials.base", "polling.hints", "polling.wait", "polling.progress"},
+    {"credentials.sts", "jobs.abort", "jobs.intent"},
     {"credentials.assume_role"},
     {"credentials.providers"},
     {"config"},
@@ -40,9 +40,8 @@ CLIENT = [
     {"sync"},
     {"aio"},
     {"jobs.find", "polling.queue"},
-    {"polling.bulk"},
-    {"polling.poller"},
-    {"jobs.submission"},
+    {"jobs.recovery", "polling.bulk"},
+    {"jobs.submission", "polling.poller"},
 ]
 RESULTS = [
     {"uris", "walk", "model"},
@@ -182,10 +181,6 @@ _READ_CATEGORIES = {
     "client.protocol",
     "client.credentials.assume_role",
     "client.credentials.providers",
-    "client.jobs.abort",
-    "client.jobs.find",
-    "client.polling.queue",
-    "client.polling.wait",
     "hooks.mps",
 }
 

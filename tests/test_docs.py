@@ -107,10 +107,10 @@ def _execute(block: Block) -> None:
 @each_page
 def test_commands_exist(page: str) -> None:
     """Every target of make, module of this package and extra that a page tells to run or install is there."""
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     shell = [block.code for block in BLOCKS if (block.page, block.language) == (page, "bash")]
     commands = "\n".join([*shell, *re.findall(r"`([^`\n]+)`", TEXT[page])])
-    assert set(re.findall(r"^(?:\$ )?make ([a-z]+)", commands, re.MULTILINE)) <= targets
+    assert set(re.findall(r"^(?:\$ )?make ([a-z0-9-]+)", commands, re.MULTILINE)) <= targets
     modules = set(re.findall(r"python -m ([\w.]+)", commands)) - {"build", "pip", "pytest"}
     assert [module for module in modules if find_spec(module) is None] == []
     scripts = re.findall(r"python (\w[\w/]*\.py)", commands)

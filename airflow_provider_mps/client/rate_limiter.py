@@ -73,12 +73,17 @@ class RateLimiter:
         """Seconds until a turn is free; none is reserved."""
         return max(self._next_turn - self._clock(), 0.0)
 
-    def reserve(self) -> float:
-        """Reserve the next turn; returns the seconds until it comes."""
+    def reserve(self, max_rate: float = math.inf) -> float:
+        """
+        Reserve the next turn; returns the seconds until it comes.
+
+        :param max_rate: no higher rate than this, for a turn whose request another process sends: what MPS answers to
+            it does not show here whether the rate is possible.
+        """
         with self._lock:
             now = self._clock()
             turn = max(now - CATCH_UP, self._next_turn)
-            self._next_turn = turn + 1 / min(self._rate(now), HEADROOM * self.max_rate)
+            self._next_turn = turn + 1 / min(self._rate(now), HEADROOM * self.max_rate, max_rate)
             return max(turn - now, 0.0)
 
     async def acquire(self) -> None:

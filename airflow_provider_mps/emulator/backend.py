@@ -165,7 +165,7 @@ class LocalMpsBackend:
         if task.answers:
             answer = task.answers[min(task.polls, len(task.answers)) - 1]
             if error := answer.get("Error"):
-                raise ApiError(error["Code"], error.get("Message", ""))
+                raise ApiError(error.get("Code", ""), error.get("Message", ""))
             return answer
         status = self.status(task)
         if status == "FINISH":

@@ -1,4 +1,4 @@
-"""The operators that start a job, on one base: send once, wait, cancel, end on time."""
+"""The operators that start a job, on one base: submit once, wait, abort, end on time."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ _STEP = 1.0  # seconds
 
 class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
     """
-    Base of the operators that start an MPS job. It sends the job once, across lost answers, crashes and retries.
+    Base of the operators that start an MPS job. It submits the job once, across lost answers, crashes and retries.
 
     It returns the ``mps_task_id`` in every mode, and pushes it, with ``request_id`` and ``region``, before it waits.
-    A retry by Airflow takes up the job that an earlier try sent, unless that job has failed: then it sends a new one.
-    Clearing the task always sends a new one.
+    A retry takes up the job that an earlier try submitted, unless that job has failed or was aborted: then it submits
+    a new one. A Clear always submits a new one. One task instance submits one job: a second submission in the same try
+    is refused before anything is sent.
 
     :param request: the parameters of the action in Tencent's own names. (templated)
     :param mps_conn_id: connection of type ``tencentcloud_mps``. (templated)
     :param region: overrides the region of the connection. (templated)
     :param wait_for_completion: wait until the job has ended, and fail unless it succeeded.
     :param deferrable: wait in the triggerer, without holding a worker.
-    :param poll_interval: seconds between looks; while deferred the longest pause, since a young job is looked at more
-        often.
+    :param poll_interval: longest pause between polls, in seconds; a young job is polled more often.
     :param timeout: seconds from the first submission until the wait gives up; retries do not extend it.
     :param cancel_on_kill: abort the job when a user ends the task or ``timeout`` has passed. MPS aborts only a job
         that still waits; otherwise the log says that it runs on and is billed.
     :param allow_partial: succeed although parts failed, as long as at least one part succeeded.
-    :param resubmit_if_unknown: submit again when it cannot be told whether an earlier submission arrived, or what
+    :param resubmit_if_unknown: submit again when it is not known whether an earlier submission arrived, or what
         became of its job; that may pay twice.
     :param outage_tolerance: seconds without any usable answer of MPS until the wait fails with "state unknown".
     :param not_found_grace: seconds from the start in which MPS may not know the job yet.
@@ -63,10 +63,10 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
     :raises MpsSessionClash: a SessionId of your own belongs to another job.
     :raises MpsTaskTimeout: ``timeout`` has passed.
     :raises MpsConfigError: the request, an argument or the connection is wrong; nothing was sent.
-    :raises MpsApiError: MPS refused the job.
+    :raises MpsApiError: MPS answered the submission or a poll with an error.
 
-    Airflow does not retry an unknown submission, a clash or a timeout; nor, as long as no job can have been sent, what
-    is permanent: a bad argument or connection, a refusal for good (keys, permission, parameters, arrears).
+    Airflow does not retry an unknown submission, a clash or a timeout. As long as no job can have been sent, it does
+    not retry permanent errors either: a bad argument or connection, rejected keys, missing permission, arrears.
     """
 
     template_fields: Sequence[str] = ("request", "mps_conn_id", "region")
@@ -348,8 +348,8 @@ class MpsProcessMediaOperator(MpsSubmitOperator):
     """
     Process one media file: transcode, snapshots, review, analysis, recognition, subtitles, dubbing.
 
-    The job carries a SessionId made from dag, run, task, map index and the number of clears, so that MPS itself
-    refuses a second one. All parameters: :class:`MpsSubmitOperator`.
+    The job carries a random SessionId, stored before it is sent, so that MPS itself rejects a repeat. All parameters:
+    :class:`MpsSubmitOperator`.
 
     Source: https://www.tencentcloud.com/document/product/1041/33640
     """

@@ -8,7 +8,7 @@ import importlib
 import json
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -220,15 +220,20 @@ class MpsTaskTrigger(BaseTrigger):
         from airflow_provider_mps.client.retry import is_final
         from airflow_provider_mps.errors import MpsError
 
-        clock = clock_for(poller.config.endpoint)
+        clock, loop_time = clock_for(poller.config.endpoint), asyncio.get_running_loop().time
         progress = Progress(self.log, self.mps_task_id)
         # Spread, so that waits that began together do not stay together.
         delay = self.settings.earliest_event + random.uniform(0, self._delay(clock, state))
+        may_judge = clock.is_known  # the deadline is in MPS's time
         while True:
-            result = await self._poll(poller, action, policy, state, clock, delay)
-            if result is None:
+            left = state.seconds_left(policy, clock.now())
+            if left is not None and not may_judge:  # this machine's clock may be wrong: poll when it says so
+                delay, left = min(delay, max(left, 0.0)), None
+            due = loop_time() + delay
+            poll = poller.poll(action, due=due, created=state.created, accepts_hints=state.accepts_hints)
+            if (result := await _within(poll, left)) is None:
                 return _DEADLINE
-            outcome = result.outcome
+            outcome, may_judge = result.outcome, True
             if outcome is None:
                 state.ignores_lists = True
                 progress.report_hint()
@@ -243,36 +248,7 @@ class MpsTaskTrigger(BaseTrigger):
                 return ("permanent_error" if is_final(error) else "failure"), _described(error)
             if ended is not None:
                 return "resume", ended.summary
-            if (left := state.seconds_left(policy, clock.now())) is not None and left <= 0:
-                return _DEADLINE
             delay = self._delay(clock, state)
-
-    async def _poll(
-        self,
-        poller: Poller,
-        action: Action[TaskDetail],
-        policy: WaitPolicy,
-        state: WaitState,
-        clock: MpsClock,
-        delay: float,
-    ) -> PollResult | None:
-        """
-        Poll after a delay; None if the deadline comes before there is an outcome.
-
-        A process that does not know MPS's time yet does not judge the deadline: it polls when that seems to come.
-        """
-        left = state.seconds_left(policy, clock.now())
-        if left is not None and not clock.is_known:
-            delay, left = min(delay, max(left, 0.0)), None
-        due = asyncio.get_running_loop().time() + delay
-        limit = asyncio.timeout(left)
-        try:
-            async with limit:
-                return await poller.poll(action, due=due, created=state.created, accepts_hints=state.accepts_hints)
-        except TimeoutError:
-            if limit.expired():
-                return None
-            raise
 
     def _delay(self, clock: MpsClock, state: WaitState) -> float:
         """Seconds to the next poll."""
@@ -315,7 +291,7 @@ class MpsTaskTrigger(BaseTrigger):
                 self._write_log(
                     "warning", "MPS task %s: the triggerer cannot read its connection: %s", self.mps_task_id, error
                 )
-            # Without a connection nobody tells MPS's time, and this machine's has to do; the worker checks the deadline.
+            # Without a connection nobody tells MPS's time, and this machine's must do; the worker checks the deadline.
             left = state.seconds_left(policy, time.time())
             if left is not None and left <= 0:
                 return None
@@ -330,6 +306,18 @@ class MpsTaskTrigger(BaseTrigger):
         """A log handler that fails must not lose the event."""
         with contextlib.suppress(Exception):
             getattr(self.log, level)(text, *values)
+
+
+async def _within(poll: Awaitable[PollResult], seconds: float | None) -> PollResult | None:
+    """What a poll brought; None if it does not come within so many seconds."""
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            return await poll
+    except TimeoutError:
+        if limit.expired():
+            return None
+        raise
 
 
 def _described(error: Exception) -> str:

@@ -124,7 +124,7 @@ def _used(clock: Clock, ceiling: float = 20) -> RateLimiter:
 
 @pytest.mark.fault("F53")
 def test_a_throttled_request_halves_it_and_time_brings_it_back() -> None:
-    """Half at once, just below the old rate after 5 seconds; above that with the cube of the time, all in ten minutes."""
+    """Half at once, just below the old rate after 5 seconds; beyond it with the cube of the time, all in 10 minutes."""
     clock = Clock()
     limiter = _used(clock)
     throttled_at = clock.now

@@ -215,13 +215,12 @@ def test_limits_of_a_caller_replace_those_of_the_purpose() -> None:
 
 
 @pytest.mark.fault("F53")
-@pytest.mark.parametrize("purpose", [Purpose.CALL, Purpose.SUBMIT])
-def test_a_throttled_request_is_no_attempt(purpose: Purpose) -> None:
+def test_a_throttled_request_is_no_attempt() -> None:
     """A crowded account fails no task: what MPS throttles is sent again for a minute, jobs included."""
     error, action = _api("RequestLimitExceeded.UinLimitExceeded"), BatchProcessMedia(input_info=[{}])
-    assert decide(error, purpose, action=action, attempt=30, elapsed=59.0).retries
-    assert not decide(error, purpose, action=action, attempt=30, elapsed=60.0).retries
-    assert not decide(_api("ResourceInsufficient"), purpose, action=action, attempt=30, elapsed=59.0).retries
+    assert decide(error, Purpose.CALL, action=action, attempt=30, elapsed=59.0).retries
+    assert not decide(error, Purpose.CALL, action=action, attempt=30, elapsed=60.0).retries
+    assert not decide(_api("ResourceInsufficient"), Purpose.CALL, action=action, attempt=30, elapsed=59.0).retries
 
 
 def test_delays_grow_and_are_spread_and_stay_bounded() -> None:

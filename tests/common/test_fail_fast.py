@@ -177,10 +177,11 @@ def test_an_error_stays_what_it_is(error: MpsError) -> None:
     raised = copy.copy(error)
     with pytest.raises(type(error)) as caught, fail_fast_on_permanent(type(error)):
         raise raised
-    assert caught.value is raised
-    assert isinstance(raised, AirflowFailException)
-    assert (type(raised).__name__, str(raised), vars(raised)) == (type(error).__name__, str(error), vars(error))
-    arrived = pickle.loads(pickle.dumps(raised))
+    final = caught.value
+    assert isinstance(final, AirflowFailException)
+    assert (type(final).__name__, str(final), vars(final)) == (type(error).__name__, str(error), vars(error))
+    assert (final.__cause__, final.__suppress_context__) == (None, True)
+    arrived = pickle.loads(pickle.dumps(final))
     assert type(arrived) is type(error)
     assert (str(arrived), vars(arrived)) == (str(error), vars(error))
 

@@ -91,7 +91,7 @@ class Failover:
 
 @pytest.fixture(scope="module")
 def resumed(airflow: LocalAirflow, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMpsProcess]:
-    """As ``kept``, for jobs whose tasks the other triggerer resumes, so that what is asked for them is counted apart."""
+    """As ``kept``, for jobs whose tasks the other triggerer resumes: what is asked for them is counted apart."""
     with LocalMpsProcess(tmp_path_factory.mktemp("resumed") / "mps.log", "--state-seconds", "1e9") as mps:
         airflow.add_connection("mps_resumed", **connection_to(mps))
         yield mps
@@ -133,15 +133,7 @@ def failover(
                 resumed.control("faults", kind="status", action=action, times=None)
             released.callback(resumed.end_faults)
             frozen = len(_log(airflow))
-        # Airflow can have closed the log of a trigger before its last line; each minute it says how many there are.
-        until(
-            lambda: (
-                "trigger completed" in _last_words(airflow, runs["deferred"][0], owner)
-                or " 0 triggers currently running" in _log(airflow)[frozen:]
-            ),
-            what="the end of the first trigger",
-        )
-        time.sleep(10)  # longer than it takes to ask Airflow, and to abort
+        _wait_for_the_end(airflow, runs["deferred"][0], owner, frozen)
         seen = {state: [(run.counts, run.states) for run in each] for state, each in runs.items()}
         done = Failover(runs, seen, resumed.state()["calls"], many.states)
         runs["deferred"][0].mark("failed")
@@ -149,6 +141,24 @@ def failover(
     if "triggerer-2" not in airflow.components:
         airflow.end("triggerer-2")
     return done
+
+
+def _wait_for_the_end(airflow: LocalAirflow, run: Run, triggerer: int, frozen: int) -> None:
+    """
+    Until a triggerer that has thawed has ended the triggers that it has lost.
+
+    :param run: one of those.
+    :param frozen: length of its log until then.
+    """
+    # Airflow can have closed the log of a trigger before its last line; each minute it says how many there are.
+    until(
+        lambda: (
+            "trigger completed" in _last_words(airflow, run, triggerer)
+            or " 0 triggers currently running" in _log(airflow)[frozen:]
+        ),
+        what="the end of the first trigger",
+    )
+    time.sleep(10)  # longer than it takes to ask Airflow, and to abort
 
 
 def _set_slots(airflow: LocalAirflow, slots: int) -> None:

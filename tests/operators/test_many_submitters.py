@@ -15,7 +15,6 @@ import pytest
 
 from airflow_provider_mps.client import rate_limiter
 from airflow_provider_mps.client import retry as retry_policy
-from airflow_provider_mps.client.jobs import submission
 from airflow_provider_mps.emulator.faults import Fault, FaultScript
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
@@ -24,7 +23,7 @@ from tests.support.harness import RUNNING, new_context
 from tests.support.submitting import new_operator
 
 _SUBMITTERS = 50
-_DELAY = retry_policy._delay  # the fixture of a test in a hurry replaces it
+_LIMITS = dict(retry_policy.LIMITS)
 _QUOTA = 20
 
 
@@ -66,8 +65,8 @@ def own_limiters(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limiters and pauses as they are, not those of a test in a hurry; but one limiter for each thread."""
     for name, value in (("_limiters", LimitersOfThreads()), ("THROTTLE_COOLDOWN", 1.0), ("MIN_RATE", 0.2)):
         monkeypatch.setattr(rate_limiter, name, value)
-    monkeypatch.setattr(submission, "PAUSE", 1.0)
-    monkeypatch.setattr(retry_policy, "_delay", _DELAY)
+    for purpose, limits in _LIMITS.items():
+        monkeypatch.setitem(retry_policy.LIMITS, purpose, limits)
 
 
 @contextlib.contextmanager

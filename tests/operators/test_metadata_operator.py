@@ -52,7 +52,9 @@ def test_the_mode_is_sent_only_where_asked_for(
 
 def test_a_file_that_mps_cannot_read(airflow_mps: LocalMps) -> None:
     """The code and the RequestId are in the error, the signature of the address is not."""
-    with pytest.raises(MpsApiError, match=r"DescribeMediaMetaData: InvalidParameterValue.SrcFile.*RequestId") as caught:
+    with pytest.raises(
+        MpsApiError, match=r"DescribeMediaMetaData with InvalidParameterValue.SrcFile.*RequestId"
+    ) as caught:
         _read(url_input("https://media.invalid/talk.source-error.mp4?sign=CANARY"))
     assert "CANARY" not in str(caught.value)
 

@@ -83,7 +83,7 @@ def test_f46_an_operator_waits_through_ten_minutes(
     assert 10 * _MINUTE < fast_clock.slept < 20 * _MINUTE
     log = capsys.readouterr().out
     assert re.search(said, log)
-    assert 1 <= log.count("no state") <= 2  # when it begins, and every ten minutes
+    assert 1 <= log.count("no usable answer") <= 2  # when it begins, and every ten minutes
     assert asked(airflow_mps, "ProcessMedia") == 1
     assert airflow_mps.backend.aborts == []
 

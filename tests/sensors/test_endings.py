@@ -7,8 +7,10 @@ import time
 import pytest
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException, TaskDeferralError
 
+from airflow_provider_mps.client.retry import is_final
+from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
-from airflow_provider_mps.errors import MpsApiError, MpsConfigError, MpsTaskFailed
+from airflow_provider_mps.errors import MpsApiError, MpsConfigError, MpsStateUnknown, MpsTaskFailed
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
 from tests.support.harness import ALL_MODES, DONE, FAILED, RUNNING, Mode, new_context, refusal, run_sensor
 
@@ -111,6 +113,42 @@ def test_an_outage_is_sat_out(airflow_mps: LocalMps, mode: Mode) -> None:
     trouble = [refusal("InternalError")] * 40  # each poll of a worker sends four requests
     task_id = airflow_mps.backend.script([RUNNING, *trouble, RUNNING, DONE])
     assert run_sensor(mode, mps_task_id=task_id) == task_id
+
+
+@pytest.mark.fault("F91")
+@ALL_MODES
+@pytest.mark.parametrize("status", [302, 403, 404, 418])
+def test_f91_a_page_of_a_gateway_is_sat_out(
+    airflow_mps: LocalMps, mode: Mode, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """F91: nobody knows that it is permanent: the wait goes on, and the log names it."""
+    airflow_mps.backend.faults.add(Fault("status", action="DescribeTaskDetail", status=status, times=6))
+    task_id = airflow_mps.backend.script([RUNNING, DONE])
+    assert run_sensor(mode, mps_task_id=task_id) == task_id
+    assert f"HTTP {status} from a gateway" in capsys.readouterr().out
+
+
+@pytest.mark.fault("F92")
+@ALL_MODES
+@pytest.mark.parametrize("code", ["NobodyKnows", "NobodyKnows.This", None])
+def test_f92_an_unknown_error_is_sat_out(
+    airflow_mps: LocalMps, mode: Mode, code: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """F92: a code that is not documented, or none at all: the wait goes on, and the log names it."""
+    odd = {"Error": {"Message": "out of the blue"} | ({"Code": code} if code else {})}
+    task_id = airflow_mps.backend.script([RUNNING, *[odd] * 6, RUNNING, DONE])
+    assert run_sensor(mode, mps_task_id=task_id) == task_id
+    assert "out of the blue" in capsys.readouterr().out
+
+
+@pytest.mark.fault("F91", "F92")
+@ALL_MODES
+def test_f91_it_is_not_sat_out_for_ever(airflow_mps: LocalMps, mode: Mode) -> None:
+    """F91: after ``outage_tolerance`` the wait fails, and may be retried."""
+    airflow_mps.backend.faults.add(Fault("status", action="DescribeTaskDetail", status=404, times=None))
+    with pytest.raises(MpsStateUnknown, match="HTTP 404") as caught:
+        run_sensor(mode, mps_task_id=airflow_mps.backend.script([RUNNING]), outage_tolerance=0.3)
+    assert not is_final(caught.value)
 
 
 @pytest.mark.fault("F31")

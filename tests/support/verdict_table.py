@@ -198,11 +198,11 @@ CASES: tuple[Case, ...] = (
             "InvalidParameter",
             "FailedOperation.InvalidMpsUser",
             "FailedOperation.UserArrears",
-            "SomethingNew",
         ),
     ),
     _trouble("InternalError for good", refusal("InternalError.SystemError")),
     _trouble("throttled for good", refusal("RequestLimitExceeded")),
+    _trouble("an undocumented code for good", refusal("SomethingNew")),
     *(_trouble(f"{kind} for good", fault=kind) for kind in ("reset", "status", "html", "cut", "broken")),
 )
 

@@ -8,6 +8,7 @@ import contextlib
 import inspect
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from airflow.sdk.exceptions import TaskDeferred
 from airflow.sdk.serde import deserialize, serialize
 
 import airflow_provider_mps
+from airflow_provider_mps.client.jobs.record import Attempt, JobRecord, JobState
 from airflow_provider_mps.emulator.server import LocalMps
 from airflow_provider_mps.errors import MpsTaskFailed
 from airflow_provider_mps.hooks.mps import MpsHook
+from airflow_provider_mps.lifecycle.ledger import TaskStateJobStore
 from airflow_provider_mps.operators.mps import MpsProcessMediaOperator
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
@@ -141,7 +144,10 @@ def test_f39_a_strange_event_costs_one_poll(
     task: Any = MpsTaskSensor(task_id="a_task", mps_task_id=_ID, deferrable=True)
     if way != "sensor":
         task = new_operator(MpsProcessMediaOperator, deferrable=True)()
-        resume = {**resume, "mps_task_id": _ID} if way == "operator" else {"event": event}
+        accepted = JobRecord("ProcessMedia", "f", "s", Attempt(1, 2, 2), sent_at=time.time(), mps_task_id=_ID)
+        record = replace(accepted, state=JobState.ACCEPTED)
+        TaskStateJobStore.of(context, timeout=60).save(record)
+        resume = {**resume, "record": as_json(record.to_dict())} if way == "operator" else {"event": event}
     with contextlib.nullcontext() if end is None else pytest.raises(end):
         assert task.resume_execution("execute_complete", resume, context) == _ID
     assert [call.action for call in airflow_mps.backend.calls] == ["DescribeTaskDetail"]

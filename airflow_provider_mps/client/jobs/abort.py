@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_mps.client.actions import ManageTask, describe
-from airflow_provider_mps.error_codes import Category
+from airflow_provider_mps.client.retry import is_not_found
 from airflow_provider_mps.errors import MpsApiError, MpsError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def abort_result(mps_task_id: str, error: MpsError | None) -> AbortResult:
         if error.code == _TOO_LATE:
             why = "it no longer waits, and MPS aborts only tasks that wait. If it still runs, it runs on and is billed"
             return AbortResult(False, True, f"{task} was not aborted: {why}. {error}")
-        if error.category is Category.NOT_FOUND:
+        if is_not_found(error):
             return AbortResult(False, True, f"{task} was not aborted: MPS does not know it (any more). {error}")
     return AbortResult(False, False, f"{task} was probably not aborted; it may run on and be billed. {error}")
 

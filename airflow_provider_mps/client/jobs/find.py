@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from airflow_provider_mps.client.actions import DescribeTasks, describe
+from airflow_provider_mps.client.retry import is_not_found
 from airflow_provider_mps.client.sync import MpsClient
-from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import MpsApiError, MpsConfigError
 from airflow_provider_mps.results.task import TaskDetail, TaskListItem
 from airflow_provider_mps.results.verdict import TaskStatus
@@ -77,6 +77,6 @@ def _detail_of(client: MpsClient, mps_task_id: str) -> TaskDetail | None:
     except MpsConfigError:
         return None
     except MpsApiError as error:
-        if error.category is Category.NOT_FOUND:
+        if is_not_found(error):
             return None
         raise

@@ -11,9 +11,8 @@ from airflow_provider_mps.client.jobs.find import Matches, by_marker, by_session
 from airflow_provider_mps.client.jobs.intent import Intent
 from airflow_provider_mps.client.jobs.record import Ending, JobRecord, JobState
 from airflow_provider_mps.client.polling.wait import MIN_QUERY_SECONDS
-from airflow_provider_mps.client.retry import is_final
+from airflow_provider_mps.client.retry import is_final, is_not_found
 from airflow_provider_mps.client.sync import MpsClient
-from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import MpsError, MpsSessionClash, MpsSubmitUnknown, MpsTaskNotFound
 from airflow_provider_mps.results.task import TaskDetail
 
@@ -63,7 +62,7 @@ class Recovery:
         try:
             detail = self._client.call(poll)
         except MpsError as error:
-            if error.category is Category.NOT_FOUND:
+            if is_not_found(error):
                 return self._not_found(record, error)
             if is_final(error):
                 raise

@@ -97,6 +97,7 @@ class PollQueue:
         self._heap: list[tuple[float, int, PendingPoll]] = []
         self._expedited: deque[PendingPoll] = deque()
         self._expedited_is_next = True
+        self._proven_rate = limiter.rate  # at the last poll that MPS did not throttle
         self._factor, self._factor_since = 1.0, 0.0
         self._order = itertools.count()
         self._changed = asyncio.Event()
@@ -215,11 +216,12 @@ class PollQueue:
                     if self._pause(loop.time()) != 0:
                         continue
                 entry, scheduled = self._next(loop.time())
-                self._limiter.reserve()
                 if entry.expedited and not (scheduled and not all(entry.waiters.values())):
+                    self._limiter.reserve(self._expedited_rate)
                     entry.expedited = False
                     self._hand_out(entry, PollResult(None, 0.0))
                 else:
+                    self._limiter.reserve()
                     entry.request = loop.create_task(self._poll(entry))
                     self._requests.add(entry.request)
                     entry.request.add_done_callback(self._request_done)
@@ -227,6 +229,11 @@ class PollQueue:
             for request in self._requests:
                 request.cancel()
             await asyncio.gather(*self._requests, return_exceptions=True)
+
+    @property
+    def _expedited_rate(self) -> float:
+        """Workers' requests arrive less evenly than polls, and what MPS answers to them does not show here."""
+        return self._settings.expedited_share * min(self._proven_rate, self._limiter.max_rate)
 
     async def _sleep(self, seconds: float | None) -> None:
         self._changed.clear()
@@ -300,6 +307,7 @@ class PollQueue:
                 if self._requeue_throttled(entry, sent_at):
                     return
             else:
+                self._proven_rate = self._limiter.rate
                 answered = isinstance(outcome, TaskState | MpsApiError)
                 self._metrics.count("polls" if answered else "polls_failed", entry.action.name)
             if isinstance(outcome, TaskState):

@@ -25,6 +25,7 @@ class PollerSettings:
     :param throttle_timeout: a throttled poll keeps its place for so long before its waits hear of it.
     :param poll_timeouts: request timeouts that one poll may take, as it may be signed again and keys may be read again.
     :param poll_timeout_margin: added to that, for reading a connection.
+    :param expedited_share: share of the rate for turns whose request a worker sends, since it arrives less evenly.
     :param report_interval: between two reports of the gauges.
 
     Lists of ended tasks:
@@ -59,17 +60,18 @@ class PollerSettings:
     throttle_timeout: float = 60.0
     poll_timeouts: int = 6
     poll_timeout_margin: float = 60.0
+    expedited_share: float = 0.97
     report_interval: float = 10.0
 
     min_waits_to_list: int = 5
-    min_list_interval: float = 1.0
+    min_list_interval: float = 0.5
     max_list_interval: float = 2.0
     list_interval_waits: float = 40.0
     list_overlap: float = 60.0
     list_timeout: float = 10.0
     waits_per_page: int = 10
-    max_pages: int = 20
-    max_rounds: int = 40
+    max_pages: int = 10
+    max_rounds: int = 80
     interval_factor: float = 6.0
     hint_memory: float = 600.0
     lists_to_name: int = 3

@@ -253,3 +253,35 @@ def test_f70_a_poll_that_never_ends_gives_its_place_back(
     assert isinstance(first.outcome, MpsTransportError)
     assert "within 1 seconds" in str(first.outcome)
     assert status(second) == "FINISH"
+
+
+@pytest.mark.fault("F64")
+def test_a_second_cancellation_leaves_no_session_open(
+    mps: LocalMps, config: ClientConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow cancels a trigger again and again: the poller that its last user closes is closed all the same."""
+    closed: list[str] = []
+    genuine = AsyncMpsClient.close
+
+    async def close(self: AsyncMpsClient) -> None:
+        await asyncio.sleep(0.2)
+        await genuine(self)
+        closed.append("session")
+
+    monkeypatch.setattr(AsyncMpsClient, "close", close)
+
+    async def work() -> None:
+        async def wait() -> None:
+            async with shared_poller(config) as poller:
+                await poll(poller, mps.backend.script([DONE]), after=60)
+
+        user = asyncio.create_task(wait())
+        await asyncio.sleep(0.05)
+        for _ in range(2):
+            user.cancel()
+            await asyncio.sleep(0.05)
+        assert user.done()
+        await asyncio.sleep(0.5)
+
+    run(work)
+    assert closed == ["session"]
