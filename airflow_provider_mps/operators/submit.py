@@ -40,7 +40,7 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
     It returns the ``mps_task_id`` in every mode, and pushes it, with ``request_id`` and ``region``, before it waits.
     A retry takes up the job that an earlier try submitted, unless that job has failed or was aborted: then it submits
     a new one. A Clear always submits a new one. One task instance submits one job: a second submission in the same try
-    is refused before anything is sent.
+    is an error, and nothing is sent.
 
     :param request: the parameters of the action in Tencent's own names. (templated)
     :param mps_conn_id: connection of type ``tencentcloud_mps``. (templated)

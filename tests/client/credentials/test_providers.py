@@ -73,7 +73,10 @@ def test_the_source_that_a_connection_means(fields: dict[str, Any], kind: type) 
             "credential_source is cvm_role, but the connection holds keys as well",
         ),
         ({"role_arn": "media"}, "role_arn: it does not have the form qcs::cam::uin/100000000001:roleName/media"),
-        ({"role_arn": ROLE_ARN, "role_session_name": "a b"}, "role_session_name: it does not have the form of 2 to 128"),
+        (
+            {"role_arn": ROLE_ARN, "role_session_name": "a b"},
+            "role_session_name: it does not have the form of 2 to 128",
+        ),
         ({"role_arn": ROLE_ARN, "external_id": "?"}, "external_id: it does not have the form of 2 to 128"),
         ({"external_id": "word"}, "external_id is set, but no role_arn"),
         ({"role_duration": "1h"}, "role_duration is '1h'; it can be 1 to 43200 seconds"),
