@@ -3,8 +3,8 @@ A thousand waits in one triggerer, and all jobs end at once: refused requests, a
 
 The server counts as MPS documents it: 20 polls of batches a second, 100 of WorkflowTasks. The worker that an event
 resumes polls as well, and counts. WorkflowTasks can be listed, so that an end costs the worker's poll only, and
-``quota_share`` is 1.0. Batches cannot: an end costs two requests, and ``quota_share`` is 0.45, which leaves the other
-half to the workers, and room for what arrives unevenly. No poller can notice all ends sooner than N / rate seconds,
+``quota_share`` is 1.0. Batches cannot: an end costs two requests, and ``quota_share`` is 0.5, which leaves the other
+half to the workers. No poller can notice all ends sooner than N / rate seconds,
 where the rate is its share. ``--allowed 0.2`` lets the server take a fifth of that without telling anybody. Naive
 polling waits beside it, each on a server and in a process of its own, at the same time.
 """
@@ -21,7 +21,7 @@ from airflow_provider_mps.emulator.models import Settings
 RATES = {"DescribeTaskDetail": 100.0, "DescribeBatchTaskDetail": 20.0, "DescribeTasks": 100.0}
 LASTS = 45.0  # seconds
 KINDS = {"batch": "DescribeBatchTaskDetail", "workflow": "DescribeTaskDetail"}
-SHARES = {"batch": 0.45, "workflow": 1.0}
+SHARES = {"batch": 0.5, "workflow": 1.0}
 
 
 def main() -> None:

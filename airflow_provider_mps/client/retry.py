@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import (
@@ -47,8 +46,7 @@ class Next(Enum):
     STOP = "give up"
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """
     What to do after an error.
 
@@ -63,8 +61,7 @@ class Decision:
         return self.next is Next.RETRY
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """
     How often one purpose repeats a request.
 

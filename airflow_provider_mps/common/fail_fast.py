@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_provider_mps.client.retry import is_final
-from airflow_provider_mps.errors import MpsError
+if TYPE_CHECKING:
+    from airflow_provider_mps.errors import MpsError
 
 
 @contextmanager
@@ -26,8 +26,11 @@ def fail_fast_on_permanent(*also: type[MpsError], job_sent: Callable[[], bool] =
     """
     try:
         yield
-    except MpsError as error:
-        if isinstance(error, also) or is_final(error, job_sent=job_sent()):
+    except Exception as error:
+        from airflow_provider_mps.client.retry import is_final
+        from airflow_provider_mps.errors import MpsError
+
+        if isinstance(error, MpsError) and (isinstance(error, also) or is_final(error, job_sent=job_sent())):
             raise without_retries(error).with_traceback(error.__traceback__) from error.__cause__
         raise
 

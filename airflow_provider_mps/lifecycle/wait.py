@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -120,7 +119,7 @@ class TaskWait:
         outcome: TaskDetail | MpsError
         try:
             # A throttled poll is evaluated like any other and comes again: it must not hold up a deadline.
-            outcome = client.call(action, limits=replace(LIMITS[Purpose.CALL], throttle_timeout=0.0))
+            outcome = client.call(action, limits=LIMITS[Purpose.CALL]._replace(throttle_timeout=0.0))
             self.last_seen = outcome.summary
         except MpsError as error:
             outcome = error

@@ -11,7 +11,6 @@ import selectors
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -209,7 +208,7 @@ def airflow_mps(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalMps]:
         for name, fields in others.items():
             monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(fields))
         for purpose, limits in retry_policy.LIMITS.items():
-            monkeypatch.setitem(retry_policy.LIMITS, purpose, replace(limits, max_delay=0.0))
+            monkeypatch.setitem(retry_policy.LIMITS, purpose, limits._replace(max_delay=0.0))
         monkeypatch.setattr(recovery, "SEARCH_PAUSE", 0.0)
         monkeypatch.setattr(rate_limiter, "THROTTLE_COOLDOWN", 0.0)
         monkeypatch.setattr(rate_limiter, "MIN_RATE", 50.0)

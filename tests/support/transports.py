@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from typing import Protocol, TypeVar
 
 from airflow_provider_mps.client.actions import Action
@@ -17,7 +16,7 @@ ResultT = TypeVar("ResultT")
 
 def _at_most(attempts: int) -> Limits:
     """Those of a call, with another number of attempts."""
-    return dataclasses.replace(LIMITS[Purpose.CALL], attempts=attempts)
+    return LIMITS[Purpose.CALL]._replace(attempts=attempts)
 
 
 class Caller(Protocol):
