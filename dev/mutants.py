@@ -46,51 +46,122 @@ MUTANTS = (
     Mutant(
         "a job is sent again after it was accepted",
         "client/jobs/submission.py",
-        "                    return sent\n",
-        "                    if attempt:\n                        return sent\n",
+        "                    return self._request(sender, record)\n",
+        "                    accepted = self._request(sender, record)\n"
+        "                    if attempt > 1:\n                        return accepted\n",
         "tests/operators/test_submit_once.py::test_submit_without_waiting",
     ),
     Mutant(
         "a job is sent again when it is not known whether MPS took it",
-        "client/jobs/submission.py",
-        "if error.retryable and error.may_have_run and not session:",
-        "if error.retryable and error.may_have_run and not session and attempt:",
+        "client/retry.py",
+        '(purpose is Purpose.SUBMIT and bool(getattr(action, "session_id", None)))',
+        "purpose is Purpose.SUBMIT",
         "tests/operators/test_submit_once.py::test_f11_ambiguous_answers_without_a_session",
     ),
     Mutant(
-        "the id of an accepted job is not stored",
+        "the record is saved after the request, not before",
         "client/jobs/submission.py",
-        "                    self._save(sent)\n",
-        "",
+        "                record = self._save(record.sending(sender.clock.now()))\n",
+        "                record = record.sending(sender.clock.now())\n",
+        "tests/operators/test_job_records.py::test_every_step_is_written_down_before_it_is_taken",
+    ),
+    Mutant(
+        "the TaskId of an accepted job is not stored",
+        "client/jobs/submission.py",
+        "        return self._save(record.accepted(answer",
+        "        return (record.accepted(answer",
         "tests/operators/test_submit_once.py::test_f10_failure_right_after_acceptance",
     ),
     Mutant(
-        "a retry adopts the job that has failed",
+        "NOT_SENT is not restored after MPS has rejected the job",
         "client/jobs/submission.py",
-        "if not detail.has_failed(allow_partial=self.allow_partial) or self.own_session:",
+        "                    if not ambiguous:  # before any pause",
+        "                    if False:  # before any pause",
+        "tests/operators/test_job_records.py::test_f90_evicted_in_the_pause_after_a_denial",
+    ),
+    Mutant(
+        "a retry waits again for a job that failed while nobody polled it",
+        "client/jobs/recovery.py",
+        "if self._intent.own_session_id or not detail.has_failed(allow_partial=self._intent.allow_partial):",
         "if detail is not None:",
+        "tests/operators/test_job_records.py::test_a_job_that_failed_while_nobody_polled_it",
+    ),
+    Mutant(
+        "a retry adopts the job that has failed",
+        "client/jobs/record.py",
+        "or record.ending is Ending.SUCCESS:\n",
+        "or record.ending:\n",
         "tests/operators/test_submit_once.py::test_f05_retry_after_a_failed_job",
     ),
     Mutant(
         "a retry pays again after a job that did not fail",
-        "client/jobs/submission.py",
-        "            return job  # with a SessionId of the user's own there is no next generation\n",
-        "            return None\n",
+        "client/jobs/recovery.py",
+        "            return record\n        log.info(",
+        "            return None\n        log.info(",
         "tests/operators/test_submit_schedules.py::test_any_schedule",
     ),
     Mutant(
-        "SessionId without the map index",
-        "client/jobs/submission.py",
-        "self.task_id, self.map_index]",
-        "self.task_id]",
-        "tests/operators/test_submit_request.py::test_mapped_tasks_have_a_job_each",
+        "a missing record is taken for a job that was not sent",
+        "client/jobs/record.py",
+        "        return Step.SUBMIT if attempt.is_certainly_first else Step.SEARCH\n",
+        "        return Step.SUBMIT\n",
+        "tests/operators/test_job_records.py::test_f80_a_missing_record_is_no_proof",
     ),
     Mutant(
-        "Clear does not submit anew",
+        "an edited `retries` is taken for a Clear where the record is missing",
+        "client/jobs/record.py",
+        "(self.is_first and self.clear_number > 0)",
+        "self.is_first",
+        "tests/operators/test_job_records.py::test_f80_an_edited_retries_is_no_clear",
+    ),
+    Mutant(
+        "a search for a lost job that is cut short is not begun again",
         "client/jobs/submission.py",
-        "parts = [purpose, *task, self.epoch, generation]",
-        "parts = [purpose, *task, generation]",
+        "            record = self.record = intent.new_record().sought(intent.run_began)\n",
+        "            record = self._save(intent.new_record().sought(intent.run_began))\n",
+        "tests/operators/test_job_records.py::test_f80_a_search_that_fails_is_begun_again",
+    ),
+    Mutant(
+        "a search reads the finished tasks first",
+        "client/jobs/find.py",
+        "(TaskStatus.WAITING, TaskStatus.PROCESSING, TaskStatus.FINISH)",
+        "(TaskStatus.FINISH, TaskStatus.WAITING, TaskStatus.PROCESSING)",
+        "tests/client/jobs/test_find.py::test_a_job_that_moves_on_meanwhile_is_found",
+    ),
+    Mutant(
+        "the window in which a SessionId is relied on is a day too long",
+        "client/jobs/recovery.py",
+        "_DEDUPLICATION_WINDOW = 2.5 * 86_400\n",
+        "_DEDUPLICATION_WINDOW = 3.5 * 86_400\n",
+        "tests/operators/test_submit_once.py::test_after_the_window_a_session_id_proves_nothing",
+    ),
+    Mutant(
+        "mapped tasks share a marker",
+        "client/jobs/record.py",
+        "_digest([dag_id, run_id, task_id, map_index, clears])",
+        "_digest([dag_id, run_id, task_id, clears])",
+        "tests/client/jobs/test_record.py::test_f06_a_marker_names_one_task",
+    ),
+    Mutant(
+        "a Clear does not submit a new job",
+        "client/jobs/record.py",
+        "    elif is_cleared(record, attempt):\n",
+        "    elif False:\n",
         "tests/operators/test_submit_once.py::test_f07_clear_submits_anew",
+    ),
+    Mutant(
+        "`max_tries` is ignored",
+        "client/jobs/record.py",
+        "if attempt.max_tries != before.max_tries or attempt.clear_number != before.clear_number:",
+        "if attempt.clear_number != before.clear_number:",
+        "tests/operators/test_job_records.py::test_a_clear_that_leaves_the_run_as_it_is",
+    ),
+    Mutant(
+        "`clear_number` is ignored",
+        "client/jobs/record.py",
+        "if attempt.max_tries != before.max_tries or attempt.clear_number != before.clear_number:",
+        "if attempt.max_tries != before.max_tries:",
+        "tests/operators/test_job_records.py::test_f83_clear_of_a_task_whose_worker_is_dead",
     ),
     Mutant(
         "FINISH is taken for success",
@@ -100,15 +171,15 @@ MUTANTS = (
         "tests/sensors/test_one_verdict.py::test_a_sensor_ends_alike_in_every_mode",
     ),
     Mutant(
-        "the guard is removed: whatever cancels a trigger aborts its job",
-        "triggers/killing.py",
+        "whatever cancels a trigger aborts its job",
+        "lifecycle/cancel.py",
         "    elif ended:\n",
         "    elif True:\n",
         "tests/operators/test_kill_deferred.py::test_f13_f15_the_trigger_asks_airflow_first",
     ),
     Mutant(
         "an Abort that waits for its turn ends with its trigger",
-        "triggers/killing.py",
+        "lifecycle/cancel.py",
         "        if not abort.done():\n",
         "        if not abort.done():\n            abort.cancel()\n",
         "tests/operators/test_kill_deferred.py::test_f15_many_ended_at_once_are_all_aborted",
@@ -198,10 +269,10 @@ MUTANTS = (
         "tests/operators/test_kill_deferred.py::test_f15_a_repeated_cancellation_does_not_stop_the_abort",
     ),
     Mutant(
-        "the guard is removed: whatever kills a worker aborts its job",
-        "cancelling.py",
-        "            if not ended_while_running(ti):\n                return\n",
-        "",
+        "whatever kills a worker aborts its job",
+        "lifecycle/cancel.py",
+        "record.state is JobState.ENDED or not ended_by_user(ti):",
+        "record.state is JobState.ENDED:",
         "tests/operators/test_kill_worker.py::test_f20_an_evicted_worker_aborts_nothing",
     ),
     Mutant(
@@ -226,6 +297,13 @@ MUTANTS = (
         "tests/sensors/test_two_machines.py::test_f89_a_wrong_clock_ends_no_wait",
     ),
     Mutant(
+        "a worker judges the deadline by its own clock",
+        "lifecycle/wait.py",
+        "self._seems_overdue and self.state.started > 0 and not self.clock.is_known",
+        "False",
+        "tests/operators/test_job_records.py::test_f89_a_wrong_clock_alone_ends_no_wait",
+    ),
+    Mutant(
         "a worker believes a trigger that time is up",
         "lifecycle/wait.py",
         "return not self._knows_its_start or (left is not None and left <= _CLOCK_TOLERANCE)",
@@ -242,15 +320,15 @@ MUTANTS = (
     Mutant(
         "the deadline restarts at each retry",
         "operators/submit.py",
-        "job.sent_at + self.timeout",
-        "time.time() + self.timeout",
+        "            wait = self._new_wait(mps_task_id, record.sent_at)\n",
+        "            wait = self._new_wait(mps_task_id, self.hook.get_conn().clock.now())\n",
         "tests/operators/test_deadline.py::test_f24_a_retry_does_not_restart_the_clock",
     ),
     Mutant(
         "nothing is aborted at the deadline",
         "operators/submit.py",
-        "            fate = self._canceller.abort(wait.mps_task_id)\n",
-        "            pass\n",
+        "        if self.cancel_on_kill:\n            result",
+        "        if False:\n            result",
         "tests/operators/test_deadline.py::test_f21_a_waiting_job_is_aborted_at_the_deadline",
     ),
     Mutant(
@@ -326,7 +404,7 @@ MUTANTS = (
         "tests/client/polling/test_poller_isolation.py::test_a_second_cancellation_leaves_no_session_open",
     ),
     Mutant(
-        "a list sends workers again and again",
+        "a list resumes a worker again and again",
         "triggers/mps.py",
         "                state.ignores_lists = True\n",
         "",
@@ -348,8 +426,9 @@ class Copy:
                 shutil.copy(source, folder / part)
 
     def failures(self, *tests: str, broken: bool = False) -> list[str]:
-        """The tests that fail; with ``broken`` also those that did not get so far, which says nothing about a bug."""
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+        """The first test that fails; with ``broken`` all, and those that did not get so far (which shows no bug)."""
+        how = ["--numprocesses", "auto", "--dist", "loadfile"] if broken else ["--exitfirst"]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *how, *tests]
         env = {**os.environ, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(
             command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=900, check=False
@@ -360,7 +439,7 @@ class Copy:
         return re.findall(rf"^(?:{words}) (\S+)", done.stdout, re.MULTILINE)
 
     def with_bug(self, mutant: Mutant) -> list[str]:
-        """The tests of a mutant that fail while it is there."""
+        """The first test of a mutant that fails while it is there."""
         path = self.folder / PACKAGE / mutant.module
         sound = path.read_text(encoding="utf-8")
         path.write_text(sound.replace(mutant.old, mutant.new), encoding="utf-8")
@@ -386,13 +465,13 @@ def main() -> int:
             return 1
         for mutant in chosen:
             failed = copy.with_bug(mutant)
-            print(f"{'seen' if failed else 'NOT SEEN':<9} {mutant.bug} ({len(failed)} failures)", flush=True)
+            print(f"{'seen' if failed else 'NOT SEEN':<9} {mutant.bug}", flush=True)
             test = mutant.tests.removeprefix("tests/")
-            rows.append(f"| {mutant.bug} | `{mutant.module}` | `{test}` | {len(failed)} failed |")
+            rows.append(f"| {mutant.bug} | `{mutant.module}` | `{test}` | {'yes' if failed else 'no'} |")
             unseen += [] if failed else [mutant.bug]
     if not arguments.only:
         head, _, rest = PAGE.read_text(encoding="utf-8").partition(_BEGIN)
-        table = "\n".join(["| bug | module | test | result |", "|---|---|---|---|", *rows, ""])
+        table = "\n".join(["| bug | module | test | seen |", "|---|---|---|---|", *rows, ""])
         PAGE.write_text(head + _BEGIN + table + _END + rest.partition(_END)[2], encoding="utf-8")
     return 1 if unseen else 0
 

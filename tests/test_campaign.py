@@ -8,8 +8,8 @@ from airflow_provider_mps.emulator.scenarios import Scenario
 from tests.campaign.campaign import Result, run
 from tests.campaign.plan import Blow, Kind, Point, draw
 
-# Of the first 3,000 seeds two whose hundred plans hold each place and each blow thrice where nothing is in its way.
-_SEEDS = (1352, 2582)
+# Of the first 6,000 seeds two whose hundred plans hold each place and each blow twice where nothing is in its way.
+_SEEDS = (4659, 1753)
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,25 @@ def campaigns(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[Resul
     return done
 
 
-@pytest.mark.fault("F01", "F03", "F04", "F05", "F13", "F14", "F15", "F20", "F21", "F36", "F39", "F46")
+@pytest.mark.fault(
+    "F01",
+    "F03",
+    "F04",
+    "F05",
+    "F13",
+    "F14",
+    "F15",
+    "F20",
+    "F21",
+    "F36",
+    "F39",
+    "F46",
+    "F79",
+    "F80",
+    "F87",
+    "F89",
+    "F95",
+)
 @pytest.mark.parametrize("seed", _SEEDS)
 def test_promises_hold_whatever_happens(campaigns: dict[int, tuple[Result, str]], seed: int) -> None:
     """Bad network, dying workers, restarting triggerers, users: no duplicate, no wrong verdict, nothing lost."""

@@ -189,7 +189,8 @@ class ResultWriter:
         """Return the BatchTaskResult object. Each input has its own scenario."""
         result: dict[str, Any] = {"InputInfos": self.inputs, "Metadatas": None, "SmartSubtitlesTaskResult": None}
         scenarios = [scenario_of(info) for info in self.inputs]
-        if status == "WAITING" or (status == "FINISH" and _NO_RESULT & set(scenarios)):
+        is_without = "SmartSubtitlesTask" not in self.request  # as an aborted job is
+        if status == "WAITING" or is_without or (status == "FINISH" and _NO_RESULT & set(scenarios)):
             return result
         key, output = self._subtitle_output()
         outputs = []

@@ -128,7 +128,21 @@ class TaskWait:
 
     @property
     def is_overdue(self) -> bool:
-        """Whether the deadline has come. Only to be asked after a poll, by which this process knows MPS's time."""
+        """Whether the deadline has come, in MPS's time. Only to be asked after a poll."""
+        return self._seems_overdue and not self.must_poll_again
+
+    @property
+    def must_poll_again(self) -> bool:
+        """
+        Whether only the clock of this machine, which may be wrong, says that the deadline has come.
+
+        The poll had no answer, and so MPS has not told its time. To be polled again here: a trigger would only say that
+        time is up.
+        """
+        return self._seems_overdue and self.state.started > 0 and not self.clock.is_known
+
+    @property
+    def _seems_overdue(self) -> bool:
         left = self._seconds_left()
         if self._trigger_timed_out:
             return not self._knows_its_start or (left is not None and left <= _CLOCK_TOLERANCE)
@@ -143,7 +157,7 @@ class TaskWait:
 
         delay = next_poll_delay(self.clock.now() - self.state.began, poll_interval, self.settings)
         left = self._seconds_left()
-        return delay if left is None else min(delay, max(left, 0.0))
+        return delay if left is None or self.must_poll_again else min(delay, max(left, 0.0))
 
     def conclude(self, detail: TaskDetail) -> str:
         """

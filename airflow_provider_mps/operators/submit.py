@@ -225,7 +225,7 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
         while (ended := wait.poll()) is None:
             if wait.is_overdue:
                 self._give_up(wait)
-            if self.deferrable:
+            if self.deferrable and not wait.must_poll_again:
                 self._defer(wait)
             next_poll = time.monotonic() + wait.next_poll_delay(self.poll_interval)
             while not self._killed and (pause := next_poll - time.monotonic()) > 0:

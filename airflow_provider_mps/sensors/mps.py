@@ -119,7 +119,7 @@ class MpsTaskSensor(CompletesJobMixin, BaseSensorOperator):
                 return self._conclude(context, wait, ended)
             if wait.is_overdue:
                 raise self._timed_out(wait)
-            if self.deferrable:
+            if self.deferrable and not wait.must_poll_again:
                 self._defer(wait)
             delay = self._pause(wait, polls)
             if self.reschedule:  # the next poll runs in a new process, which has only the stored state

@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -19,8 +20,8 @@ from unittest import mock
 from airflow.sdk.exceptions import AirflowSensorTimeout
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-from airflow_provider_mps.client import rate_limiter, retry
-from airflow_provider_mps.client.jobs import submission
+from airflow_provider_mps.client import clock, rate_limiter, retry
+from airflow_provider_mps.client.jobs import recovery
 from airflow_provider_mps.client.polling.settings import PollerSettings
 from airflow_provider_mps.emulator.models import Settings, Task
 from airflow_provider_mps.emulator.server import SECRET_KEY, LocalMps
@@ -28,14 +29,16 @@ from airflow_provider_mps.errors import MpsError, MpsSubmitUnknown, MpsTaskFaile
 from airflow_provider_mps.lifecycle.wait import TaskWait
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 from tests.campaign.life import CANARY, POLL, Ended, Life, request_of
-from tests.campaign.plan import ENDLESS, NO_SESSION, UNSETTLED, USER_BLOWS, Kind, Plan, draw
-from tests.campaign.world import AirflowStates, Jobs, Triggerer, Weather
+from tests.campaign.plan import ENDLESS, NO_SESSION, UNSETTLED, USER_BLOWS, Kind, Plan, Point, draw
+from tests.campaign.world import AirflowStates, Jobs, Triggerer, Weather, WorkerClocks
 
 AT_ONCE = 12
 _WORLD = 50  # tasks that share one MPS: looking for a lost job looks at all of them
 _REQUEST_TIMEOUT = 1.0
 # The last look may be a call that is asked again; each of its requests may hang until its timeout.
 LAST_LOOK = 4 * _REQUEST_TIMEOUT + 1.0
+# MPS tells its time in whole seconds, so what two processes know of it may differ by a second.
+_CLOCK_PRECISION = 1.0
 _SLOW_MACHINE = 5.0  # seconds that twelve tasks at once on a busy machine may take from one of them
 
 
@@ -92,23 +95,37 @@ def run(seed: int, tasks: int, log: Path, only: int | None = None) -> Result:
 
 def _world(seed: int, plans: list[Plan]) -> Result:
     airflow, settings, in_threads = AirflowStates(), Settings(state_seconds=0.15, segment_count=1), list[str]()
-    with LocalMps(settings) as mps, _patched(mps, airflow, in_threads), Triggerer() as triggers:
+    clocks = WorkerClocks()
+    with LocalMps(settings) as mps, _patched(mps, airflow, clocks, in_threads), Triggerer() as triggers:
         # A second here stands for minutes there, so ten times the looks are asked in it.
         settings.rates = dict.fromkeys(mps.backend.actions, 1000.0)
         weather = mps.backend.faults = Weather(seed)
         jobs = mps.backend.tasks = Jobs(mps.backend, {plan.name: plan for plan in plans})
-        lives = [Life(plan, jobs, triggers, airflow, _job_of_a_sensor(plan, jobs)) for plan in plans]
+        mps.backend.aborts = jobs.aborts
+        lives = [Life(plan, jobs, triggers, airflow, clocks, _job_of_a_sensor(plan, jobs)) for plan in plans]
         with ThreadPoolExecutor(AT_ONCE) as workers:
             ends = list(workers.map(_run, lives))
         result = Result(len(plans), len(jobs), len(mps.backend.aborts), len(mps.backend.calls), faults=weather.struck)
         result.refused = sum(call.code == "RequestLimitExceeded" for call in mps.backend.calls)
         result.outcomes.update(job.scenario for job in jobs.values())
-        result.findings += [*jobs.findings, *(f"foreign error: in a thread: {error}" for error in in_threads)]
+        result.findings += [f"foreign error: in a thread: {error}" for error in in_threads]
         for life, ended in zip(lives, ends, strict=True):
             result.blows.update(life.landed)
             result.places.update(life.places)
-            result.findings += [f"{finding}\n    {life.plan}" for finding in _judged(life, ended, jobs, mps, result)]
+            findings = [*jobs.findings[life.plan.name], *_judged(life, ended, jobs, mps, result)]
+            result.findings += ["\n    ".join([each, *_story(life, jobs)]) for each in findings]
     return result
+
+
+def _story(life: Life, jobs: Jobs) -> Iterator[str]:
+    """What was to happen to a task, what did, and its jobs."""
+    yield str(life.plan)
+    yield from life.history
+    for task_id in jobs.of_plan[life.plan.name]:
+        job, age = jobs[task_id], jobs.aborts.ages.get(task_id)
+        aborted = "" if age is None else f", aborted {age:.1f} s after it"
+        somebody = ", aborted by somebody else" * (task_id in jobs.aborted_elsewhere)
+        yield f"{job.created - life.born:6.2f} s  {task_id} ({job.scenario}) was accepted{aborted}{somebody}"
 
 
 def _run(life: Life) -> Ended | Exception:
@@ -132,18 +149,19 @@ def _judged(life: Life, ended: Ended | Exception, jobs: Jobs, mps: LocalMps, res
     if not isinstance(ended, Ended):
         yield f"lost task: {type(ended).__name__}: {ended}"
         return
-    aborted = [task_id for task_id in mine if jobs[task_id].aborted]
+    timed_out = {task_id for task_id in mine if jobs.is_timed_out(task_id)}
     yield from (f"foreign error: {error}" for error in life.foreign)
-    if aborted and not (life.aborts_allowed or _timed_out(ended)):
+    if aborted := set(jobs.aborts) & set(mine) - life.may_be_aborted - timed_out:
         yield f"abort of {aborted} without a user's action or a deadline"
-    if left := [task_id for task_id in mine if jobs.waits_in_vain(task_id) and task_id not in life.left_alone]:
+    expected = [task_id for task_id in mine if task_id not in life.left_alone - timed_out]
+    if left := [task_id for task_id in expected if jobs.waits_in_vain(task_id)]:
         yield from _left_waiting(plan, ended, left)
     texts = "".join(ended.seen)
     for secret in (CANARY, mps.secret_key):
         if secret in texts:
             yield f"the secret {secret} is in an XCom, an event, trigger arguments, the state store or an error"
     yield from _off_its_deadline(plan, ended, jobs, result)
-    what, finding = _verdict(plan, ended, jobs)
+    what, finding = _verdict(life, ended, jobs)
     result.endings[what] += 1
     if finding:
         yield finding
@@ -158,7 +176,7 @@ def _off_its_deadline(plan: Plan, ended: Ended, jobs: Jobs, result: Result) -> I
         # MPS says, in whole seconds.
         first = int(ended.began)
         last = max((job.created for job in jobs.since_clear(plan)), default=ended.at)
-    if _timed_out(ended) and (early := first + plan.timeout - ended.at) > 0:
+    if _timed_out(ended) and (early := first + plan.timeout - ended.at - _CLOCK_PRECISION) > 0:
         yield f"a deadline {early:.1f} s before its time"
     if plan.ending not in ENDLESS or ended.state in set(USER_BLOWS):
         return
@@ -176,16 +194,21 @@ def _left_waiting(plan: Plan, ended: Ended, left: list[str]) -> Iterator[str]:
         yield f"{left} still wait after {' and '.join(ended.user_acted) or 'the deadline'}"
 
 
-def _verdict(plan: Plan, ended: Ended, jobs: Jobs) -> tuple[str, str | None]:
+def _verdict(life: Life, ended: Ended, jobs: Jobs) -> tuple[str, str | None]:
     """How the task ended, in words, and what is wrong with that."""
-    mine, error = [jobs[task_id] for task_id in jobs.of_plan[plan.name]], ended.error
+    plan, error = life.plan, ended.error
+    # A sensor did not start its job, and waits for the same one after a Clear.
+    mine = [jobs[str(life.mps_task_id)]] if plan.kind is Kind.SENSOR else jobs.since_clear(plan)
     if ended.state in set(USER_BLOWS):
         return ended.state, None
     if ended.state == "success":
         good = mine and ended.value == mine[-1].task_id and jobs.has_succeeded(mine[-1])
+        if plan.kind is Kind.LIVE and mine and jobs.is_timed_out(mine[-1].task_id):
+            # A worker that dies between the Abort and its error leaves a stream that has ended, in success.
+            good = Point.BEFORE_ENDING in life.places
         return "success", None if good else f"wrong verdict: success with {ended.value}"
     if isinstance(error, MpsTaskFailed):
-        if error.mps_task_id not in jobs or not jobs.has_failed(jobs[error.mps_task_id]):
+        if not mine or error.mps_task_id != mine[-1].task_id or not jobs.has_failed(mine[-1]):
             return "job failed", f"wrong verdict: {error}"
         # A sensor would only see the same again; an operator has a new job in each try.
         good = plan.kind is Kind.SENSOR or not ended.tries_left
@@ -194,14 +217,14 @@ def _verdict(plan: Plan, ended: Ended, jobs: Jobs) -> tuple[str, str | None]:
         good = plan.ending in ENDLESS
         return "deadline", None if good else f"lost task: {error}"
     if isinstance(error, MpsSubmitUnknown):
-        # Only a submission without SessionId may be left to a person.
-        good = plan.kind in NO_SESSION
+        # Left to a person: a submission without SessionId, or a record that is gone of a job that is not at MPS.
+        good = plan.kind in NO_SESSION or (life.is_record_missing and not mine)
         return "left to a person", None if good else f"lost task: {error}"
     network = isinstance(error, MpsError) and retry.may_pass(error)
     if plan.ending in UNSETTLED and (isinstance(error, MpsTaskUnsettled) or network):  # it may be in the way, at last
         return "job without results", f"lost task: with tries left: {error}" if ended.tries_left else None
-    if isinstance(error, MpsTaskUnsettled) and any(task.aborted for task in mine):
-        return "job aborted", None
+    if isinstance(error, MpsTaskUnsettled) and mine and mine[-1].task_id in jobs.aborted_elsewhere:
+        return "job aborted", f"lost task: with tries left: {error}" if ended.tries_left else None
     return "lost", f"lost task: {type(ended.error).__name__}: {ended.error}"
 
 
@@ -225,7 +248,7 @@ def _logging_to(log: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _patched(mps: LocalMps, airflow: AirflowStates, in_threads: list[str]) -> Iterator[None]:
+def _patched(mps: LocalMps, airflow: AirflowStates, clocks: WorkerClocks, in_threads: list[str]) -> Iterator[None]:
     """A connection to this MPS, an Airflow to ask, and pauses as short as everything else is here."""
 
     def note(unhandled: threading.ExceptHookArgs) -> None:
@@ -239,7 +262,9 @@ def _patched(mps: LocalMps, airflow: AirflowStates, in_threads: list[str]) -> It
             (RuntimeTaskInstance, "get_task_states", staticmethod(airflow.answer)),
             (threading, "excepthook", note),
             (retry, "_delay", lambda limits, attempt: random.uniform(0.0, 0.2)),
-            (submission, "PAUSE", 0.1),
+            (time, "time", clocks.time),
+            (clock, "_clocks", clocks),
+            (recovery, "SEARCH_PAUSE", 0.1),
             (rate_limiter, "THROTTLE_COOLDOWN", 0.1),
             (rate_limiter, "MIN_RATE", 20.0),
             (rate_limiter, "DOUBLING_TIME", 0.3),

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from dataclasses import replace
 from random import Random
 from typing import Any, Self, TypeVar
 
 from airflow.triggers.base import BaseTrigger
 
+from airflow_provider_mps.client.clock import MpsClock
 from airflow_provider_mps.emulator.backend import LocalMpsBackend
 from airflow_provider_mps.emulator.faults import Fault, FaultScript
 from airflow_provider_mps.emulator.models import Task
 from airflow_provider_mps.emulator.scenarios import Scenario
-from tests.campaign.plan import ENDLESS, FAILED, LONG, SUCCESSFUL, Plan
+from tests.campaign.plan import ENDLESS, FAILED, LONG, SUCCESSFUL, UNSETTLED, Plan
 from tests.support.harness import as_json, revive
 
 _FAULTS = (
@@ -87,8 +89,11 @@ class Jobs(dict[str, Task]):
         self._plans = plans
         self.of_plan: dict[str, list[str]] = {name: [] for name in plans}
         self.clears: Counter[str] = Counter()
-        self._epochs: dict[str, int] = {}
-        self.findings: list[str] = []
+        self.aborted_elsewhere: set[str] = set()
+        self.aborts = Aborts(self)
+        self._clears_before: dict[str, int] = {}
+        self._plan_of: dict[str, str] = {}
+        self.findings: dict[str, list[str]] = {name: [] for name in plans}
 
     def __setitem__(self, task_id: str, task: Task) -> None:
         text = json.dumps(dict(task.request))
@@ -96,21 +101,38 @@ class Jobs(dict[str, Task]):
         if found:
             plan, earlier = self._plans[found[0]], self.of_plan[found[0]]
             for other in self.since_clear(plan):
-                if not self.has_failed(other):
-                    self.findings.append(f"duplicate job {task_id}: {other.task_id} of the same epoch has not failed")
+                if not self.is_over(other):
+                    self.findings[plan.name].append(f"duplicate job {task_id}: {other.task_id} has not failed")
             outcome = (*plan.fails, plan.ending)[min(len(earlier), len(plan.fails))]
             task.request = json.loads(text.replace(found[0], f"{found[0]}.{outcome}"))
-            self._epochs[task_id] = self.clears[plan.name]
+            self._clears_before[task_id] = self.clears[plan.name]
             earlier.append(task_id)
+            self._plan_of[task_id] = plan.name
         super().__setitem__(task_id, task)
 
     def since_clear(self, plan: Plan) -> list[Task]:
         """The jobs of a plan since a user last cleared it, by what was done here and not by a mark on them."""
-        return [self[each] for each in self.of_plan[plan.name] if self._epochs[each] == self.clears[plan.name]]
+        clears = self.clears[plan.name]
+        return [self[each] for each in self.of_plan[plan.name] if self._clears_before[each] == clears]
 
     def now(self) -> float:
         """The time at MPS."""
         return self._backend.now()
+
+    def is_over(self, task: Task) -> bool:
+        """It has ended in anything but success: failed, aborted by somebody, or without results."""
+        if task.task_id in self.aborted_elsewhere:
+            return True
+        return task.outcome in (*FAILED, *UNSETTLED) and self._backend.status(task) == "FINISH"
+
+    def abort_elsewhere(self, task_id: str) -> bool:
+        """Somebody aborts it, if it can be aborted."""
+        task = self[task_id]
+        if task.aborted or self._backend.status(task) != "WAITING":
+            return False
+        self.aborted_elsewhere.add(task_id)
+        task.aborted = True
+        return True
 
     def has_failed(self, task: Task) -> bool:
         """Certainly, and by now."""
@@ -120,12 +142,30 @@ class Jobs(dict[str, Task]):
         """Certainly, and by now. A late result counts once it shows."""
         return task.scenario in SUCCESSFUL and not task.aborted and self._backend.status(task) == "FINISH"
 
+    def is_timed_out(self, task_id: str) -> bool:
+        """It was aborted when its deadline had come, as well as whole seconds of MPS's time tell."""
+        plan = self._plans[self._plan_of[task_id]]
+        return self.aborts.ages.get(task_id, 0.0) >= plan.timeout - 1.5
+
     def waits_in_vain(self, task_id: str) -> bool:
         """Nobody has aborted it, which can be done, and nothing else will end it: it waits, or it is a stream."""
         task = self[task_id]
         can_be_aborted = task.describe != "DescribeImageTaskDetail"
         endless = task.scenario in ENDLESS if task.is_live else task.scenario is Scenario.QUEUED
         return can_be_aborted and endless and not task.aborted
+
+
+class Aborts(list[str]):
+    """The jobs that were aborted by request, and when; stands for ``backend.aborts``."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        super().__init__()
+        self._jobs = jobs
+        self.ages: dict[str, float] = {}
+
+    def append(self, task_id: str) -> None:
+        self.ages[task_id] = self._jobs.now() - self._jobs[task_id].created
+        super().append(task_id)
 
 
 class AirflowStates:
@@ -143,11 +183,60 @@ class AirflowStates:
         return {run_ids[0]: {task_ids[0]: state}}
 
 
-class Deferral:
-    """One trigger that runs in the triggerer."""
+class WorkerClocks(dict[Any, MpsClock]):
+    """
+    The wall clocks of the workers, each on a thread of its own, and what each process knows of MPS's time.
 
-    def __init__(self, trigger: Any, task_instance: Any) -> None:
+    It stands for ``clock._clocks``, and its ``time`` for ``time.time``. The triggerer and MPS have the right time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.right = time.time
+        self._ahead: dict[int, float] = {}
+
+    def time(self) -> float:
+        """What the clock of this thread's machine says."""
+        return self.right() + self._ahead.get(threading.get_ident(), 0.0)
+
+    def setdefault(self, key: Any, default: Any = None) -> Any:
+        return super().setdefault((threading.get_ident(), key), default)
+
+    @contextlib.contextmanager
+    def process(self, ahead: float) -> Iterator[None]:
+        """A new worker process on this thread: it does not know MPS's time. After it the time is right again."""
+        thread = threading.get_ident()
+        for key in [key for key in self if key[0] == thread]:
+            del self[key]
+        self._ahead[thread] = ahead
+        try:
+            yield
+        finally:
+            self._ahead[thread] = 0.0
+
+    @contextlib.contextmanager
+    def outside(self) -> Iterator[None]:
+        """What the thread of a worker does here is done elsewhere, in the right time."""
+        thread = threading.get_ident()
+        ahead = self._ahead.get(thread, 0.0)
+        self._ahead[thread] = 0.0
+        try:
+            yield
+        finally:
+            self._ahead[thread] = ahead
+
+
+class Deferral:
+    """
+    One trigger that runs in the triggerer.
+
+    :param frozen: its process does not run until it is stopped.
+    """
+
+    def __init__(self, trigger: Any, task_instance: Any, *, frozen: bool = False) -> None:
         self.trigger = revive(trigger)
+        if frozen:
+            self.trigger._payload = asyncio.Event().wait
         self.trigger.task_instance = task_instance
         self.by_user = False
         self.task: asyncio.Task[list[Any]]
@@ -190,9 +279,9 @@ class Triggerer:
         self._thread.join(10)
         self._loop.close()
 
-    def start(self, trigger: Any, task_instance: Any) -> Deferral:
+    def start(self, trigger: Any, task_instance: Any, *, frozen: bool = False) -> Deferral:
         """Take a trigger over, from what is stored of it."""
-        deferral = Deferral(trigger, task_instance)
+        deferral = Deferral(trigger, task_instance, frozen=frozen)
 
         async def spawn() -> None:
             deferral.task = asyncio.create_task(deferral.run())

@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException, TaskDeferralError, Task
 
 from airflow_provider_mps.emulator.faults import Fault
 from airflow_provider_mps.emulator.server import LocalMps
-from airflow_provider_mps.errors import MpsApiError, MpsStateUnknown
+from airflow_provider_mps.errors import MpsApiError, MpsStateUnknown, MpsTaskTimeout
 from airflow_provider_mps.operators.mps import (
     MpsAbortTaskOperator,
     MpsBatchProcessMediaOperator,
@@ -245,3 +245,18 @@ def test_f23_a_slow_submission_gets_no_more_time(
     assert airflow_mps.backend.aborts == jobs(airflow_mps)
     (job,) = airflow_mps.backend.tasks.values()
     assert started - 1 <= context["task_state_store"].get("mps_job")["sent_at"] <= job.created - 29
+
+
+@pytest.mark.fault("F21", "F24")
+@WAYS
+def test_f21_a_worker_that_dies_after_the_abort(airflow_mps: LocalMps, deferrable: bool) -> None:
+    """F21: the worker dies after it has aborted the job at the deadline: the retry fails, and submits no other job."""
+    context = new_context()
+    context["task_state_store"].crash_before = "ended"
+    with pytest.raises(Crash):
+        submit(MpsProcessMediaOperator, "talk.queued.mp4", context=context, timeout=1, deferrable=deferrable)
+    assert airflow_mps.backend.aborts == jobs(airflow_mps)
+    with pytest.raises(MpsTaskTimeout, match="has not ended within 1 seconds") as caught:
+        submit(MpsProcessMediaOperator, "talk.queued.mp4", context=retry(context), timeout=1, deferrable=deferrable)
+    assert isinstance(caught.value, AirflowFailException)
+    assert len(jobs(airflow_mps)) == 1

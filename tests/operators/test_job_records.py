@@ -30,7 +30,17 @@ from airflow_provider_mps.operators.mps import (
 )
 from airflow_provider_mps.operators.submit import MpsSubmitOperator
 from tests.support.harness import DONE, RUNNING, Crash, StateStore, clear, new_context, refusal, retry
-from tests.support.submitting import ALL_KINDS, WAYS, WITH_SESSION, WITHOUT_SESSION, asked, jobs, new_operator, submit
+from tests.support.submitting import (
+    ALL_KINDS,
+    NO_SESSION,
+    WAYS,
+    WITH_SESSION,
+    WITHOUT_SESSION,
+    asked,
+    jobs,
+    new_operator,
+    submit,
+)
 
 Kind = type[MpsSubmitOperator]
 WorkerClock = Callable[[float], None]
@@ -151,6 +161,18 @@ def test_f83_clear_of_a_task_whose_worker_is_dead(airflow_mps: LocalMps, deferra
     assert airflow_mps.backend.aborts == [first] * aborts
 
 
+@WAYS
+@ALL_KINDS
+def test_a_clear_that_leaves_the_run_as_it_is(airflow_mps: LocalMps, kind: Kind, deferrable: bool) -> None:
+    """A Clear by the API may leave the run, and with it `clear_number`, as it is: it still sends a new job."""
+    context = new_context()
+    first = submit(kind, context=context, deferrable=deferrable)
+    clear(context)
+    context["dag_run"].clear_number = 0
+    second = submit(kind, context=context, deferrable=deferrable)
+    assert jobs(airflow_mps) == [first, second]
+
+
 @pytest.mark.fault("F84")
 @WAYS
 @WITH_SESSION
@@ -217,6 +239,24 @@ def test_f89_the_deadline_is_in_mps_time(
         submit(MpsProcessMediaOperator, "talk.queued.mp4", timeout=3, deferrable=deferrable)
     assert 2 <= time.monotonic() - started < 15
     assert airflow_mps.backend.aborts == jobs(airflow_mps)
+
+
+@pytest.mark.fault("F89", "F21")
+@WAYS
+def test_f89_a_wrong_clock_alone_ends_no_wait(
+    airflow_mps: LocalMps, worker_clock: WorkerClock, deferrable: bool
+) -> None:
+    """F89: a retry whose clock is an hour ahead gets no answer at first: nothing is aborted, it polls on."""
+    context = new_context()
+    context["ti"].crash_on_push = True
+    with pytest.raises(Crash):
+        submit(MpsProcessMediaOperator, context=context, deferrable=deferrable)
+    worker_clock(3600)
+    # The poll that takes the job up and the first of the wait: neither has an answer.
+    airflow_mps.backend.faults.add(Fault("reset", action="DescribeTaskDetail", times=8))
+    task_id = submit(MpsProcessMediaOperator, context=retry(context), deferrable=deferrable, timeout=60)
+    assert jobs(airflow_mps) == [task_id]
+    assert airflow_mps.backend.aborts == []
 
 
 @pytest.mark.fault("F90")
@@ -364,3 +404,69 @@ def test_a_kill_by_a_user_ends_the_record(airflow_mps: LocalMps) -> None:
         operator.execute(context)
     assert jobs(airflow_mps) == []
     assert [submit(MpsProcessMediaOperator, context=retry(context))] == jobs(airflow_mps)
+
+
+@pytest.mark.fault("F80")
+@pytest.mark.parametrize("before", ["accepted", "pushing"], ids=["when it is found", "before it is told"])
+@WAYS
+@WITH_SESSION
+def test_f80_a_search_that_is_cut_short_is_begun_again(
+    airflow_mps: LocalMps, kind: Kind, deferrable: bool, before: str
+) -> None:
+    """F80: the record is gone, and the worker dies in the search for the job: the next try finds it."""
+    context = new_context()
+    first = submit(kind, context=context, deferrable=deferrable, wait_for_completion=False)
+    context["task_state_store"] = StateStore()
+    retry(context)
+    if before == "pushing":
+        context["ti"].crash_on_push = True
+    crash(kind, context, before=before, deferrable=deferrable)
+    assert submit(kind, context=retry(context), deferrable=deferrable) == first
+    assert jobs(airflow_mps) == [first]
+
+
+@pytest.mark.fault("F80", "F02")
+@WAYS
+@WITH_SESSION
+def test_f80_a_search_that_fails_is_begun_again(airflow_mps: LocalMps, kind: Kind, deferrable: bool) -> None:
+    """F80: the record is gone, and MPS does not answer while the job is searched for: the next try finds it."""
+    context = new_context()
+    first = submit(kind, context=context, deferrable=deferrable, wait_for_completion=False)
+    context["task_state_store"] = StateStore()
+    airflow_mps.backend.faults.add(Fault("reset", action="DescribeTasks", times=4))
+    with pytest.raises(MpsError) as caught:
+        submit(kind, context=retry(context), deferrable=deferrable)
+    assert not isinstance(caught.value, AirflowFailException)
+    assert submit(kind, context=retry(context), deferrable=deferrable) == first
+    assert jobs(airflow_mps) == [first]
+
+
+@pytest.mark.fault("F80", "F82")
+@WAYS
+@ALL_KINDS
+def test_f80_an_edited_retries_is_no_clear(airflow_mps: LocalMps, kind: Kind, deferrable: bool) -> None:
+    """F80: the record is gone, and `retries` was lowered, so that the numbers are those of a Clear: sent once."""
+    context = new_context()
+    submit(kind, context=context, deferrable=deferrable, wait_for_completion=False)
+    (first,) = jobs(airflow_mps)
+    context["task_state_store"] = StateStore()
+    if kind in NO_SESSION:  # nothing finds its job
+        with pytest.raises(MpsSubmitUnknown):
+            submit(kind, context=retry(context), deferrable=deferrable, retries=1)
+    else:
+        assert submit(kind, context=retry(context), deferrable=deferrable, retries=1) == first
+    assert jobs(airflow_mps) == [first]
+
+
+@WAYS
+@ALL_KINDS
+def test_a_job_that_failed_while_nobody_polled_it(airflow_mps: LocalMps, kind: Kind, deferrable: bool) -> None:
+    """The worker dies, and the job fails meanwhile: the next try submits a new one at once."""
+    context = new_context()
+    context["ti"].crash_on_push = True
+    with pytest.raises(Crash):
+        submit(kind, "talk.source-error.mp4", context=context, deferrable=deferrable)
+    (first,) = jobs(airflow_mps)
+    airflow_mps.backend.tasks[first].looks = 9
+    second = submit(kind, context=retry(context), deferrable=deferrable)
+    assert jobs(airflow_mps) == [first, second]

@@ -75,8 +75,13 @@ class Attempt:
 
     @property
     def is_first(self) -> bool:
-        """Whether no try since the last Clear can have come before this one."""
+        """Whether no try since the last Clear came before this one, unless an edited ``retries`` makes it seem so."""
         return self.try_number == 1 or self.max_tries == self.try_number - 1 + self.retries
+
+    @property
+    def is_certainly_first(self) -> bool:
+        """Whether the run was cleared as well: without that, an edited ``retries`` alone may have set the numbers."""
+        return self.try_number == 1 or (self.is_first and self.clear_number > 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +192,7 @@ def step_for(record: JobRecord | None, attempt: Attempt, *, action: str, fingerp
     :param action: what this try is to send, and with which request (``fingerprint``).
     """
     if record is None:
-        return Step.SUBMIT if attempt.is_first else Step.SEARCH
+        return Step.SUBMIT if attempt.is_certainly_first else Step.SEARCH
     if record.attempt.try_number == attempt.try_number:
         if (record.action, record.fingerprint) != (action, fingerprint):
             return Step.REJECT

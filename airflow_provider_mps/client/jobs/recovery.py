@@ -84,13 +84,12 @@ class Recovery:
 
     def search(self, record: JobRecord) -> JobRecord | None:
         """The record of earlier tries is missing: look for a job with the marker of the task."""
-        began = self._intent.run_began
-        record = self._save(record.sought(began))
         if self._intent.carries_marker:
-            detail = self._find(by_marker(self._intent.marker), since=began - _RUN_START_MARGIN)
+            detail = self._find(by_marker(self._intent.marker), since=self._intent.run_began - _RUN_START_MARGIN)
             if detail is not None:
                 return self._adopt(record, detail, earlier=True)
-        return self.leave_unknown(record, "the record of an earlier try is missing, and no job of this task was found")
+        why = "the record of an earlier try is missing, and no job of this task was found"
+        return self.leave_unknown(self._save(record), why)
 
     def find_duplicate(
         self, record: JobRecord, error: MpsError, *, sent_before: bool, earlier: bool

@@ -79,9 +79,12 @@ class Submission:
         except ValueError as error:
             log.warning("The record of this task's job cannot be read, so the job is searched for: %s", error)
             record, step = None, Step.SEARCH
+        if record is None and step is Step.SEARCH:
+            # Saved when the search has ended: a try that dies in it leaves nothing, so that the next one searches too.
+            record = self.record = intent.new_record().sought(intent.run_began)
+            return self._recovery.search(record)
         if record is None:
-            record = self._save(intent.new_record())
-            return self._send(record) if step is Step.SUBMIT else self._recovery.search(record)
+            return self._send(self._save(intent.new_record()))
         match step:
             case Step.REJECT:
                 raise MpsConfigError(_second_job(record, intent))

@@ -202,7 +202,8 @@ def evaluate(
 def _take_time(state: WaitState, now: float, *, is_mps_time: bool) -> None:
     """Times by a machine's own clock count until MPS's time is known; the wait then begins anew, never ends early."""
     if not is_mps_time:
-        state.own_started = state.own_started or now
+        if not state.own_started:
+            state.own_started, state.failing_since = now, None
         return
     if state.own_started:
         state.own_started, state.failing_since = 0.0, None

@@ -10,6 +10,7 @@ from airflow_provider_mps.client.actions import ProcessMedia
 from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.jobs.find import by_marker, by_session_id, find_jobs
 from airflow_provider_mps.client.sync import MpsClient
+from airflow_provider_mps.emulator.faults import FaultScript
 from airflow_provider_mps.emulator.server import LocalMps
 
 
@@ -72,3 +73,22 @@ def test_f88_an_empty_page_ends_the_list(mps: LocalMps, config: ClientConfig) ->
     with MpsClient(config) as client:
         assert list(find_jobs(client, by_session_id("s-1"), since=time.time() - 60)) == []
     assert len(mps.backend.calls) == 3
+
+
+@pytest.mark.parametrize("age", [5, 15, 25])
+def test_a_job_that_moves_on_meanwhile_is_found(mps: LocalMps, config: ClientConfig, age: float) -> None:
+    """A job that waits when the first list is read, and has ended when the last one is, is in one of them."""
+    backend = mps.backend
+    backend.settings.state_seconds = 10
+
+    class TimePasses(FaultScript):
+        def take(self, action: str, when: str) -> None:
+            if (action, when) == ("DescribeTasks", "after"):
+                backend.clock_offset += 10
+
+    with MpsClient(config) as client:
+        task_id = _submit(client, "s-1")
+        backend.tasks[task_id].created -= age
+        backend.faults = TimePasses()
+        [found] = find_jobs(client, by_session_id("s-1"), since=time.time() - 60)
+        assert found.mps_task_id == task_id
