@@ -123,7 +123,7 @@ class Jobs(dict[str, Task]):
         """It has ended in anything but success: failed, aborted by somebody, or without results."""
         if task.task_id in self.aborted_elsewhere:
             return True
-        return task.outcome in (*FAILED, *UNSETTLED) and self._backend.status(task) == "FINISH"
+        return task.scenario in (*FAILED, *UNSETTLED) and self._backend.status(task) == "FINISH"
 
     def abort_elsewhere(self, task_id: str) -> bool:
         """Somebody aborts it, if it can be aborted."""
