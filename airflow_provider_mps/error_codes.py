@@ -1,8 +1,7 @@
 """
-The error codes of Tencent Cloud: what each means for a later attempt, and what a person can do about it.
+The error codes of Tencent Cloud: the category of each, and the next step for the user.
 
-A row stands for its sub-codes too, unless they have a row of their own. A code without a row is UNKNOWN: nothing is
-concluded from it.
+A row also applies to its sub-codes, unless they have their own row. A code without a row is UNKNOWN.
 
 Source: https://www.tencentcloud.com/document/product/1041/33691
 """
@@ -15,7 +14,7 @@ from typing import NamedTuple
 
 
 class Category(Enum):
-    """What kind of error it is. :mod:`airflow_provider_mps.client.retry` decides by it what happens next."""
+    """The kind of an error, by which :mod:`airflow_provider_mps.client.retry` decides."""
 
     THROTTLED = "too many requests per second; not executed"
     CAPACITY = "too many jobs of the account; not executed"
@@ -27,13 +26,13 @@ class Category(Enum):
     DUPLICATE = "MPS has accepted this SessionId before"
     NOT_FOUND = "a value is wrong, or names something that does not exist (any more); not executed"
     FAILED = "it failed without effect; a later try may succeed"
-    PERMANENT = "not executed; the same request fails until somebody changes something"
+    PERMANENT = "not executed; the same request fails until the user changes something"
     FINAL = "a decision of this package: no retry of the task changes it"
     UNKNOWN = "not documented; may have been executed"
 
 
 class ErrorCode(NamedTuple):
-    """A row: the kind of error, and what to look at."""
+    """A row: the kind of error, and the next step for the user."""
 
     category: Category
     next_step: str | None = None
@@ -68,7 +67,7 @@ ERROR_CODES: Mapping[str, ErrorCode] = {
     "AuthFailure.SignatureFailure": ErrorCode(
         Category.KEYS, "the SecretKey (connection password) does not belong to the SecretId"
     ),
-    "AuthFailure.AccessKeyIllegal": ErrorCode(Category.KEYS, "STS does not take this SecretId"),
+    "AuthFailure.AccessKeyIllegal": ErrorCode(Category.KEYS, "STS rejects this SecretId"),
     "InvalidParameterValue.SessionId": ErrorCode(Category.DUPLICATE),
     "InvalidParameterValue": ErrorCode(Category.NOT_FOUND),
     "ResourceNotFound": ErrorCode(Category.NOT_FOUND),
@@ -79,7 +78,7 @@ ERROR_CODES: Mapping[str, ErrorCode] = {
     "AuthFailure.UnauthorizedOperation": ErrorCode(Category.PERMANENT, _POLICY),
     "AuthFailure.MFAFailure": ErrorCode(
         Category.PERMANENT,
-        "the CAM user needs a second factor, which no machine has; use a role or another user",
+        "the CAM user needs a second factor, which a program cannot give; use a role or another user",
     ),
     "UnauthorizedOperation": ErrorCode(Category.PERMANENT, _POLICY),
     "InvalidParameter": ErrorCode(Category.PERMANENT),
@@ -109,7 +108,7 @@ ERROR_CODES: Mapping[str, ErrorCode] = {
     "ResourceNotFound.RoleNotFound": ErrorCode(Category.PERMANENT, _ROLE),
     "InvalidParameter.WebIdentityTokenError": ErrorCode(
         Category.PERMANENT,
-        "STS does not take the token of the pod; compare the identity provider (TKE_PROVIDER_ID) with the one in CAM",
+        "STS rejects the token of the pod; compare the identity provider (TKE_PROVIDER_ID) with the one in CAM",
     ),
     "InvalidParameter.OverTimeError": ErrorCode(Category.PERMANENT, "role_duration is longer than the role allows"),
     "FailedOperation.TempKeyNotAllowed": ErrorCode(Category.FAILED, "temporary keys may not assume this role"),
@@ -117,7 +116,7 @@ ERROR_CODES: Mapping[str, ErrorCode] = {
 
 
 def look_up(code: str) -> ErrorCode:
-    """The row of a code or of its nearest family; UNKNOWN where there is none."""
+    """Return the row of a code or of its nearest parent; UNKNOWN if there is none."""
     while code:
         if row := ERROR_CODES.get(code):
             return row

@@ -10,16 +10,16 @@
     ├── MpsTaskError            about one MPS task
     │   ├── MpsTaskFailed       it ended, and a part of it failed
     │   ├── MpsTaskNotFound     MPS does not know its id (any more)
-    │   ├── MpsTaskNotFinished  its result was asked for too early
+    │   ├── MpsTaskNotFinished  its result was requested too early
     │   ├── MpsTaskUnsettled    it says FINISH, yet its result stays missing or unfinished
     │   ├── MpsTaskTimeout      it has not ended by its deadline
     │   └── MpsStateUnknown     MPS gave no usable answer for too long; the task may be fine
     ├── MpsSubmitUnknown        it is not known whether MPS runs the job; nothing was sent again
     ├── MpsSessionClash         a SessionId of the user's own belongs to another job
     ├── MpsDownloadError        a subtitle file that MPS wrote could not be fetched or read
-    ├── MpsQualityError         files are not what was expected
-    ├── MpsNotificationError    what came is no event notification of MPS, or not one that was asked for (a ValueError)
-    └── MpsResultTooLarge       the parsed result does not fit where it was to be put
+    ├── MpsQualityError         files are not as expected
+    ├── MpsNotificationError    a message is not a valid event notification of MPS (also a ValueError)
+    └── MpsResultTooLarge       the parsed result is too large for XCom
 
 None derives from ``AirflowException``: Airflow would then skip a sensor with ``soft_fail`` for a
 wrong key in one mode and fail it in another. All of them survive pickling, and none holds a secret.
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 def clock_in_words(skew: float) -> str:
-    """How far this machine's clock is off; ``skew`` seconds are how far it is ahead of Tencent Cloud's."""
+    """Describe the error of this machine's clock, which is ``skew`` seconds ahead of Tencent Cloud's."""
     direction = "ahead of" if skew > 0 else "behind"
     return f"the clock of this machine is {abs(skew) / 60:.1f} minutes {direction} Tencent Cloud's"
 
@@ -56,7 +56,7 @@ class MpsError(Exception):
     """
     Base of all errors of this package.
 
-    :ivar category: what kind of error it is. :mod:`airflow_provider_mps.client.retry` decides by it what happens next.
+    :ivar category: the kind of the error, by which :mod:`airflow_provider_mps.client.retry` decides.
     """
 
     category: Category = Category.FAILED
@@ -68,11 +68,11 @@ class MpsError(Exception):
 
     @property
     def next_step(self) -> str | None:
-        """What a person can do about it, where that is known."""
+        """The next step for the user, if it is known."""
         return None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The default calls cls(*args) with the finished message, which keyword-only constructors refuse.
+        # The default calls cls(*args) with the finished message, which does not work for keyword-only constructors.
         return _rebuild, (type(self), self.args, self.__dict__)
 
 
@@ -84,11 +84,11 @@ class MpsConfigError(MpsError, ValueError):
 
 class MpsCredentialsError(MpsError):
     """
-    A credential source gave no keys, so that nothing could be sent to MPS.
+    A credential source gave no keys, so nothing was sent to MPS.
 
-    :param why: what it said, without a secret.
-    :param source: which one, in words.
-    :param category: PERMANENT, or what kind of trouble the source has.
+    :param why: the reason, without a secret.
+    :param source: a description of the source.
+    :param category: PERMANENT, or the kind of the source's failure.
     """
 
     may_have_run = False
@@ -102,10 +102,10 @@ class MpsCredentialsError(MpsError):
 
 class MpsTransportError(MpsError):
     """
-    No usable answer came back.
+    No usable answer arrived.
 
-    :param category: UNREACHABLE only where MPS provably never saw the request; PERMANENT where it did not and where
-        asking again cannot help (a certificate that does not verify, HTTP 407); else NO_ANSWER.
+    :param category: UNREACHABLE only if the request provably did not reach MPS; PERMANENT if it did not and if a repeat
+        cannot succeed (an invalid certificate, HTTP 407); else NO_ANSWER.
     """
 
     def __init__(self, text: str, *, action: str, category: Category) -> None:
@@ -116,11 +116,11 @@ class MpsTransportError(MpsError):
 
 class MpsApiError(MpsError):
     """
-    MPS answered with an error; decide on ``code``, its text may change.
+    MPS answered with an error. Decide by ``code``; the text may change.
 
-    :param mps_task_id: the task that was asked for, if the action names one.
-    :param clock_skew: seconds by which this machine is ahead of the server; None where that is not known.
-    :param service: which service it was: MPS, or STS where keys were asked for.
+    :param mps_task_id: the task of the request, if the action names one.
+    :param clock_skew: seconds by which this machine is ahead of the server; None if that is not known.
+    :param service: the service that answered: MPS, or STS for requests for keys.
 
     Source: https://www.tencentcloud.com/document/product/1041/33691
     """
@@ -148,7 +148,7 @@ class MpsApiError(MpsError):
         subject = f"{action} of MPS task {mps_task_id}" if mps_task_id else action
         parts = [f"{service} answered {subject} with {code}: {message} (RequestId {request_id})"]
         if next_step := self.next_step:
-            parts.append(f"What to look at: {next_step}.")
+            parts.append(f"Next step: {next_step}.")
         super().__init__(" ".join(parts))
 
     @property
@@ -188,15 +188,15 @@ class MpsTaskFailed(MpsTaskError):
 
 
 class MpsTaskNotFound(MpsTaskError):
-    """MPS does not know the id: it is wrong, of another account or region, or older than MPS answers for."""
+    """MPS does not know the id: it is wrong, of another account or region, or older than the query window of MPS."""
 
 
 class MpsTaskNotFinished(MpsTaskError):
-    """The result was asked for while the task still waits or runs."""
+    """The result was requested while the task is WAITING or PROCESSING."""
 
 
 class MpsTaskUnsettled(MpsTaskError):
-    """MPS says FINISH, but a result stays missing or unfinished; neither success nor failure can be told."""
+    """MPS says FINISH, but a result stays missing or unfinished, so neither success nor failure is known."""
 
     def __init__(self, text: str, *, mps_task_id: str, findings: Sequence[Finding]) -> None:
         super().__init__(text + "".join(f"\n  {finding}" for finding in findings), mps_task_id=mps_task_id)
@@ -210,13 +210,13 @@ class MpsTaskTimeout(MpsTaskError):
 
 
 class MpsStateUnknown(MpsTaskError):
-    """MPS gave no usable answer for longer than is tolerated. The task itself may run or be done."""
+    """MPS gave no usable answer for longer than ``outage_tolerance``. The task may still run or have ended."""
 
     category = Category.NO_ANSWER
 
 
 class MpsSubmitUnknown(MpsError):
-    """It is not known whether MPS runs the job. Nothing was sent again: a second one would be billed as well."""
+    """It is not known whether MPS runs the job. It was not sent again: MPS would bill a second job as well."""
 
     category = Category.FINAL
 
@@ -238,18 +238,18 @@ class MpsSubmitUnknown(MpsError):
 
 class MpsSessionClash(MpsError):
     """
-    The SessionId in the request belongs to a job that is not known to be this task's; it is not adopted.
+    The SessionId in the request belongs to another job, or to one that may be another. This task does not adopt it.
 
-    :param mps_task_id: of that job; None where it was not found.
+    :param mps_task_id: the TaskId of that job; None if it was not found.
     """
 
     category = Category.FINAL
 
     def __init__(self, *, session_id: str, mps_task_id: str | None) -> None:
-        owner = f"MPS task {mps_task_id}, which cannot be told to be this task's" if mps_task_id else "an earlier job"
+        owner = f"MPS task {mps_task_id}, which may be another task's job" if mps_task_id else "an earlier job"
         super().__init__(
-            f"SessionId {session_id} already belongs to {owner}. MPS takes a SessionId once in 3 days: leave it out of "
-            "the request, and each run gets its own."
+            f"SessionId {session_id} already belongs to {owner}. MPS accepts a SessionId once in 3 days. Leave it out "
+            "of the request: each run then gets its own."
         )
         self.session_id = session_id
         self.mps_task_id = mps_task_id
@@ -259,8 +259,8 @@ class MpsDownloadError(MpsError):
     """
     A file that MPS wrote could not be fetched or read. The task itself is done.
 
-    :param address: of the file; its query, where a signature stands, is cut off, and so is a user name.
-    :param category: PERMANENT where the file or its address is wrong, else what may pass.
+    :param address: the address of the file. Its query, which may hold a signature, and a user name are cut off.
+    :param category: PERMANENT if the file or its address is wrong, else the kind of the temporary failure.
     """
 
     def __init__(self, text: str, *, address: str, category: Category = Category.PERMANENT) -> None:
@@ -282,10 +282,10 @@ class MpsQualityError(MpsError):
 
 
 class MpsResultTooLarge(MpsError):
-    """A parsed result is larger than an XCom value may be, and no place was given for the rest."""
+    """A parsed result is larger than ``max_xcom_bytes``, and ``output_path`` is not set."""
 
     category = Category.FINAL
 
 
 class MpsNotificationError(MpsError, ValueError):
-    """What came is no event notification of MPS, or it is not signed with the key that was agreed on."""
+    """A message is not an event notification of MPS, or it is not signed with the agreed key."""

@@ -1,4 +1,4 @@
-"""What Airflow wants to know of a provider. The connection form is built from this alone."""
+"""The metadata of this provider for Airflow, with the connection form."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from airflow_provider_mps import __version__
 
 
 def get_provider_info() -> dict[str, Any]:
-    """What Airflow wants to know of a provider; the connection form is built from this alone."""
+    """Return the metadata of this provider. Airflow builds the connection form from it."""
 
     def field(
         label: str, description: str, *, type_: str = "string", default: Any = None, **schema: Any
@@ -58,7 +58,7 @@ def get_provider_info() -> dict[str, Any]:
                     "placeholders": {
                         "login": "AKID... (empty: see Credential source)",
                         "host": "mps.tencentcloudapi.com (international: mps.intl.tencentcloudapi.com)",
-                        "port": "443 (the test button of Airflow 3.3.2 wants it written here)",
+                        "port": "443 (the test button of Airflow 3.3.2 requires a port)",
                     },
                 },
                 "conn-fields": {
@@ -76,17 +76,17 @@ def get_provider_info() -> dict[str, Any]:
                         "With the keys from above or from the source: qcs::cam::uin/100000000001:roleName/media",
                     ),
                     "role_session_name": field(
-                        "Role session name", "What CAM's audit shows. Default airflow-provider-mps.", maxLength=128
+                        "Role session name", "Shown in the audit of CAM. Default airflow-provider-mps.", maxLength=128
                     ),
                     "role_duration": field(
                         "Role duration (seconds)",
-                        "How long keys of a role hold; they are renewed in time. Default 7200.",
+                        "Lifetime of the keys of a role; they are renewed before they expire. Default 7200.",
                         type_="integer",
                         minimum=1,
                         maximum=43_200,
                     ),
                     "external_id": field(
-                        "External ID", "If the owner of the role demands one.", minLength=2, maxLength=128
+                        "External ID", "Required by some owners of roles.", minLength=2, maxLength=128
                     ),
                     "profile": field(
                         "Profile", "Section of ~/.tencentcloud/credentials, or profile of tccli. Default: default."
@@ -96,7 +96,7 @@ def get_provider_info() -> dict[str, Any]:
                     ),
                     "region": field("Region", "For example ap-guangzhou. MPS itself does not require one."),
                     "language": field(
-                        "Language of messages", "Of the texts that MPS answers with.", enum=["en-US", "zh-CN"]
+                        "Language of messages", "Language of the error messages of MPS.", enum=["en-US", "zh-CN"]
                     ),
                     "timeout": field(
                         "Timeout (seconds)",
@@ -114,7 +114,7 @@ def get_provider_info() -> dict[str, Any]:
                     ),
                     "quota_share": field(
                         "Quota share",
-                        "Part of the account's requests per second that waiting may use in one process. Default 0.5.",
+                        "Fraction of the account's request quota that polling may use, per process. Default 0.5.",
                         type_="number",
                     ),
                 },

@@ -15,7 +15,7 @@ def cos_input(bucket: str, region: str, key: str) -> dict[str, Any]:
 
     :param bucket: with its number, for example ``media-1250000000``.
     :param region: of the bucket, for example ``ap-guangzhou``.
-    :param key: the object's key; MPS writes it with a leading slash, which is added where it is missing.
+    :param key: the object's key. MPS needs a leading slash, which is added if it is missing.
     """
     path = key if key.startswith("/") else f"/{key}"
     return {"Type": "COS", "CosInputInfo": {"Bucket": bucket, "Region": region, "Object": path}}
@@ -25,6 +25,6 @@ def url_input(url: str) -> dict[str, Any]:
     """
     A file that MPS can download.
 
-    MPS wants an ``OutputStorage`` in the request then, and a server that does not answer in chunks.
+    The request then needs an ``OutputStorage``, and the server must not answer in chunks.
     """
     return {"Type": "URL", "UrlInputInfo": {"Url": url}}

@@ -1,4 +1,4 @@
-"""A retry policy for Airflow: how long to wait for what, by our errors."""
+"""A retry policy for Airflow, which decides by the errors of this package."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _CAPACITY_FACTOR = 5
 
 class MpsRetryPolicy(RetryPolicy):
     """
-    Retry later what may pass, fail at once what will not::
+    Retry temporary errors later, and fail at once on permanent errors::
 
         MpsProcessMediaOperator(task_id="transcode", retries=5, retry_policy=MpsRetryPolicy(), request={...})
 
-    Throttling, faults and outages of MPS, of the network or of a credential source are retried after ``delay``, doubled
-    with each try and spread by half; an account that takes no more jobs after five times as long. Wrong keys, missing
-    permissions, invalid requests and arrears fail the task at once. A job that ran and failed, and whatever is no error
-    of this package, are left to ``retries`` and ``retry_delay``. The number of retries is always the task's own.
+    Throttling, faults and outages of MPS, the network or a credential source are retried after ``delay``, doubled
+    with each try and spread by half. A full job queue of the account is retried after five times as long. Wrong keys,
+    missing permissions, invalid requests and arrears fail the task at once. ``retry_delay`` applies to a job that ran
+    and failed and to errors of other packages. The task's ``retries`` always sets the number of retries.
 
-    Without this policy permanent errors are not retried either; the others then wait for ``retry_delay``.
+    Without this policy permanent errors are not retried either; all others are retried after ``retry_delay``.
 
     :param delay: before the first retry.
-    :param longest: no retry waits for longer.
+    :param longest: the longest delay before a retry.
     :raises MpsConfigError: ``delay`` is not above 0, or is above ``longest``.
     """
 

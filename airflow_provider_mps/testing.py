@@ -1,7 +1,7 @@
 """
-A local MPS for the tests of your own DAGs. pytest finds this module by itself; nothing else imports it.
+A local MPS for the tests of your own DAGs. pytest loads this module as a plugin.
 
-A test that asks for ``local_mps`` gets a running MPS, and ``mps_default`` leads to it. See docs/testing.md.
+The fixture ``local_mps`` starts a local MPS and points the connection ``mps_default`` at it. See docs/testing.md.
 """
 
 from __future__ import annotations
@@ -22,26 +22,27 @@ __all__ = ["airflow_connection", "local_mps"]
 @pytest.fixture
 def local_mps(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalMps]:
     """
-    A local MPS of the test's own on loopback, to which the Airflow connection ``mps_default`` leads.
+    A local MPS on loopback for one test; the Airflow connection ``mps_default`` points at it.
 
-    Jobs have ended at the first look, whatever a DAG's intervals are; ``local_mps.backend.settings.state_looks = 1``
-    lets them wait and run for a look each. ``local_mps.backend`` holds ``tasks``, ``calls`` and ``aborts``.
+    A job has ended at the first poll, whatever the intervals of a DAG are. With
+    ``local_mps.backend.settings.state_polls = 1`` it is WAITING for one poll and PROCESSING for one.
+    ``local_mps.backend`` holds ``tasks``, ``calls`` and ``aborts``.
     """
+    from airflow_provider_mps.emulator.models import Settings
     from airflow_provider_mps.emulator.server import LocalMps
-    from airflow_provider_mps.emulator.state import Settings
 
-    for name in ("NO_PROXY", "no_proxy"):  # a proxy of this machine has no business between a test and its own port
+    for name in ("NO_PROXY", "no_proxy"):  # a proxy cannot reach the port of the test
         monkeypatch.setenv(name, ",".join(filter(None, [os.environ.get(name), "127.0.0.1"])))
-    with LocalMps(Settings(state_looks=0)) as mps:
+    with LocalMps(Settings(state_polls=0)) as mps:
         monkeypatch.setenv("AIRFLOW_CONN_MPS_DEFAULT", airflow_connection(mps))
         yield mps
 
 
 def airflow_connection(mps: LocalMps, **extra: Any) -> str:
     """
-    A connection to a local MPS, as ``AIRFLOW_CONN_<ID>`` takes it: for a connection id of your own.
+    Return a connection to a local MPS in the form of ``AIRFLOW_CONN_<ID>``, for your own connection id.
 
-    :param extra: of the connection, for example ``region``.
+    :param extra: fields of the connection's extra, for example ``region``.
     """
     fields = {"conn_type": "tencentcloud_mps", "login": mps.secret_id, "password": mps.secret_key, "host": mps.host}
     return json.dumps({**fields, "extra": {"region": "ap-guangzhou", **extra}})

@@ -32,8 +32,8 @@ from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.credentials.base import Credentials
 from airflow_provider_mps.client.retry import Limits, is_throttled, may_pass
 from airflow_provider_mps.emulator.backend import LocalMpsBackend
+from airflow_provider_mps.emulator.models import Call, Settings
 from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY, LocalMps
-from airflow_provider_mps.emulator.state import Call, Settings
 from airflow_provider_mps.errors import MpsError
 from airflow_provider_mps.hooks.mps import MpsHook
 

@@ -40,7 +40,7 @@ from _waits import (
 )
 
 from airflow_provider_mps.emulator.backend import LocalMpsBackend
-from airflow_provider_mps.emulator.state import Settings
+from airflow_provider_mps.emulator.models import Settings
 
 MEAN = 600.0
 LONGEST = 10.0  # mean lengths, for an exponential mix; e^-10 of the jobs last longer

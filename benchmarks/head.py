@@ -26,8 +26,8 @@ from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.credentials.base import Credentials
 from airflow_provider_mps.client.protocol import Response, decode, decode_status
 from airflow_provider_mps.emulator.backend import LocalMpsBackend
+from airflow_provider_mps.emulator.models import Settings
 from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY
-from airflow_provider_mps.emulator.state import Settings
 
 ROUNDS = 7
 SEGMENTS = 72_000

@@ -31,7 +31,7 @@ from _waits import Server, calls, ours, prepare, processes, start_jobs
 
 from airflow_provider_mps.client.actions import describe
 from airflow_provider_mps.client.polling.settings import PollerSettings
-from airflow_provider_mps.emulator.state import Settings
+from airflow_provider_mps.emulator.models import Settings
 
 HELD = 0.05  # seconds
 AT_ONCE = 100

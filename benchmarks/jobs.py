@@ -16,7 +16,7 @@ from _waits import Seen, Server, by_action, calls, ends, ours, percentile, prepa
 
 from airflow_provider_mps.client.actions import ProcessMedia
 from airflow_provider_mps.client.aio import AsyncMpsClient
-from airflow_provider_mps.emulator.state import Settings
+from airflow_provider_mps.emulator.models import Settings
 
 JOBS = 40
 LASTS = 40.0  # seconds

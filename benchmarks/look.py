@@ -5,7 +5,6 @@ Ours is what a trigger pays: the poller queues the poll, takes a turn of the rat
 metrics, and its client signs, sends, reads and judges. The rate limiter has no limit here, so that polls are sent back
 to back. The client alone is measured beside it. Bare aiohttp sends the same bytes, signed once beforehand, and reads
 the answer with ``json.loads``. The official SDK's asynchronous client (over httpx) keeps its
->>>>>>> polling
 connections here, which it does not do unless told. The server is the emulator in a process of its own: its CPU is not
 counted.
 """

@@ -25,7 +25,7 @@ from airflow_provider_mps.client.actions import DescribeBatchTaskDetail
 from airflow_provider_mps.client.clock import MpsClock
 from airflow_provider_mps.client.protocol import Response, decode
 from airflow_provider_mps.emulator.backend import LocalMpsBackend
-from airflow_provider_mps.emulator.state import Settings
+from airflow_provider_mps.emulator.models import Settings
 from airflow_provider_mps.results.subtitles import Subtitle
 
 ROUNDS = 21

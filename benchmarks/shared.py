@@ -26,7 +26,7 @@ from _waits import (
     show_waits,
 )
 
-from airflow_provider_mps.emulator.state import Call, Settings
+from airflow_provider_mps.emulator.models import Call, Settings
 
 RATE = 20.0
 PROCESSES = 2

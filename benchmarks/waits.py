@@ -16,7 +16,7 @@ import contextlib
 
 from _waits import SETTLED, WAITS_HEADER, Plan, Server, calls, carry_out, ends, percentile, processes, show_waits
 
-from airflow_provider_mps.emulator.state import Settings
+from airflow_provider_mps.emulator.models import Settings
 
 RATES = {"DescribeTaskDetail": 100.0, "DescribeBatchTaskDetail": 20.0, "DescribeTasks": 100.0}
 LASTS = 45.0  # seconds

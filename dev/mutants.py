@@ -117,8 +117,8 @@ MUTANTS = (
     Mutant(
         "a search for a lost job that is cut short is not begun again",
         "client/jobs/submission.py",
-        "            record = self.record = intent.new_record().sought(intent.run_began)\n",
-        "            record = self._save(intent.new_record().sought(intent.run_began))\n",
+        "            record = self.record = intent.new_record().presumed_sent(intent.run_began)\n",
+        "            record = self._save(intent.new_record().presumed_sent(intent.run_began))\n",
         "tests/operators/test_job_records.py::test_f80_a_search_that_fails_is_begun_again",
     ),
     Mutant(

@@ -13,8 +13,8 @@ from airflow_provider_mps.client import clock
 from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.credentials import cache
 from airflow_provider_mps.client.credentials.base import Credentials
+from airflow_provider_mps.emulator.models import Settings
 from airflow_provider_mps.emulator.server import LocalMps
-from airflow_provider_mps.emulator.state import Settings
 from tests.support.faults import CATALOGUE
 from tests.support.recorder import Recorder
 from tests.support.transports import Caller, OverAiohttp, OverRequests

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_mps.emulator.scenarios import Outcome
+from airflow_provider_mps.emulator.scenarios import Scenario
 from tests.campaign.campaign import Result, run
 from tests.campaign.plan import Blow, Kind, Point, draw
 
@@ -58,7 +58,7 @@ def test_everything_that_is_drawn_lands(campaigns: dict[int, tuple[Result, str]]
         total.add(result)
     assert set(total.places) == set(Point)
     assert set(total.blows) == set(Blow)
-    assert set(total.outcomes) == set(Outcome)
+    assert set(total.outcomes) == set(Scenario)
 
 
 def test_a_seed_is_a_schedule() -> None:
@@ -67,6 +67,6 @@ def test_a_seed_is_a_schedule() -> None:
     assert plans == list(draw(7, 500))
     assert plans != list(draw(8, 500))
     assert {plan.kind for plan in plans} == set(Kind)
-    assert {outcome for plan in plans for outcome in (plan.ending, *plan.fails)} == set(Outcome)
+    assert {outcome for plan in plans for outcome in (plan.ending, *plan.fails)} == set(Scenario)
     assert {strike.point for plan in plans for strike in plan.strikes} == set(Point)
     assert {blow for plan in plans for blow in plan.blows} == set(Blow)

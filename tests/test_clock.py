@@ -93,7 +93,7 @@ def test_f93_a_clock_that_is_set_costs_an_operator_nothing(
 ) -> None:
     """F93: the same for a job of our own: seen to its end, not sent again and not aborted."""
     airflow_mps.backend.settings.state_seconds = None
-    airflow_mps.backend.settings.state_looks = 3
+    airflow_mps.backend.settings.state_polls = 3
     task_id = submit(MpsProcessMediaOperator, poll_interval=_POLL, timeout=_TIMEOUT, deferrable=deferrable)
     assert jobs(airflow_mps) == [task_id]
     assert airflow_mps.backend.aborts == []

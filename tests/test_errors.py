@@ -198,7 +198,7 @@ def test_an_api_error_says_what_to_look_at(code: str, advice: str) -> None:
     """The commonest codes come with the next step for a person, their sub-codes too."""
     error = MpsApiError(action="X", code=code, message="m", request_id="r")
     assert advice in str(error)
-    assert str(error).startswith(f"MPS answered X with {code}: m (RequestId r) What to look at: ")
+    assert str(error).startswith(f"MPS answered X with {code}: m (RequestId r) Next step: ")
 
 
 def test_an_unknown_code_gets_no_advice() -> None:

@@ -1,1 +1,1 @@
-"""Assets of files in COS: their addresses, and the events of jobs that wrote them."""
+"""Assets for files in COS: their URIs, and the events of jobs that wrote them."""

@@ -1,4 +1,4 @@
-"""``cos://bucket/key`` as an Airflow asset. Loaded where DAGs are parsed, so it loads nothing itself."""
+"""``cos://bucket/key`` as an Airflow asset. DAG parsing loads this module, so its imports are few."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 def create_asset(*, bucket: str, key: str, extra: dict[str, Any] | None = None) -> Asset:
     """
-    The asset for an object, named as the events of this provider name it.
+    Return the asset for an object, with the URI that the events of this provider use.
 
     :param bucket: with its number, for example ``media-1250000000``.
-    :param key: as it is in the bucket; characters that a URI does not take are encoded.
+    :param key: as it is in the bucket; characters that a URI cannot hold are encoded.
     """
     from airflow.sdk import Asset
 
@@ -27,7 +27,7 @@ def create_asset(*, bucket: str, key: str, extra: dict[str, Any] | None = None) 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
     """
-    Refuse what cannot be an object of COS. A "?" or "#" in a key has to be encoded: Airflow cuts off what follows.
+    Check that a URI names a bucket. A "?" or "#" in a key must be encoded: Airflow cuts off the rest.
 
     :raises ValueError: there is no bucket.
     """
@@ -37,7 +37,7 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
 
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:  # noqa: ARG001 - OpenLineage passes it
-    """The dataset that an asset stands for in lineage."""
+    """Return the OpenLineage dataset of an asset."""
     from openlineage.client.event_v2 import Dataset
 
     namespace, name = dataset_of(asset.uri)

@@ -1,4 +1,4 @@
-"""Asset events for the files that a job wrote, where the DAG author asked for them with ``outlets``."""
+"""Asset events for the files that a job wrote, if the task has ``outlets``."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def announce(
 
     An :class:`AssetAlias` gets an event for each file. An :class:`Asset` of object storage gets the facts of its file,
     or the number of files in its folder; its event is Airflow's own. ``extra`` holds ``mps_task_id``, ``kind``,
-    ``files`` and what MPS told of the file.
+    ``files`` and the facts that MPS answers for the file.
 
-    :param outlet_events: of the task's context.
+    :param outlet_events: ``outlet_events`` of the task's context.
     """
     for outlet in outlets:
         if isinstance(outlet, AssetAlias):
@@ -59,6 +59,6 @@ def _extra(file: FileGroup, mps_task_id: str) -> dict[str, Any]:
 
 
 def _holds(uri: str, file: str | None) -> bool:
-    """Whether a URI is that of a file, or of a folder above it, however either is encoded."""
+    """Whether a URI is that of a file or of a folder above it, in any encoding."""
     folder = f"{unquote(uri).rstrip('/')}/"
     return file is not None and f"{unquote(store_uri(file)).rstrip('/')}/".startswith(folder)

@@ -1,5 +1,5 @@
 """
-A request to MPS as a value: what every action has in common. The actions themselves are in ``client/actions.py``.
+The base class of actions. An action is a request to MPS as a value. The actions are in ``client/actions.py``.
 
 Source: https://www.tencentcloud.com/document/product/1041/33625 (API overview, version 2019-06-12)
 """
@@ -18,7 +18,7 @@ from airflow_provider_mps.errors import MpsConfigError
 from airflow_provider_mps.results.task import SubmittedTask
 
 ResultT = TypeVar("ResultT")
-# Whatever MPS may answer is an id. Blanks and control characters, unrendered Jinja, or a list as text are none.
+# The form of an id is up to MPS. Blanks and control characters, unrendered Jinja, or a list as text are no ids.
 _NO_TASK_ID = re.compile(r"""[\s\x00-\x1f\x7f-\x9f]|\{[{%#]|^[\[({<'"]""")
 _NO_VALUE = {"none", "null", "nan", "undefined"}
 MAX_TASK_ID_LENGTH = 1000
@@ -26,16 +26,16 @@ MAX_TASK_ID_LENGTH = 1000
 
 def check_mps_task_id(value: Any) -> str:
     """
-    Return a TaskId that MPS can be asked about; its form is up to Tencent.
+    Return a valid TaskId.
 
-    :raises MpsConfigError: None, "", "None", an unrendered template or anything else that is no id.
+    :raises MpsConfigError: it is None, "", "None", an unrendered template or another value that cannot be an id.
     """
     is_id = isinstance(value, str) and 0 < len(value) <= MAX_TASK_ID_LENGTH and value.lower() not in _NO_VALUE
     if is_id and not _NO_TASK_ID.search(value):
         return str(value)
     raise MpsConfigError(
-        f"mps_task_id is {value!r:.80}, which is no MPS TaskId. It looks like 240000-WorkflowTask-0123456789abcdef; "
-        "does the task that should have returned it really return it?"
+        f"mps_task_id is {value!r:.80}, which is no MPS TaskId. It has the form 240000-WorkflowTask-0123456789abcdef; "
+        "check that the upstream task returns it."
     )
 
 
@@ -43,7 +43,7 @@ def _task_id(value: Any) -> str:
     try:
         return check_mps_task_id(value)
     except MpsConfigError as error:
-        raise ValueError(str(error)) from None  # pydantic collects ValueErrors made by itself or here
+        raise ValueError(str(error)) from None  # pydantic collects ValueErrors
 
 
 TaskId = Annotated[str, BeforeValidator(_task_id)]
@@ -51,7 +51,7 @@ TaskId = Annotated[str, BeforeValidator(_task_id)]
 
 class Action(BaseModel, Generic[ResultT]):
     """
-    A request as a value: the class is the action, its fields are the parameters, ``ResultT`` is what it answers.
+    A request as a value: the class is the action, its fields are the parameters, ``ResultT`` is its result.
 
     Fields are written in snake_case or as Tencent spells them; ``parameters`` holds Tencent's spelling.
     Unknown top-level parameters are rejected; nested objects are passed through as Tencent documents them.
@@ -74,7 +74,7 @@ class Action(BaseModel, Generic[ResultT]):
     requests_per_second: ClassVar[int]
     """The quota that MPS documents, per account."""
     polled: ClassVar[bool] = False
-    """Whether it is a poll, which is sent again and again and so keeps to a share of that."""
+    """Whether it is a poll. Polls use only a share of that quota."""
 
     def __init__(self, **parameters: Any) -> None:
         try:
@@ -122,25 +122,25 @@ class SubmitAction(Action[SubmittedTask]):
     """An action that starts a job, and costs money each time it runs."""
 
     describe_action: ClassVar[str | None] = None
-    """What tells the state of its jobs; None where their TaskIds say so."""
+    """The action that polls its jobs; None if their TaskIds show it."""
 
     @property
     def deduplicated(self) -> bool:
-        """Whether MPS rejects a SessionId that it has seen, so that a repeat does no harm."""
+        """Whether MPS rejects a repeated SessionId, so that a repeat does no harm."""
         return "session_id" in type(self).model_fields
 
     @property
     def own_session_id(self) -> str | None:
-        """The SessionId in it, if any; MPS takes an empty one for none."""
+        """Its SessionId, if any; for MPS an empty one is none."""
         return getattr(self, "session_id", None) or None
 
     @property
     def marked(self) -> bool:
-        """Whether it carries a SessionContext, which MPS repeats in its answers, so that a person finds the job."""
+        """Whether it has a SessionContext. MPS repeats it in its answers, so that the job can be found."""
         return "session_context" in type(self).model_fields
 
     def tagged(self, session_id: str | None, session_context: str) -> Self:
-        """A copy with this SessionId, if any, and this SessionContext unless it has its own or MPS takes none."""
+        """Return a copy with this SessionId, if any, and this SessionContext, if it can have one and has none."""
         update = {"session_id": session_id} if session_id else {}
         if self.marked and not getattr(self, "session_context", None):
             update["session_context"] = session_context

@@ -105,11 +105,11 @@ class DescribeMediaMetaData(Action[MediaMetadata]):
 
 class DescribeTasks(Action[TaskPage]):
     """
-    One page of the tasks in one status. An item tells neither outcome nor SessionId.
+    One page of the tasks in one status. An item holds neither the result nor the SessionId.
 
     :param limit: items per page, 1 to 100.
-    :param scroll_token: from the page before; "" there means the end.
-    :param start_time: UTC, ``YYYY-MM-DDThh:mm:ssZ``; which time of a task it filters is not documented.
+    :param scroll_token: from the previous page; "" there means the end.
+    :param start_time: UTC, ``YYYY-MM-DDThh:mm:ssZ``. MPS does not document which time of a task it filters.
 
     Source: https://www.tencentcloud.com/document/product/1041/33643
     """
@@ -129,7 +129,7 @@ class DescribeTasks(Action[TaskPage]):
 
 class ManageTask(Action[Acknowledgement]):
     """
-    Abort a task that still waits (a live task also while it runs). Anything else MPS refuses and bills.
+    Abort a WAITING task, or a live task also while it runs. MPS denies any other abort, and bills the task.
 
     Source: https://www.tencentcloud.com/document/product/1041/37462
     """
@@ -214,8 +214,8 @@ class EditMedia(SubmitAction):
 
 class ProcessImage(SubmitAction):
     """
-    Start a job on one picture. It has neither SessionId nor SessionContext: a job sent twice runs twice, and no
-    answer of MPS tells whose a job is.
+    Start a job on one picture. It has neither SessionId nor SessionContext: a job that is sent twice runs twice, and no
+    answer of MPS shows to which task a job belongs.
 
     ``schedule_id`` and ``add_on_parameter`` are offered to mainland accounts only.
 
@@ -240,8 +240,8 @@ class ProcessLiveStream(SubmitAction):
     """
     Start a job on a live stream, which runs until the stream ends or the job is aborted.
 
-    What it finds out is told by notification only, hence ``task_notify_config`` is required. With ``schedule_id`` it
-    runs an orchestration, which writes files as well.
+    MPS sends its results as notifications only, so ``task_notify_config`` is required. With ``schedule_id`` it runs an
+    orchestration, which also writes files.
 
     Source: https://www.tencentcloud.com/document/product/1041/33641
     """
@@ -270,11 +270,11 @@ def _action_name(value: str) -> str:
 
 class RawAction(Action[dict[str, Any]]):
     """
-    Any action that has no class here, by its name; it answers the content of ``Response`` as a plain dict.
+    Any action without its own class, by its name. Its result is the content of ``Response`` as a plain dict.
 
     :param action: the ``X-TC-Action``.
     :param body: the parameters, in Tencent's spelling.
-    :param may_be_repeated: whether it is safe to send it again when it is not known if it ran.
+    :param may_be_repeated: whether it is safe to send it again if it is not known whether it ran.
     """
 
     requests_per_second = 20
@@ -302,17 +302,17 @@ Describe = DescribeTaskDetail | DescribeBatchTaskDetail | DescribeImageTaskDetai
 _DESCRIBE: Mapping[str, type[Describe]] = {
     action.__name__: action for action in (DescribeTaskDetail, DescribeBatchTaskDetail, DescribeImageTaskDetail)
 }
-# ProcessImage also answers ids with "-WorkflowTask-" in them, which cannot be told from those of ProcessMedia.
+# ProcessImage also returns ids with "-WorkflowTask-" in them, which have the same form as those of ProcessMedia.
 _IMAGE_ID = re.compile(r"[A-Za-z0-9]{64}")
 
 
 def describe(mps_task_id: Any, action: str | None = None) -> Describe:
     """
-    The action that tells the state of a task.
+    Return the action that polls a task.
 
-    :param action: its name, where the TaskId does not tell: a task of ProcessImage may have an id like any other's.
+    :param action: its name, if the TaskId does not show its kind: the id of an image task may look like any other.
         Without it, ``-BatchTask-`` in the id or an id of 64 letters and digits (an image) decides.
-    :raises MpsConfigError: the id is none, or the action is not one that describes a task.
+    :raises MpsConfigError: the id is invalid, or the action does not describe a task.
     """
     task_id = check_mps_task_id(mps_task_id)
     if action and action not in _DESCRIBE:

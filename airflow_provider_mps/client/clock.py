@@ -25,7 +25,7 @@ _TOLERANCE = 2.0  # seconds
 
 class MpsClock:
     """
-    MPS's clock, followed by a monotonic one: it does not move when somebody sets the clock of this machine.
+    MPS's clock, followed by a monotonic one: it does not move when the clock of this machine is set.
 
     :ivar is_known: whether MPS has told its time to this process; until then it is the time of this machine.
     :ivar offset: seconds by which :meth:`now` is ahead of the monotonic clock.

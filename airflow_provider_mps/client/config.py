@@ -1,4 +1,4 @@
-"""What a client has to know: checked once, before anything is sent. No lookup, no network."""
+"""The configuration of a client. It is checked once, without network access, before anything is sent."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LANGUAGES = ("en-US", "zh-CN")
 _METADATA = "http://metadata.tencentyun.com"
 _STS_HOST = re.compile(r"sts(\.[a-z0-9-]+)*\.tencentcloudapi\.com")
 _PROFILE = re.compile(r"[\w.@-]{1,128}")
-# Every key of a connection's extra that is read. Others may be there for other reasons, and are left alone.
+# The keys of a connection's extra that are read. Other keys are ignored.
 EXTRAS = (
     "credential_source",
     "token",
@@ -51,20 +51,20 @@ EXTRAS = (
 @dataclass(frozen=True, slots=True)
 class ClientConfig:
     """
-    Everything that shapes a request besides the action.
+    Everything that a request depends on besides the action.
 
-    :param credentials: what signs it: keys, or a provider that gives them; None sends it unsigned.
+    :param credentials: the keys that sign it, or a provider of keys; None sends it unsigned.
     :param endpoint: ``https://host[:port]``; plain http is for a loopback host only (the emulator).
     :param region: ``X-TC-Region``, for example ``ap-guangzhou``; MPS does not require one.
-    :param language: of MPS's messages, ``en-US`` or ``zh-CN``.
+    :param language: the language of MPS's messages, ``en-US`` or ``zh-CN``.
     :param timeout: seconds for one whole request, answer included.
     :param proxy: address of an HTTP proxy; "" goes direct; None takes it from the environment
         (``HTTPS_PROXY``, ``NO_PROXY``).
     :param ca_file: certificates to trust instead of the usual ones.
-    :param reload: reads the configuration anew when its keys are rejected, since somebody may have replaced them. For
-        :class:`AsyncMpsClient` it returns an awaitable. None, and what it raises, means "nothing new".
-    :param quota_share: part of MPS's documented requests per second that the polls of one process may take. Above 1
-        only where Tencent Cloud has raised the limits of the account.
+    :param reload: reads the configuration again when its keys are rejected, since the user may have replaced them. For
+        :class:`AsyncMpsClient` it returns an awaitable. None, or an exception, means that there are no new keys.
+    :param quota_share: fraction of MPS's documented requests per second that the polls of one process may use. Use more
+        than 1 only if Tencent Cloud has raised the limits of the account.
     """
 
     credentials: CredentialProvider | None
@@ -109,10 +109,10 @@ class ClientConfig:
         Read the fields of an Airflow connection.
 
         :param region: overrides the connection's.
-        :raises MpsConfigError: a field is missing or makes no sense; the text says which, and never its secret.
+        :raises MpsConfigError: a field is missing or invalid; the text names the field and holds no secret.
         """
-        told = {key: extra.get(key) for key in EXTRAS}
-        text = {key: str(value).strip() for key, value in told.items() if value is not None and value != ""}
+        given = {key: extra.get(key) for key in EXTRAS}
+        text = {key: str(value).strip() for key, value in given.items() if value is not None and value != ""}
         endpoint, region = _endpoint(host, port), region or text.get("region")
         _check_endpoint(endpoint)
         return cls(
@@ -129,29 +129,29 @@ class ClientConfig:
     @property
     def account_key(self) -> str:
         """
-        Names the account at this endpoint, for what is shared by all its users: rate limiters, pollers.
+        Identifies the account at this endpoint. All clients of an account share its rate limiters and pollers.
 
-        It holds no secret, may be logged, and stays the same while temporary keys are renewed. Two configurations
-        with one key may still differ in proxy, region or timeout; equal configurations are equal in everything.
+        It holds no secret, may be logged, and stays the same when temporary keys are renewed. Two configurations
+        with the same account key may differ in proxy, region or timeout.
         """
-        who = (self.endpoint, self.credentials.identity if self.credentials else None)
-        return hashlib.sha256(repr(who).encode()).hexdigest()[:16]
+        account = (self.endpoint, self.credentials.identity if self.credentials else None)
+        return hashlib.sha256(repr(account).encode()).hexdigest()[:16]
 
     @property
     def connect_timeout(self) -> float:
-        """Seconds for a connection to come about; a server that takes longer is taken for unreachable."""
+        """Seconds to open a connection. A server that takes longer counts as unreachable."""
         return min(10.0, self.timeout)
 
     @property
     def host(self) -> str:
-        """Host and port as the ``Host`` header carries and the signature covers them."""
+        """Host and port as in the ``Host`` header, which the signature covers."""
         return urlsplit(self.endpoint).netloc
 
     def resolve_proxy(self) -> str | None:
         """
-        The proxy to use for the endpoint, with the usual meaning of ``NO_PROXY``; None goes direct.
+        Return the proxy for the endpoint, with the usual meaning of ``NO_PROXY``; None means a direct connection.
 
-        :raises MpsConfigError: the environment names one that makes no sense.
+        :raises MpsConfigError: the environment names an invalid proxy.
         """
         if self.proxy is not None:
             return self.proxy or None
@@ -170,9 +170,9 @@ class ClientConfig:
 @lru_cache(maxsize=8)
 def tls_context(ca_file: str) -> ssl.SSLContext:
     """
-    What trusts the certificates in a file. Reading them takes long enough to be noticed on an event loop.
+    Return a context that trusts the certificates in a file. It is cached: reading a file blocks the event loop.
 
-    :raises MpsConfigError: there are none in it.
+    :raises MpsConfigError: the file holds no certificates.
     """
     try:
         return ssl.create_default_context(cafile=ca_file)
@@ -182,7 +182,7 @@ def tls_context(ca_file: str) -> ssl.SSLContext:
 
 
 def is_loopback(hostname: str) -> bool:
-    """Whether a host name or address can only mean this machine."""
+    """Whether a host name or address always means this machine."""
     if hostname == "localhost":
         return True
     try:
@@ -202,7 +202,7 @@ def _provider(
     token = text.get("token")
     keys = Credentials(login, password, token) if login or password or token or name == "static" else None
     parts = urlsplit(endpoint)
-    # The emulator plays all three services; a test must not reach for the real ones.
+    # The emulator answers for all three services; a test must not reach the real ones.
     local = endpoint if is_loopback(parts.hostname or "") else None
     sts = Sts(
         endpoint=_sts_endpoint(text.get("sts_endpoint"), local, parts.hostname or ""),
@@ -222,7 +222,7 @@ def _provider(
 
 
 def _sts_endpoint(given: str | None, local: str | None, hostname: str) -> str:
-    """STS of the same kind of account as the API endpoint. A token is sent to it, and must reach no other host."""
+    """Return the STS endpoint for the kind of account. A token is sent to it: only Tencent Cloud's hosts are valid."""
     if given is None:
         intl = ".intl" if hostname.endswith(".intl.tencentcloudapi.com") else ""
         return local or f"https://sts{intl}.tencentcloudapi.com"
@@ -256,7 +256,7 @@ def _endpoint(host: str | None, port: int | None) -> str:
 def _check_endpoint(endpoint: str, name: str = "The API endpoint of the MPS connection") -> None:
     try:
         parts = urlsplit(endpoint)
-        hostname, _ = parts.hostname or "", parts.port  # the port is read to be checked
+        hostname, _ = parts.hostname or "", parts.port  # reading the port checks it
     except ValueError:
         endpoint = ""
     if not _ENDPOINT.fullmatch(endpoint):
@@ -284,14 +284,14 @@ def _ca_file(value: str | None) -> str | None:
         return None
     if value.lower() == "false":
         raise MpsConfigError(
-            "verify cannot be false: keys and media addresses would go to whoever answers. "
+            "verify cannot be false: keys and media addresses could go to any server. "
             "Set it to the file with your certificate authority."
         )
     return value
 
 
 def _check_proxy(address: str, name: str) -> None:
-    """Reject an address that a library would read otherwise than it is meant; a password would show in errors."""
+    """Reject an address that a library may read in another way; a password would then show in errors."""
     try:
         parts = urlsplit(address)
         known = parts.scheme in {"http", "https"} and bool(parts.hostname)

@@ -1,9 +1,8 @@
 """
-A file that MPS wrote, from its public or signed address. Beside the two transports the only module that touches the
-network.
+Downloads a file that MPS wrote, from its public or signed address.
 
-It sends no key, goes to https and to public addresses only, also where it is redirected, and never tells a query
-string: there a signed address holds its secret.
+A download sends no key, and uses https and public addresses only, also after a redirect. It never shows a query string:
+the query of a signed address is a secret. Besides the two transports only this module uses the network.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import MpsConfigError, MpsDownloadError
 
 MAX_BYTES = 32 * 1024 * 1024
-_MOST_REDIRECTS = 3
+_MAX_REDIRECTS = 3
 _NUMBER = re.compile(r"(^|\.)(\d+|0x[0-9a-f]*)\.?$", re.IGNORECASE)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-# To machines inside Tencent Cloud its storage answers from private addresses. Its certificate says who it is.
+# Inside Tencent Cloud its storage has private addresses. Its certificate proves its identity.
 _MAY_BE_PRIVATE = (".myqcloud.com",)
 
 
@@ -36,10 +35,10 @@ def download(address: str, config: ClientConfig) -> bytes:
     """
     Fetch a file of at most :data:`MAX_BYTES` within the ``timeout`` of the connection, through its proxy.
 
-    ``http://`` is asked for as ``https://``. Where the connection's own host is a loopback one (the local MPS),
-    loopback addresses are allowed, and plain http to them.
+    ``http://`` is replaced by ``https://``. If the connection's own host is a loopback host (the local MPS), loopback
+    addresses are allowed, also with plain http.
 
-    :raises MpsDownloadError: it did not come, or it lies where this must not go.
+    :raises MpsDownloadError: the download failed, or the address is not allowed.
     """
     return asyncio.run(_Download(config).fetch(address))
 
@@ -55,7 +54,7 @@ class _Download:
             url = url.with_scheme("https")
         try:
             async with asyncio.timeout(self._config.timeout):
-                for _ in range(_MOST_REDIRECTS + 1):
+                for _ in range(_MAX_REDIRECTS + 1):
                     answer = await self._get(url)
                     if isinstance(answer, bytes):
                         return answer
@@ -63,10 +62,10 @@ class _Download:
         except TimeoutError:
             text = f"not there after {self._config.timeout:g} seconds"
             raise MpsDownloadError(text, address=address, category=Category.NO_ANSWER) from None
-        raise MpsDownloadError(f"more than {_MOST_REDIRECTS} redirections", address=address)
+        raise MpsDownloadError(f"more than {_MAX_REDIRECTS} redirections", address=address)
 
     async def _get(self, url: URL) -> bytes | URL:
-        """The file, or where it is said to be."""
+        """Return the file, or the target of a redirect."""
         proxy = self._proxy(url)
         try:
             async with (
@@ -83,7 +82,7 @@ class _Download:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             if isinstance(error, TimeoutError):
                 raise
-            # Not its text: it may hold the whole address.
+            # The text of the error is not used: it may hold the whole address.
             reason = getattr(error, "strerror", None) or type(error).__name__
             if untrusted := isinstance(error, aiohttp.ClientConnectorCertificateError):
                 reason = "the certificate of the server is not trusted"
@@ -91,12 +90,14 @@ class _Download:
             raise MpsDownloadError(str(reason), address=str(url), category=category) from None
 
     def _proxy(self, url: URL) -> str | None:
-        """The proxy on the way, after the address was found to be one that may be asked."""
+        """Check that an address is allowed, and return the proxy for it."""
         if not (url.scheme == "https" or (url.scheme == "http" and self._is_plain_allowed(url))):
             raise MpsDownloadError("only https is fetched", address=str(url))
         host = (url.host or "").rstrip(".").lower()
         if _as_ip(host) is not None or is_loopback(host):
-            self.check(host, "127.0.0.1" if is_loopback(host) else host)  # nobody looks it up
+            self.check(
+                host, "127.0.0.1" if is_loopback(host) else host
+            )  # an IP address is not resolved, so the resolver cannot check it
         try:
             return replace(self._config, endpoint=str(url.origin())).resolve_proxy()
         except MpsConfigError:
@@ -104,14 +105,14 @@ class _Download:
 
     def _session(self, proxy: str | None) -> aiohttp.ClientSession:
         ca_file = self._config.ca_file
-        # A proxy looks names up by itself, and may itself have a private address.
+        # A proxy resolves names itself, and its own address may be private.
         resolver = None if proxy else _CheckedResolver(self)
         connector = aiohttp.TCPConnector(
             resolver=resolver, ssl=ssl.create_default_context(cafile=ca_file) if ca_file else True
         )
         return aiohttp.ClientSession(
             connector=connector,
-            # Compressed, a small answer could become a very large file.
+            # A small compressed answer could become a very large file.
             headers={"Accept-Encoding": "identity"},
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -123,11 +124,11 @@ class _Download:
         return self._local and is_loopback(url.host or "")
 
     def check(self, host: str, address: str) -> None:
-        if not may_be_asked(host, address, local=self._local):
+        if not is_allowed(host, address, local=self._local):
             raise MpsDownloadError(f"{host} is at an address that is not public", address=f"https://{host}")
 
 
-def may_be_asked(host: str, address: str, *, local: bool) -> bool:
+def is_allowed(host: str, address: str, *, local: bool) -> bool:
     """
     Whether a file may be fetched from ``host`` at the IP address that its name stands for.
 
@@ -140,7 +141,7 @@ def may_be_asked(host: str, address: str, *, local: bool) -> bool:
 
 
 class _CheckedResolver(AbstractResolver):
-    """Looks names up as usual. The addresses that it returns are those that are connected to, so none is missed."""
+    """Resolves names as usual and checks the result. aiohttp connects only to the addresses that it returns."""
 
     def __init__(self, download: _Download) -> None:
         self._download = download
@@ -159,10 +160,10 @@ class _CheckedResolver(AbstractResolver):
 
 
 def _parse(address: str) -> URL:
-    """As it stands: writing it anew would break its signature."""
+    """Parse an address without encoding it again, which would break its signature."""
     try:
         url = URL(address, encoded=True)
-        # Host and port are looked at lazily, and may be wrong; what ends in a number is an IP address or none.
+        # Reading host and port checks them. A host that ends in a number must be an IP address.
         if url.host and url.port != 0 and url.user is None and (_as_ip(url.host) or not _NUMBER.search(url.host)):
             return url
     except ValueError:
@@ -172,7 +173,7 @@ def _parse(address: str) -> URL:
 
 async def _read(answer: aiohttp.ClientResponse, url: URL) -> bytes:
     if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise MpsDownloadError("it is compressed, although that was not asked for", address=str(url))
+        raise MpsDownloadError("it is compressed, although the request does not allow that", address=str(url))
     data = bytearray()
     async for piece in answer.content.iter_any():
         data += piece
@@ -182,7 +183,7 @@ async def _read(answer: aiohttp.ClientResponse, url: URL) -> bytes:
 
 
 def _as_ip(text: str) -> Any:
-    """An IP address, the IPv4 one where it stands inside of an IPv6 one; None for a name."""
+    """Return an IP address, or the IPv4 address inside of an IPv6 one; None for a name."""
     try:
         ip = ip_address(text.partition("%")[0])
     except ValueError:

@@ -50,7 +50,7 @@ class RateLimiter:
     """
     Evenly spaced turns to send a request, without bursts. Safe to use from several threads and event loops.
 
-    :param max_rate: requests per second that are never exceeded; whoever always wants to send gets 97 % of it.
+    :param max_rate: the upper limit in requests per second. Continuous requests reach 97 % of it.
     :param clock: seconds, never going back.
     """
 

@@ -1,1 +1,1 @@
-"""What operators and sensors need of Airflow and of files, independent of any job."""
+"""Helpers of operators and sensors for Airflow and for files, independent of any job."""

@@ -1,16 +1,16 @@
-"""Errors that no retry can mend end the task at once: here, where the exception leaves the operator."""
+"""Fail a task at once if no retry can succeed. This applies where the exception leaves the operator."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_provider_mps.client.retry import is_final
-from airflow_provider_mps.errors import MpsError
+if TYPE_CHECKING:
+    from airflow_provider_mps.errors import MpsError
 
 
 @contextmanager
@@ -18,22 +18,25 @@ def fail_fast_on_permanent(*also: type[MpsError], job_sent: Callable[[], bool] =
     """
     Raise a final error as an error that Airflow does not retry. Also a decorator.
 
-    The error keeps its class, text, attributes and traceback, for callbacks and handlers: what leaves is an instance
-    of its class that is an :class:`AirflowFailException` as well.
+    Callbacks and handlers see the same class, text, attributes and traceback: the raised error is an instance of its
+    class and of :class:`AirflowFailException`.
 
     :param also: errors that are final for this task, although not for every other.
     :param job_sent: whether a job of the task may run, see :func:`airflow_provider_mps.client.retry.is_final`.
     """
     try:
         yield
-    except MpsError as error:
-        if isinstance(error, also) or is_final(error, job_sent=job_sent()):
+    except Exception as error:
+        from airflow_provider_mps.client.retry import is_final
+        from airflow_provider_mps.errors import MpsError
+
+        if isinstance(error, MpsError) and (isinstance(error, also) or is_final(error, job_sent=job_sent())):
             raise without_retries(error).with_traceback(error.__traceback__) from error.__cause__
         raise
 
 
 def without_retries(error: MpsError) -> MpsError:
-    """The same error, as one that Airflow does not retry."""
+    """Return the same error as one that Airflow does not retry."""
     kind = _final_class(type(error))  # type: ignore[arg-type]  # mypy takes the class for its instances
     final = kind.__new__(kind, *error.args)
     final.args = error.args
@@ -48,7 +51,7 @@ def _final_class(kind: type[MpsError]) -> type[MpsError]:
 
     def reduce(self: MpsError) -> tuple[Any, ...]:
         rebuild, (_, *state) = kind.__reduce__(self)
-        return rebuild, (kind, *state)  # the class below has no name of its own to be found by
+        return rebuild, (kind, *state)  # pickle cannot find the class below by its name
 
     names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": kind.__doc__}
     return type(kind.__name__, (kind, AirflowFailException), {**names, "__reduce__": reduce})

@@ -1,4 +1,4 @@
-"""Airflow shows the rendered fields of every task: what is secret in a request is masked before they are stored."""
+"""Airflow shows the rendered fields of every task. Secrets of a request are masked before the fields are stored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class MaskSecretsMixin(BaseOperator):
     """
     Base of operators with a template field that may hold secrets.
 
-    :cvar masked_field: its name.
+    :cvar masked_field: the name of that field.
     """
 
     masked_field: ClassVar[str]

@@ -1,7 +1,7 @@
 """
-Whole files in a folder of this machine or in an object store: who reads one sees all of it, or the one from before.
+Files in a local folder or in an object store. A reader sees the complete new file or the old one, never a part.
 
-A store gets a file in one piece, after it was made on this machine; so a file that could not be made leaves no trace.
+A file is written locally first and then stored in one step, so that a failed write leaves no trace.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from airflow_provider_mps.errors import MpsConfigError, MpsDownloadError
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
-_MOST_READ = 32 * 1024 * 1024
+_MAX_READ = 32 * 1024 * 1024  # bytes
 _LOCAL = frozenset({"", "file", "local"})
 
 
 def open_folder(path: object, conn_id: str | None = None, *, parameter: str) -> ObjectStoragePath:
     """
-    A folder as Airflow names them: ``/data``, ``file:///data``, ``s3://aws_conn@bucket/key``.
+    Open a folder as Airflow names it: ``/data``, ``file:///data``, ``s3://aws_conn@bucket/key``.
 
-    :param parameter: what the user set it with, for the error's text.
-    :raises MpsConfigError: it is no such folder, holds a password, or no filesystem is installed for its scheme.
+    :param parameter: the name of the parameter that holds it, for the error's text.
+    :raises MpsConfigError: it is not a folder, holds a password, or no filesystem is installed for its scheme.
     """
     from airflow.sdk import ObjectStoragePath
 
@@ -50,13 +50,13 @@ def open_folder(path: object, conn_id: str | None = None, *, parameter: str) -> 
 
 
 def file_name(text: str) -> str:
-    """``text`` as a part of a file's name that every store takes."""
+    """Return ``text`` as a part of a file's name that is valid in every store."""
     return re.sub(r"[^A-Za-z0-9._-]", "_", text)
 
 
 @contextmanager
 def whole_file(path: ObjectStoragePath) -> Iterator[BinaryIO]:
-    """Write a file, or write it anew; it appears at the end of the block, unless that raises."""
+    """Write or replace a file. It appears at the end of the block, unless the block raises."""
     from airflow.sdk.lineage import get_hook_lineage_collector
 
     with _local_file(path.path) if path.protocol in _LOCAL else _object(path) as file:
@@ -66,18 +66,18 @@ def whole_file(path: ObjectStoragePath) -> Iterator[BinaryIO]:
 
 def read_file(path: ObjectStoragePath) -> bytes:
     """
-    Read a file that may be as large as a subtitle file is.
+    Read a subtitle file.
 
-    :raises MpsDownloadError: it is not there, or larger than 32 MiB.
+    :raises MpsDownloadError: it does not exist, or is larger than 32 MiB.
     """
     try:
         with path.open("rb") as file:  # type: ignore[no-untyped-call]  # Airflow has not typed it
-            data: bytes = file.read(_MOST_READ + 1)
+            data: bytes = file.read(_MAX_READ + 1)
     except FileNotFoundError:
-        # A mount may show what MPS wrote a little later.
+        # A mount may show a new file of MPS with a delay.
         raise MpsDownloadError("there is no such file", address=str(path), category=Category.NO_ANSWER) from None
-    if len(data) > _MOST_READ:
-        raise MpsDownloadError(f"larger than {_MOST_READ // 2**20} MiB", address=str(path))
+    if len(data) > _MAX_READ:
+        raise MpsDownloadError(f"larger than {_MAX_READ // 2**20} MiB", address=str(path))
     return data
 
 
@@ -85,7 +85,7 @@ def read_file(path: ObjectStoragePath) -> bytes:
 def _local_file(target: str) -> Iterator[BinaryIO]:
     folder, name = os.path.split(target)
     os.makedirs(folder, exist_ok=True)
-    # Beside the target, since only a move within a file system is one step; a name of its own for each try.
+    # Beside the target: a move is atomic only within one file system. Each try has its own name.
     part = os.path.join(folder, f".{name}.{uuid4().hex}.part")
     try:
         with open(part, "xb") as file:
@@ -101,7 +101,7 @@ def _local_file(target: str) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _object(path: ObjectStoragePath) -> Iterator[BinaryIO]:
-    # Not path.open("wb"): what was written before an exception would be stored as if it were all.
+    # Not path.open("wb"): after an exception it would store the part that was written.
     with tempfile.NamedTemporaryFile(prefix="mps-") as file:
         yield file  # type: ignore[misc]  # typeshed's wrapper is a BinaryIO in all but name
         file.flush()

@@ -1,6 +1,6 @@
 """
-Did a user end this task? Airflow also kills tasks when a worker is evicted, a triggerer restarts or its triggers move.
-A job must survive those, so the answer is yes only for a state that nobody but a user brings about.
+Checks whether a user ended a task. Airflow also kills tasks when a worker is evicted, a triggerer restarts or its
+triggers move. A job must survive those, so the answer is yes only for states that are set by users alone.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def ended_by_user(ti: Any) -> bool:
         answer = RuntimeTaskInstance.get_task_states(
             dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
         )
-    except Exception:  # whatever goes wrong with the question, the answer is not known
-        log.debug("Airflow did not tell the state of %s", ti, exc_info=True)
+    except Exception:  # after any error the state is unknown
+        log.debug("The state of %s is unknown: the request to Airflow failed.", ti, exc_info=True)
         return False
     states = list(answer.get(ti.run_id, {}).values())
     return len(states) == 1 and str(states[0]).lower() in _ENDED_BY_USER

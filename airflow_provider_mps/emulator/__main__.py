@@ -10,16 +10,18 @@ from aiohttp import web
 
 from airflow_provider_mps.client.config import is_loopback
 from airflow_provider_mps.emulator.backend import LocalMpsBackend
-from airflow_provider_mps.emulator.scenarios import Outcome
+from airflow_provider_mps.emulator.models import Account, Settings
+from airflow_provider_mps.emulator.scenarios import Scenario
 from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY, application
-from airflow_provider_mps.emulator.state import Account, Settings
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_mps.emulator",
         description="A local Tencent Cloud MPS: verifies signatures, runs jobs that cost nothing, fails on request.",
-        epilog="The file name of an input chooses its outcome: " + ", ".join(Outcome) + " (talk.partial-failure.mp4).",
+        epilog="The file name of an input chooses how its job ends: "
+        + ", ".join(Scenario)
+        + " (talk.partial-failure.mp4).",
     )
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address (default %(default)s)")
     parser.add_argument("--port", type=int, default=8089, help="default %(default)s; 0 takes a free one")
@@ -29,16 +31,20 @@ def _arguments() -> argparse.Namespace:
         default=os.environ.get("MPS_EMULATOR_SECRET_KEY", SECRET_KEY),
         help=f"its SecretKey (default: $MPS_EMULATOR_SECRET_KEY, else {SECRET_KEY})",
     )
-    parser.add_argument("--token", help="session token to demand")
-    parser.add_argument("--state-looks", type=int, default=1, help="looks until a job leaves a state (default 1)")
-    parser.add_argument("--state-seconds", type=float, help="seconds until a job leaves a state, instead of looks")
+    parser.add_argument("--token", help="session token that requests must carry")
+    parser.add_argument(
+        "--state-polls", type=int, default=1, help="polls until a job leaves a state (default %(default)s)"
+    )
+    parser.add_argument("--state-seconds", type=float, help="seconds until a job leaves a state, instead of polls")
     parser.add_argument("--segments", type=int, default=120, help="sentences in a subtitle (default %(default)s)")
-    parser.add_argument("--rate", type=float, help="requests per second for every action, instead of the documented")
+    parser.add_argument(
+        "--rate", type=float, help="requests per second for every action, instead of the documented rates"
+    )
     arguments = parser.parse_args()
     if not is_loopback(arguments.host):
         parser.error("--host must be a loopback address: the control endpoint is not protected")
-    if arguments.state_looks < 1 or arguments.segments < 0:
-        parser.error("--state-looks must be at least 1, --segments at least 0")
+    if arguments.state_polls < 1 or arguments.segments < 0:
+        parser.error("--state-polls must be at least 1, --segments at least 0")
     return arguments
 
 
@@ -48,7 +54,7 @@ def main() -> None:
     backend = LocalMpsBackend(
         {arguments.secret_id: Account(arguments.secret_key, arguments.token)},
         Settings(
-            state_looks=arguments.state_looks,
+            state_polls=arguments.state_polls,
             state_seconds=arguments.state_seconds,
             segment_count=arguments.segments,
         ),

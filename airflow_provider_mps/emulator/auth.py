@@ -1,4 +1,4 @@
-"""Does a request carry a valid TC3 signature? Checked as the real service does, header by header."""
+"""Verifies the TC3 signature of a request, header by header, as the real service does."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping
 
 from airflow_provider_mps.client.signing import ALGORITHM, authorization
-from airflow_provider_mps.emulator.state import Account
-from airflow_provider_mps.emulator.validation import Refusal
+from airflow_provider_mps.emulator.exceptions import ApiError
+from airflow_provider_mps.emulator.models import Account
 
-_TOLERANCE = 300  # seconds
+_MAX_CLOCK_SKEW = 300  # seconds
 _HEADER = re.compile(
     rf"{ALGORITHM} Credential=(?P<id>[^/,\s]+)/(?P<date>\d{{4}}-\d\d-\d\d)/(?P<service>\w+)/tc3_request, ?"
     r"SignedHeaders=(?P<headers>[a-z0-9;-]+), ?Signature=(?P<signature>[0-9a-f]{64})"
@@ -28,25 +28,25 @@ def verify(
     service: str = "mps",
 ) -> str:
     """
-    The SecretId of the one of ``accounts`` that signed the request.
+    Return the SecretId of the account that signed the request.
 
-    :param headers: with names in lower case.
-    :raises Refusal: with the documented AuthFailure code.
+    :param headers: the names are in lower case.
+    :raises ApiError: with the documented AuthFailure code.
     """
     found = _HEADER.fullmatch(headers.get("authorization", ""))
     signed = found["headers"].split(";") if found else []
     if not found or not {"content-type", "host"} <= set(signed) <= set(headers) or signed != sorted(signed):
-        raise Refusal("AuthFailure.InvalidAuthorization", "The Authorization header is malformed.")
+        raise ApiError("AuthFailure.InvalidAuthorization", "The Authorization header is malformed.")
     timestamp = headers.get("x-tc-timestamp", "")
     if not timestamp.isdecimal():
-        raise Refusal("MissingParameter", "X-TC-Timestamp is missing.")
-    if abs(now - int(timestamp)) > _TOLERANCE:
-        raise Refusal("AuthFailure.SignatureExpire", "The signature has expired: check the clock of the client.")
+        raise ApiError("MissingParameter", "X-TC-Timestamp is missing.")
+    if abs(now - int(timestamp)) > _MAX_CLOCK_SKEW:
+        raise ApiError("AuthFailure.SignatureExpire", "The signature has expired: check the clock of the client.")
     account = accounts.get(found["id"])
     if account is None:
-        raise Refusal("AuthFailure.SecretIdNotFound", "The SecretId is not found.")
+        raise ApiError("AuthFailure.SecretIdNotFound", "The SecretId is not found.")
     if headers.get("x-tc-token") != account.token or (account.expires_at is not None and now >= account.expires_at):
-        raise Refusal("AuthFailure.TokenFailure", "The token is wrong, missing or has expired.")
+        raise ApiError("AuthFailure.TokenFailure", "The token is wrong, missing or has expired.")
     expected = authorization(
         secret_id=found["id"],
         secret_key=account.secret_key,
@@ -61,7 +61,7 @@ def verify(
     given = _HEADER.fullmatch(expected)
     # Comparing all of it covers the date and the service of the scope as well.
     if given is None or not hmac.compare_digest("/".join(given.groups()), "/".join(found.groups())):
-        raise Refusal(
+        raise ApiError(
             "AuthFailure.SignatureFailure",
             "The provided credentials could not be validated. Please check your signature is correct.",
         )

@@ -1,7 +1,7 @@
 """
-The state of the local MPS and its answers to actions. No HTTP here, and no clock but the one it is given.
+The actions of the local MPS on its tasks. It knows nothing of HTTP.
 
-What MPS does not document is an assumption; each is marked so where it is made.
+MPS does not document everything. A comment marks each assumption.
 """
 
 from __future__ import annotations
@@ -10,35 +10,32 @@ import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from airflow_provider_mps.client import actions as api
 from airflow_provider_mps.client.credentials import sts
+from airflow_provider_mps.emulator.exceptions import ApiError
 from airflow_provider_mps.emulator.faults import FaultScript
 from airflow_provider_mps.emulator.media import metadata
-from airflow_provider_mps.emulator.responses import ResultWriter
-from airflow_provider_mps.emulator.scenarios import Outcome, inputs_of, outcome_of
-from airflow_provider_mps.emulator.state import Account, Call, Settings, Task
-from airflow_provider_mps.emulator.sts import Identities
-from airflow_provider_mps.emulator.validation import Refusal, checked
+from airflow_provider_mps.emulator.models import Account, Call, Settings, Task
+from airflow_provider_mps.emulator.responses import list_item, task_detail
+from airflow_provider_mps.emulator.scenarios import Scenario, inputs_of, scenario_of
+from airflow_provider_mps.emulator.sts import StsBackend
+from airflow_provider_mps.emulator.validation import validated
 
-__all__ = ["APP_ID", "LocalMpsBackend", "Refusal"]
-
-_NOT_YET = "0000-00-00T00:00:00Z"
-_LATE_LOOKS = 3
 APP_ID = "1250000000"
 
 
 class LocalMpsBackend:
-    """Tasks, accounts, rates. ``calls`` and ``tasks`` are what a test counts; ``caller`` signed the current call."""
+    """Tasks, accounts, rates. Tests count ``tasks``, ``calls`` and ``aborts``."""
 
     def __init__(self, accounts: Mapping[str, Account], settings: Settings | None = None) -> None:
         self.accounts = dict(accounts)
         self.settings = settings or Settings()
         self.faults = FaultScript()
         self.clock_offset = 0.0
-        self.identities = Identities(self.accounts, self.settings, self.now)
+        self.sts = StsBackend(self.accounts, self.settings, self.now)
         self.caller = ""
         self.tasks: dict[str, Task] = {}
         self.calls: deque[Call] = deque(maxlen=200_000)
@@ -57,24 +54,24 @@ class LocalMpsBackend:
             "ProcessLiveStream": (api.ProcessLiveStream, self._process_live),
             "DescribeImageTaskDetail": (api.DescribeImageTaskDetail, self._describe_image),
             "DescribeMediaMetaData": (api.DescribeMediaMetaData, self._probe),
-            "AssumeRole": (sts.AssumeRole, lambda given: self.identities.assume_role(given, self.caller)),
+            "AssumeRole": (sts.AssumeRole, lambda given: self.sts.assume_role(given, self.caller)),
             "AssumeRoleWithWebIdentity": (
                 sts.AssumeRoleWithWebIdentity,
-                self.identities.assume_role_with_web_identity,
+                self.sts.assume_role_with_web_identity,
             ),
         }
 
     def now(self) -> float:
-        """The server's time in Unix seconds."""
+        """Return the server's time in Unix seconds."""
         return time.time() + self.clock_offset
 
     @property
     def actions(self) -> tuple[str, ...]:
-        """The actions that it answers."""
+        """The names of the actions."""
         return tuple(self._handlers)
 
     def reset(self) -> None:
-        """Forget all jobs, calls, faults and clock shifts; the accounts stay."""
+        """Remove all tasks, calls and faults and set the clock right; keep accounts and settings."""
         self.faults.clear()
         self.clock_offset = 0.0
         self.tasks.clear()
@@ -84,28 +81,26 @@ class LocalMpsBackend:
         self._recent.clear()
 
     def script(self, answers: list[dict[str, Any]], task_id: str | None = None) -> str:
-        """Add a task that answers these bodies (contents of ``Response``) in turn, the last one for ever."""
+        """Add a task that answers these bodies (contents of ``Response``) in turn; the last one is repeated."""
         describe = "DescribeBatchTaskDetail" if task_id and "-BatchTask-" in task_id else "DescribeTaskDetail"
         task_id = task_id or f"{APP_ID}-WorkflowTask-{uuid.uuid4().hex}tt7"
         self.tasks[task_id] = Task(task_id, describe, self.now(), answers=answers)
         return task_id
 
     def run_for(self, seconds: float, *, batch: bool = False) -> str:
-        """Start a job that ends well after so many seconds, whoever looks."""
-        infos = [{"Type": "URL", "UrlInputInfo": {"Url": "https://media.invalid/talk.mp4"}}]
+        """Start a task that succeeds after this many seconds, however often it is polled."""
+        info = {"Type": "URL", "UrlInputInfo": {"Url": "https://media.invalid/talk.mp4"}}
         answer = (
-            self._process_batch({"InputInfo": infos, "SmartSubtitlesTask": {"RawParameter": {}}})
+            self._process_batch({"InputInfo": [info], "SmartSubtitlesTask": {"RawParameter": {}}})
             if batch
-            else self._process(
-                {"InputInfo": infos[0], "MediaProcessTask": {"TranscodeTaskSet": [{"Definition": 100010}]}}
-            )
+            else self._process({"InputInfo": info, "MediaProcessTask": {"TranscodeTaskSet": [{"Definition": 100010}]}})
         )
         task_id = str(answer["TaskId"])
         self.tasks[task_id].state_seconds = seconds / 2
         return task_id
 
     def service_of(self, action: str) -> tuple[str, str]:
-        """Which service answers an action, and in which version of its API."""
+        """Return the service that answers an action, and the version of its API."""
         model = self._handlers[action][0] if action in self._handlers else api.DescribeTaskDetail
         return model.service, model.version
 
@@ -114,36 +109,25 @@ class LocalMpsBackend:
         Answer one authenticated call with the content of ``Response``.
 
         :param caller: the SecretId that signed it.
-        :raises Refusal: with one of the documented codes.
+        :raises ApiError: with one of the documented codes.
         """
         if action not in self._handlers:
-            raise Refusal("InvalidAction", f"The action {action} does not exist.")
+            raise ApiError("InvalidAction", f"The action {action} does not exist.")
         model, handler = self._handlers[action]
         self._count_against_rate(action, model)
         self.caller = caller
-        return handler(checked(model, parameters))
+        return handler(validated(model, parameters))
 
     def counts(self) -> dict[str, Any]:
-        """What happened so far, as numbers: jobs, aborts, and calls by action and error code."""
+        """Return the number of tasks, of aborts, and of calls by action and error code."""
         codes: dict[str, Counter[str]] = {}
         for call in self.calls:
             codes.setdefault(call.action, Counter())[call.code or "accepted"] += 1
         return {"jobs": len(self.tasks), "aborts": len(self.aborts), "calls": {k: dict(v) for k, v in codes.items()}}
 
     def status(self, task: Task) -> str:
-        """Where a job stands now."""
-        if task.answers:
-            index = min(task.looks, len(task.answers)) - 1
-            return str(task.answers[max(index, 0)].get("Status", ""))
-        if task.aborted:
-            return "FINISH"  # an assumption: no status for aborted tasks is documented
-        looks, seconds = self.settings.state_looks, self._state_seconds(task)
-        if seconds is not None:
-            stage = int((self.now() - task.created) / seconds) if seconds else 2
-        else:
-            stage = (task.looks - 1) // looks if looks else 2
-        last = {Outcome.QUEUED: 0, Outcome.STUCK: 1}.get(task.outcome, 2)
-        return ("WAITING", "PROCESSING", "FINISH")[max(0, min(stage, last))]
+        """Return the state of a task now."""
+        return task.status(self.settings, self.now())
 
     def _count_against_rate(self, action: str, model: type[api.Action[Any]]) -> None:
         limit = self.settings.rates.get(action, model.requests_per_second)
@@ -154,7 +138,7 @@ class LocalMpsBackend:
         while recent and now - recent[0] >= 1.0:
             recent.popleft()
         if len(recent) >= limit:
-            raise Refusal("RequestLimitExceeded", f"More than the {limit:g} requests per second that are allowed.")
+            raise ApiError("RequestLimitExceeded", f"More than the {limit:g} requests per second that are allowed.")
         recent.append(now)
 
     def _describe(self, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -167,67 +151,27 @@ class LocalMpsBackend:
         return self._detail(parameters["TaskId"], "DescribeImageTaskDetail")
 
     def _probe(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        if outcome_of(parameters["InputInfo"]) in {Outcome.SOURCE_ERROR, Outcome.ALL_FAIL}:
-            raise Refusal("InvalidParameterValue.SrcFile", "The source file can not be read.")
+        if scenario_of(parameters["InputInfo"]) in {Scenario.SOURCE_ERROR, Scenario.ALL_FAIL}:
+            raise ApiError("InvalidParameterValue.SrcFile", "The source file can not be read.")
         return {"MetaData": metadata()}
 
     def _detail(self, task_id: str, describe: str) -> dict[str, Any]:
         task = self.tasks.get(task_id)
         expired = task is not None and self.now() - task.created > self.settings.window_seconds
-        # Assumptions: an unknown and an expired id answer alike, and each API knows only its own tasks.
+        # Assumptions: the error for an unknown and for an expired id is the same; each API knows only its own tasks.
         if task is None or expired or (task.describe != describe and not task.answers):
-            raise Refusal("ResourceNotFound", "The task does not exist.")
-        task.looks += 1
+            raise ApiError("ResourceNotFound", "The task does not exist.")
+        task.polls += 1
         if task.answers:
-            answer = task.answers[min(task.looks, len(task.answers)) - 1]
+            answer = task.answers[min(task.polls, len(task.answers)) - 1]
             if error := answer.get("Error"):
-                raise Refusal(error.get("Code", ""), error.get("Message", ""))
+                raise ApiError(error.get("Code", ""), error.get("Message", ""))
             return answer
-        return self._body(task)
-
-    def _body(self, task: Task) -> dict[str, Any]:
         status = self.status(task)
-        writer = ResultWriter(self._visible_request(task, status), self.settings.segment_count)
-        request = task.request
-        begun = status != "WAITING"
         if status == "FINISH":
-            self._end_of(task)
-        body: dict[str, Any] = {"TaskType": task.kind, "Status": status, "CreateTime": _time(task.created)}
-        if task.describe == "DescribeImageTaskDetail":
-            finished = {"FinishTime": _time(task.finished)} if task.finished else {}
-            return body | finished | writer.image(status=status)
-        body |= {
-            "BeginProcessTime": _time(task.created + 1) if begun else _NOT_YET,
-            "FinishTime": _time(task.finished) if task.finished else _NOT_YET,
-            "TaskNotifyConfig": request.get("TaskNotifyConfig"),
-            "TasksPriority": request.get("TasksPriority") or 0,
-            "SessionId": request.get("SessionId") or "",
-            "SessionContext": request.get("SessionContext") or "",
-            "ExtInfo": "",
-        }
-        if task.kind == "BatchTask":
-            return body | {"TaskId": task.task_id, "BatchTaskResult": writer.batch(status=status)}
-        write = {
-            "WorkflowTask": writer.workflow,
-            "ScheduleTask": writer.schedule,
-            "EditMediaTask": writer.edit,
-            "LiveStreamProcessTask": writer.live,
-            "LiveScheduleTask": writer.live_schedule,
-        }
-        written = write[task.kind](task.task_id, status=status)
-        return body | dict.fromkeys(write) | {task.kind: written}
-
-    def _visible_request(self, task: Task, status: str) -> Mapping[str, Any]:
-        """The request that its results follow: a late result shows after some looks, an aborted job has none."""
-        if task.aborted:
-            return {key: task.request[key] for key in ("InputInfo", "FileInfos", "Url") if key in task.request}
-        if task.outcome is Outcome.LATE_RESULT and status == "FINISH":
-            task.late_looks += 1
-            if task.late_looks > _LATE_LOOKS:
-                plain = [{"Type": "URL", "UrlInputInfo": {"Url": "https://media.invalid/talk.mp4"}}]
-                found = {"InputInfo": plain, "FileInfos": [{"InputInfo": plain[0]}]}
-                return {**task.request, **found} | ({"Url": "rtmp://live.invalid/talk"} if task.is_live else {})
-        return task.request
+            task.end(self.settings, self.now())
+            task.polls_of_end += 1
+        return task_detail(task, status, self.settings.segment_count)
 
     def _process(self, parameters: dict[str, Any]) -> dict[str, Any]:
         self._take_session(parameters)
@@ -240,7 +184,7 @@ class LocalMpsBackend:
         return self._accept("EditMediaTask", "tt6", "DescribeTaskDetail", parameters)
 
     def _process_image(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        # Ids of this form, and others of 64 letters and digits, are published; this one is harder to tell.
+        # Ids of two forms are published. This form is harder to tell from the id of a workflow task.
         return self._accept("WorkflowTask", "tt6", "DescribeImageTaskDetail", parameters)
 
     def _process_live(self, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -252,7 +196,7 @@ class LocalMpsBackend:
     def _take_session(self, parameters: dict[str, Any]) -> None:
         if session := parameters.get("SessionId"):
             if self.now() - self._sessions.get(session, float("-inf")) < self.settings.session_seconds:
-                raise Refusal("InvalidParameterValue.SessionId", "Duplicate recognition code. Request deduplicated.")
+                raise ApiError("InvalidParameterValue.SessionId", "Duplicate recognition code. Request deduplicated.")
             self._sessions[session] = self.now()
 
     def _process_batch(self, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -263,7 +207,7 @@ class LocalMpsBackend:
     ) -> dict[str, Any]:
         infos = inputs_of(request)
         if not infos or not all(info.get("Type") for info in infos):
-            raise Refusal("InvalidParameter", "InputInfo.Type is missing.")
+            raise ApiError("InvalidParameter", "InputInfo.Type is missing.")
         given = self.settings.next_task_ids
         task_id = given.pop(0) if given else f"{APP_ID}-{form or kind}-{uuid.uuid4().hex}{suffix}"
         self.tasks[task_id] = Task(task_id, describe, self.now(), kind, request)
@@ -271,17 +215,17 @@ class LocalMpsBackend:
 
     def _manage(self, parameters: dict[str, Any]) -> dict[str, Any]:
         task = self.tasks.get(parameters["TaskId"])
-        # An assumption: what is documented as "ID of a video processing task" does not take that of a picture.
+        # An assumption: the documented "ID of a video processing task" excludes ids of image tasks.
         if task is None or task.describe == "DescribeImageTaskDetail":
-            raise Refusal("InvalidParameterValue.TaskId", "The task does not exist.")
+            raise ApiError("InvalidParameterValue.TaskId", "The task does not exist.")
         if self.status(task) not in ({"WAITING", "PROCESSING"} if task.is_live else {"WAITING"}):
-            raise Refusal("InvalidParameterValue.NotProcessingTask", "The task can not be aborted in its status.")
+            raise ApiError("InvalidParameterValue.NotProcessingTask", "The task can not be aborted in its status.")
         task.aborted = True
         self.aborts.append(task.task_id)
         return {}
 
     def _list(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        # Assumptions: batch and image jobs are not listed, the oldest come first, and what the window filters.
+        # Assumptions: batch and image tasks are not listed, the oldest come first, the window filters by creation.
         limit = int(parameters.get("Limit") or 10)
         start, end = _seconds(parameters.get("StartTime"), 0.0), _seconds(parameters.get("EndTime"), float("inf"))
         listed = [
@@ -295,39 +239,16 @@ class LocalMpsBackend:
         first = int(token) if token.isdecimal() else 0
         page = listed[first : first + limit]
         more = first + limit < len(listed)
-        items = [
-            {
-                "TaskId": task.task_id,
-                "TaskType": "LiveProcessTask" if task.is_live else task.kind,  # a name of its own, as documented
-                "CreateTime": _time(task.created),
-                "BeginProcessTime": _NOT_YET if self.status(task) == "WAITING" else _time(task.created + 1),
-                "FinishTime": _time(self._end_of(task)) if self.status(task) == "FINISH" else _NOT_YET,
-                "SubTaskTypes": [],
-            }
-            for task in page
-        ]
+        items = [list_item(task, parameters["Status"], self.settings, self.now()) for task in page]
         return {"TaskSet": items, "ScrollToken": str(first + limit) if more else "", "TotalCount": len(listed)}
 
     def _filtered_time(self, task: Task, status: str) -> float:
-        return self._end_of(task) if self.settings.list_window == "end" and status == "FINISH" else task.created
-
-    def _state_seconds(self, task: Task) -> float | None:
-        return self.settings.state_seconds if task.state_seconds is None else task.state_seconds
-
-    def _end_of(self, task: Task) -> float:
-        """When a job that has ended did so: by the clock, or with the look that saw it first."""
-        if task.finished is None:
-            seconds = self._state_seconds(task)
-            task.finished = self.now() if seconds is None else min(task.created + 2 * seconds, self.now())
-        return task.finished
-
-
-def _time(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        by_end = self.settings.list_window == "end" and status == "FINISH"
+        return task.end(self.settings, self.now()) if by_end else task.created
 
 
 def _seconds(time: str | None, default: float) -> float:
     try:
         return datetime.fromisoformat(time).timestamp() if time else default
     except ValueError:
-        raise Refusal("InvalidParameterValue", "A time is written as 2026-01-31T12:00:00Z.") from None
+        raise ApiError("InvalidParameterValue", "A time is written as 2026-01-31T12:00:00Z.") from None

@@ -1,13 +1,12 @@
-"""What can go wrong on the way to MPS, as data: scripted by a test, played by the server."""
+"""Faults on the way to MPS, as data: a test scripts them, the server plays them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, get_args
 
 Kind = Literal["reset", "hang", "status", "html", "cut", "broken", "slow", "charset", "throttle", "error"]
-KINDS: tuple[Kind, ...] = ("reset", "hang", "status", "html", "cut", "broken", "slow", "charset", "throttle", "error")
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass
@@ -19,10 +18,10 @@ class Fault:
         answers HTTP ``status`` with a page; ``html`` answers 200 with a page; ``cut`` answers half a JSON; ``broken``
         announces more bytes than it sends; ``slow`` sends ``bytes_per_second``; ``charset`` adds a charset to the
         content type; ``throttle`` answers RequestLimitExceeded; ``error`` answers ``code`` and ``message``.
-    :param action: which action it strikes, ``*`` for all.
+    :param action: the action that it applies to, ``*`` for all.
     :param when: ``before`` the action takes effect, or ``after`` it, so that only the answer is lost. ``slow`` and
-        ``charset`` bring the real answer, so they always come after.
-    :param times: how many calls it strikes; None for all.
+        ``charset`` send the real answer, so they always apply after the action.
+    :param times: the number of calls that it applies to; None for all.
     """
 
     kind: Kind
@@ -41,14 +40,9 @@ class Fault:
         if self.kind in {"slow", "charset"}:
             self.when = "after"
 
-    @classmethod
-    def of(cls, data: Mapping[str, Any]) -> Fault:
-        """Build from the JSON of the control endpoint."""
-        return cls(**data)
-
 
 class FaultScript:
-    """The faults to come, first scripted first played."""
+    """The faults that a test has scripted. The first one that matches a call is played."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
@@ -60,7 +54,7 @@ class FaultScript:
         self._faults.clear()
 
     def take(self, action: str, when: str) -> Fault | None:
-        """The fault that strikes this call, if any; it is used up by one."""
+        """Return the fault for this call, if any, and count the call against it."""
         for fault in self._faults:
             if fault.when == when and fault.action in {"*", action}:
                 if fault.times is not None:

@@ -1,4 +1,4 @@
-"""What the local MPS finds in every file: the same metadata, the same sentences. Invented."""
+"""The invented content of every file: one set of metadata and a few sentences."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DURATION = 372.5
 
 
 def metadata() -> dict[str, Any]:
-    """A MediaMetaData object."""
+    """Return a MediaMetaData object."""
     return {
         "Size": 86_213_004,
         "Container": "mov,mp4,m4a,3gp,3g2,mj2",
@@ -63,7 +63,7 @@ def metadata() -> dict[str, Any]:
 
 
 def segments(count: int, *, translated: bool, words: bool) -> list[dict[str, Any]]:
-    """``count`` sentences of 2.4 seconds, one every 3 seconds."""
+    """Return ``count`` sentences of 2.4 seconds, one every 3 seconds."""
     return [_segment(index, translated=translated, words=words) for index in range(count)]
 
 

@@ -1,4 +1,4 @@
-"""The local MPS over HTTP: signed POST and GET at ``/``, a page for people, and a control endpoint for tests."""
+"""The local MPS over HTTP: signed POST and GET at ``/``, a page for the browser, and a control endpoint for tests."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from aiohttp import web
 
 from airflow_provider_mps.emulator.auth import verify
 from airflow_provider_mps.emulator.backend import LocalMpsBackend
+from airflow_provider_mps.emulator.exceptions import ApiError
 from airflow_provider_mps.emulator.faults import Fault
-from airflow_provider_mps.emulator.state import Account, Call, Settings
+from airflow_provider_mps.emulator.models import Account, Call, Settings
 from airflow_provider_mps.emulator.ui import render
-from airflow_provider_mps.emulator.validation import Refusal
 
 SECRET_ID = "AKIDemulator"  # noqa: S105 - as the key below
 SECRET_KEY = "emulator-secret-key"  # noqa: S105 - opens nothing but the emulator
@@ -33,12 +33,12 @@ _MAX_BODY = 10 * 1024 * 1024
 
 
 def default_accounts() -> dict[str, Account]:
-    """The one account that the emulator knows when none is given."""
+    """Return the account that the emulator has if none is given."""
     return {SECRET_ID: Account(SECRET_KEY)}
 
 
 def application(backend: LocalMpsBackend) -> web.Application:
-    """An aiohttp application that serves ``backend``."""
+    """Return an aiohttp application that serves ``backend``."""
     api = _Api(backend)
     control = _Control(backend)
     app = web.Application(client_max_size=_MAX_BODY)
@@ -76,19 +76,19 @@ class _Api:
             return await self._play(fault, request, _envelope({}))
         try:
             body, code = self._answer(request, action, payload), ""
-        except Refusal as refusal:
-            body, code = {"Error": {"Code": refusal.code, "Message": refusal.message}}, refusal.code
+        except ApiError as error:
+            body, code = {"Error": {"Code": error.code, "Message": error.message}}, error.code
         self._note(action, code)
         if fault := self.backend.faults.take(action, "after"):
             return await self._play(fault, request, _envelope(body))
         return self._json(_envelope(body))
 
     async def handle_metadata(self, request: web.Request) -> web.StreamResponse:
-        """The metadata service that a CVM instance finds on its own link; in faults and counts it is "metadata"."""
-        identities, role = self.backend.identities, request.match_info["role"]
-        body = identities.instance_role().encode()
-        if role and role == identities.instance_role():
-            body = json.dumps(identities.instance_keys()).encode()
+        """The metadata service of a CVM instance. Faults and counts know it as the action "metadata"."""
+        sts, role = self.backend.sts, request.match_info["role"]
+        body = sts.instance_role().encode()
+        if role and role == sts.instance_role():
+            body = json.dumps(sts.instance_keys()).encode()
         elif role or not body:
             raise web.HTTPNotFound
         if fault := self.backend.faults.take("metadata", "before"):
@@ -115,14 +115,14 @@ class _Api:
             )
         )
         if headers.get("x-tc-version") != version:
-            raise Refusal("NoSuchVersion", "The API version does not exist.")
+            raise ApiError("NoSuchVersion", "The API version does not exist.")
         return self.backend.answer(action, _parameters(request, payload), caller)
 
     def _note(self, action: str, code: str) -> None:
         self.backend.calls.append(Call(self.backend.now(), action, code))
 
     def _json(self, body: bytes, content_type: str = "application/json") -> web.Response:
-        # Set as a header: aiohttp would add a charset, and the official SDK then misses errors.
+        # Set as a header: aiohttp would add a charset, and the official SDK overlooks errors then.
         return web.Response(body=body, headers={"Content-Type": content_type, **self._date()})
 
     def _date(self) -> dict[str, str]:
@@ -148,7 +148,7 @@ class _Api:
         return await self._trickle(fault, request, body)
 
     async def _trickle(self, fault: Fault, request: web.Request, body: bytes) -> web.StreamResponse:
-        """``broken`` stops half way through what was announced, ``slow`` sends byte by byte."""
+        """``broken`` stops after half of the announced bytes, ``slow`` sends byte by byte."""
         headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **self._date()}
         response = web.StreamResponse(headers=headers)
         await response.prepare(request)
@@ -157,7 +157,7 @@ class _Api:
             if request.transport is not None:
                 request.transport.close()
             return response
-        with contextlib.suppress(ConnectionResetError):  # the client has had enough
+        with contextlib.suppress(ConnectionResetError):  # the client has closed the connection
             for position in range(len(body)):
                 await response.write(body[position : position + 1])
                 await asyncio.sleep(1 / fault.bytes_per_second)
@@ -165,14 +165,14 @@ class _Api:
 
 
 class _Control:
-    """Not part of MPS: what tests use to script and to count. Loopback only, so unsigned."""
+    """Not part of MPS: tests script and count here. It is bound to loopback, so requests are not signed."""
 
     def __init__(self, backend: LocalMpsBackend) -> None:
         self.backend = backend
 
     async def add_fault(self, request: web.Request) -> web.Response:
         try:
-            self.backend.faults.add(Fault.of(await request.json()))
+            self.backend.faults.add(Fault(**await request.json()))
         except (TypeError, ValueError) as error:
             raise web.HTTPBadRequest(text=f"{error}\n") from error
         return web.json_response({})
@@ -194,9 +194,10 @@ class _Control:
 
     async def change_settings(self, request: web.Request) -> web.Response:
         try:
-            self.backend.settings = replace(self.backend.settings, **await request.json())
+            changed = replace(self.backend.settings, **await request.json())
         except TypeError as error:
             raise web.HTTPBadRequest(text=f"{error}\n") from error
+        vars(self.backend.settings).update(vars(changed))  # in place: STS holds the same object
         return web.json_response({})
 
     async def reset(self, _: web.Request) -> web.Response:
@@ -209,7 +210,7 @@ class _Control:
             {
                 "TaskId": task.task_id,
                 "Status": backend.status(task),
-                "looks": task.looks,
+                "polls": task.polls,
                 "aborted": task.aborted,
                 "title": task.title,
             }
@@ -228,9 +229,9 @@ def _parameters(request: web.Request, payload: bytes) -> dict[str, Any]:
     try:
         parameters = json.loads(payload or b"{}")
     except ValueError as error:
-        raise Refusal("InvalidParameter", "The body is not JSON.") from error
+        raise ApiError("InvalidParameter", "The body is not JSON.") from error
     if not isinstance(parameters, dict):
-        raise Refusal("InvalidParameter", "The body is not a JSON object.")
+        raise ApiError("InvalidParameter", "The body is not a JSON object.")
     return parameters
 
 
@@ -257,7 +258,7 @@ def _fold(node: Any) -> Any:
 
 class LocalMps:
     """
-    A local MPS on a thread of its own, for tests::
+    A local MPS in its own thread, for tests::
 
         with LocalMps() as mps:
             hook = ...  # a connection with mps.host, mps.secret_id, mps.secret_key
@@ -280,7 +281,7 @@ class LocalMps:
 
     @property
     def host(self) -> str:
-        """What to put into the host of a connection."""
+        """The host of a connection to this MPS."""
         return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:

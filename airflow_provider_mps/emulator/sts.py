@@ -1,4 +1,4 @@
-"""What STS and the metadata service of a CVM instance give out: temporary keys, which the local MPS then accepts."""
+"""Temporary keys, as STS and the metadata service of a CVM instance issue them; the local MPS accepts them."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_mps.emulator.state import Account, Role, Settings
-from airflow_provider_mps.emulator.validation import Refusal
+from airflow_provider_mps.emulator.exceptions import ApiError
+from airflow_provider_mps.emulator.models import Account, Role, Settings
 
-_DEFAULT_SECONDS = 7200
+_DEFAULT_KEY_SECONDS = 7200
 Issued = dict[str, Any]
 
 
-class Identities:
+class StsBackend:
     """
-    Roles, and who may have their keys.
+    Issues the keys of the roles that the settings define.
 
-    :param accounts: whom the local MPS knows; issued keys are added.
-    :param now: the server's time in Unix seconds.
+    :param accounts: the accounts of the local MPS; issued keys are added to them.
+    :param now: returns the server's time in Unix seconds.
     """
 
     def __init__(self, accounts: dict[str, Account], settings: Settings, now: Callable[[], float]) -> None:
@@ -29,45 +29,45 @@ class Identities:
 
     def assume_role(self, parameters: dict[str, Any], caller: str) -> Issued:
         """
-        The answer to AssumeRole.
+        Answer AssumeRole.
 
         :param caller: the SecretId that signed the request.
         """
         role = self._role(parameters)
         if (role.trusts is not None and caller not in role.trusts) or parameters.get("ExternalId") != role.external_id:
-            raise Refusal("UnauthorizedOperation", "The caller is not allowed to assume the role.")
+            raise ApiError("UnauthorizedOperation", "The caller is not allowed to assume the role.")
         return self._answer(role, parameters)
 
     def assume_role_with_web_identity(self, parameters: dict[str, Any]) -> Issued:
-        """The answer to AssumeRoleWithWebIdentity."""
+        """Answer AssumeRoleWithWebIdentity."""
         role = self._role(parameters)
         if (parameters["ProviderId"], parameters["WebIdentityToken"]) != role.web_identity:
-            # The real service may quote what it was sent, so this one does.
-            raise Refusal(
+            # The real service may quote the token, so the emulator does: no log may show it.
+            raise ApiError(
                 "InvalidParameter.WebIdentityTokenError", f"The token {parameters['WebIdentityToken']} is not valid."
             )
         return self._answer(role, parameters)
 
     def instance_role(self) -> str:
-        """The name of the role of this instance; "" where it has none."""
+        """Return the name of the role of this instance; "" if it has none."""
         return self._settings.instance_role or ""
 
     def instance_keys(self) -> Issued:
-        """What the metadata service says of it."""
-        keys, expires = self._issue(self._settings.key_seconds or _DEFAULT_SECONDS)
+        """Return the keys of this instance in the shape of the metadata service."""
+        keys, expires = self._issue(self._settings.key_seconds or _DEFAULT_KEY_SECONDS)
         times = {"ExpiredTime": int(expires), "Expiration": _iso(expires)}
         return {**keys, **times, "Code": "Success"}
 
     def _role(self, parameters: dict[str, Any]) -> Role:
         role = self._settings.roles.get(parameters["RoleArn"])
         if role is None:
-            raise Refusal("ResourceNotFound.RoleNotFound", "The role does not exist.")
+            raise ApiError("ResourceNotFound.RoleNotFound", "The role does not exist.")
         return role
 
     def _answer(self, role: Role, parameters: dict[str, Any]) -> Issued:
-        seconds = parameters.get("DurationSeconds") or _DEFAULT_SECONDS
+        seconds = parameters.get("DurationSeconds") or _DEFAULT_KEY_SECONDS
         if seconds > role.max_seconds:
-            raise Refusal("InvalidParameter.OverTimeError", "DurationSeconds is longer than the role allows.")
+            raise ApiError("InvalidParameter.OverTimeError", "DurationSeconds is longer than the role allows.")
         keys, expires = self._issue(self._settings.key_seconds or seconds)
         return {"Credentials": keys, "ExpiredTime": int(expires), "Expiration": _iso(expires)}
 

@@ -1,4 +1,4 @@
-"""The page that shows a person what the local MPS holds."""
+"""The page of the local MPS for the browser: its tasks and calls."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ td.id { font-family: ui-monospace, monospace; font-size: .85em; word-break: brea
 
 
 def render(backend: LocalMpsBackend) -> str:
-    """The tasks, newest first, and the calls so far."""
+    """Return the page: the tasks, newest first, and the calls so far."""
     tasks = "".join(
-        f"<tr><td class=id>{escape(task.task_id)}</td><td class='{status}'>{status}</td><td>{task.looks}</td>"
-        f"<td>{escape(task.outcome)}</td><td>{escape(task.title)}</td>"
+        f"<tr><td class=id>{escape(task.task_id)}</td><td class='{status}'>{status}</td><td>{task.polls}</td>"
+        f"<td>{escape(task.scenario)}</td><td>{escape(task.title)}</td>"
         f"<td>{datetime.fromtimestamp(task.created, UTC):%H:%M:%S}</td></tr>"
         for task, status in (
             (task, escape(backend.status(task))) for task in sorted(backend.tasks.values(), key=lambda t: -t.created)
@@ -36,7 +36,7 @@ def render(backend: LocalMpsBackend) -> str:
         "<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=3>"
         f"<title>Local MPS</title><style>{_STYLE}</style><h1>Local MPS</h1>"
         "<p>An emulator of Tencent Cloud MPS. Nothing here costs money. The page reloads every 3 seconds.</p>"
-        "<h2>Tasks</h2><table><tr><th>TaskId<th>Status<th>Looks<th>Outcome<th>Input<th>Created (UTC)</tr>"
+        "<h2>Tasks</h2><table><tr><th>TaskId<th>Status<th>Polls<th>Scenario<th>Input<th>Created (UTC)</tr>"
         f"{tasks or '<tr><td colspan=6>None yet.</td></tr>'}</table>"
         "<h2>Calls</h2><table><tr><th>Action<th>Answer<th>Count</tr>"
         f"{calls or '<tr><td colspan=3>None yet.</td></tr>'}</table></html>"

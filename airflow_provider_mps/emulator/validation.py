@@ -1,4 +1,4 @@
-"""What MPS refuses before it does anything: unknown, missing and impossible parameters, with its codes."""
+"""Checks the parameters of a request and answers what is unknown, missing or invalid with the error code of MPS."""
 
 from __future__ import annotations
 
@@ -7,48 +7,40 @@ from types import NoneType
 from typing import Any
 
 from airflow_provider_mps.client import actions as api
+from airflow_provider_mps.emulator.exceptions import ApiError
 from airflow_provider_mps.errors import MpsConfigError
 
 _OBJECTS = {"CosInputInfo", "UrlInputInfo", "S3InputInfo", "RawParameter", "CosOutputStorage"}
 
 
-class Refusal(Exception):
-    """An error answer."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(code)
-        self.code = code
-        self.message = message
-
-
-def checked(model: type[api.Action[Any]], parameters: dict[str, Any]) -> dict[str, Any]:
+def validated(model: type[api.Action[Any]], parameters: dict[str, Any]) -> dict[str, Any]:
     """
-    The parameters of a request as ``model`` knows them.
+    Return the parameters of a request as ``model`` sends them.
 
-    :raises Refusal: MPS would refuse them.
+    :raises ApiError: MPS answers them with an error.
     """
     fields = {field.alias or name: field for name, field in model.model_fields.items()}
     if unknown := sorted(set(parameters) - set(fields)):
-        raise Refusal("UnknownParameter", f"The parameter `{unknown[0]}` is not recognized.")
-    # MPS also requires what the action fills in by itself: another client may leave it out.
+        raise ApiError("UnknownParameter", f"The parameter `{unknown[0]}` is not recognized.")
+    # MPS also requires parameters that our action fills in by itself. Other clients may leave them out.
     required = [name for name, field in fields.items() if field.is_required() or field.default is not None]
     if missing := [name for name in required if parameters.get(name) is None]:
-        raise Refusal("MissingParameter", f"The request is missing a required parameter `{missing[0]}`.")
-    for name, longest in (("SessionId", 50), ("SessionContext", 1000)):
-        if len(str(parameters.get(name) or "")) > longest:
-            raise Refusal(f"InvalidParameterValue.{name}TooLong", f"{name} is longer than {longest} characters.")
+        raise ApiError("MissingParameter", f"The request is missing a required parameter `{missing[0]}`.")
+    for name, characters in (("SessionId", 50), ("SessionContext", 1000)):
+        if len(str(parameters.get(name) or "")) > characters:
+            raise ApiError(f"InvalidParameterValue.{name}TooLong", f"{name} is longer than {characters} characters.")
     limit = "10" if parameters.get("Limit") is None else str(parameters["Limit"])
     if not (limit.isdecimal() and 0 < int(limit) <= 100):
-        raise Refusal("InvalidParameterValue.Limit", "Limit must be between 1 and 100.")
+        raise ApiError("InvalidParameterValue.Limit", "Limit must be between 1 and 100.")
     _check_shapes(parameters)
     try:
         return model(**{name: value for name, value in parameters.items() if value is not None}).parameters
     except MpsConfigError as error:
-        raise Refusal("InvalidParameterValue", str(error)) from error
+        raise ApiError("InvalidParameterValue", str(error)) from error
 
 
 def _check_shapes(parameters: Mapping[str, Any]) -> None:
-    """Refuse nested values of a wrong type, as far as anything here reads them."""
+    """Check the types of nested values. Only values that the emulator reads are checked."""
     for name, value in parameters.items():
         objects = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, Mapping)]
         expected = ""
@@ -59,6 +51,6 @@ def _check_shapes(parameters: Mapping[str, Any]) -> None:
         elif name == "Definition" and not (value is None or str(value).isdecimal()):
             expected = "a number"
         if expected:
-            raise Refusal("InvalidParameter", f"The parameter `{name}` is not {expected}.")
+            raise ApiError("InvalidParameter", f"The parameter `{name}` is not {expected}.")
         for item in objects:
             _check_shapes(item)

@@ -1,4 +1,4 @@
-"""MpsHook: an Airflow connection becomes a client."""
+"""MpsHook makes a client of MPS from an Airflow connection."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 ResultT = TypeVar("ResultT")
 _TEST_TIMEOUT = 10.0  # seconds
-_OTHER_MACHINES = " Workers and triggerers need the same source: this was asked by the API server."
+_OTHER_MACHINES = " Workers and triggerers need the same source: the API server ran this test."
 
 
 class MpsHook(BaseHook):
     """
-    Ask Tencent Cloud MPS with the keys of an Airflow connection.
+    Send requests to Tencent Cloud MPS with the keys of an Airflow connection.
 
     :param mps_conn_id: connection of type ``tencentcloud_mps``.
     :param region: overrides the region of the connection.
@@ -43,7 +43,7 @@ class MpsHook(BaseHook):
 
     def get_conn(self) -> MpsClient:
         """
-        A client for the connection, the same one for the life of the hook.
+        Return a client for the connection. Each call returns the same client.
 
         :raises MpsConfigError: a field of the connection is missing or makes no sense.
         :raises AirflowNotFoundException: there is no such connection.
@@ -56,9 +56,9 @@ class MpsHook(BaseHook):
 
     async def aget_conn(self) -> AsyncMpsClient:
         """
-        A new client for the event loop; close it after use.
+        Return a new client for the event loop; close it after use.
 
-        To wait for a task use :mod:`airflow_provider_mps.client.polling.poller` instead: it shares the quota.
+        To wait for a task, use :mod:`airflow_provider_mps.client.polling.poller` instead: it shares the quota.
 
         :raises MpsConfigError: a field of the connection is missing or makes no sense.
         :raises AirflowNotFoundException: there is no such connection.
@@ -68,7 +68,7 @@ class MpsHook(BaseHook):
         return AsyncMpsClient(await self.aget_config())
 
     async def aget_config(self) -> ClientConfig:
-        """What the connection says, for the event loop; raises as :meth:`aget_conn` does."""
+        """Return the configuration of the connection, for the event loop; raises as :meth:`aget_conn` does."""
         from airflow.sdk.log import amask_secret
 
         connection = await self.aget_connection(self._checked_id())
@@ -88,9 +88,9 @@ class MpsHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """
-        Ask for one line of the task list: signed, read-only, free of charge.
+        List one task: a signed request that changes nothing and costs nothing.
 
-        It runs where the button runs, in the API server: keys that a machine holds are those of that machine.
+        It runs in the API server, as the test button does, and uses the keys of that machine.
         """
         from airflow_provider_mps.client.actions import DescribeTasks
         from airflow_provider_mps.client.retry import Limits
@@ -102,7 +102,7 @@ class MpsHook(BaseHook):
         except MpsError as error:
             return False, str(error)
         config = replace(config, timeout=min(config.timeout, _TEST_TIMEOUT))
-        # A person waits: one request more at most.
+        # The user waits at the test button: one retry at most.
         with MpsClient(config, limits=Limits(attempts=2)) as client:
             try:
                 page = client.call(DescribeTasks(status="FINISH", limit=1))
@@ -114,7 +114,7 @@ class MpsHook(BaseHook):
             return True, f"{text} (RequestId {page.request_id}).{_elsewhere(config)}"
 
     def _checked_id(self) -> str:
-        """The name of the connection; a template may have brought anything."""
+        """Return the name of the connection; a template may have rendered to anything."""
         from airflow_provider_mps.errors import MpsConfigError
 
         if not isinstance(self.mps_conn_id, str) or not self.mps_conn_id:
@@ -149,12 +149,12 @@ class MpsHook(BaseHook):
 
 
 def _elsewhere(config: ClientConfig) -> str:
-    """Keys that a machine holds say nothing about another machine."""
+    """Return a hint if the keys are those of this machine: another machine may have others."""
     return _OTHER_MACHINES if config.credentials is not None and config.credentials.of_machine else ""
 
 
 def _explained(error: MpsError, client: MpsClient) -> str:
-    """What the test button says: first what to do, where that is known."""
+    """Return the text for the test button. A known next step comes first."""
     from airflow_provider_mps.error_codes import Category
     from airflow_provider_mps.errors import MpsApiError, MpsCredentialsError, MpsTransportError
 

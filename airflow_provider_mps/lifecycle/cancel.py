@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from airflow_provider_mps.client.config import ClientConfig
     from airflow_provider_mps.client.jobs.abort import AbortResult
     from airflow_provider_mps.client.jobs.record import JobRecord
-    from airflow_provider_mps.client.sync import MpsClient
     from airflow_provider_mps.hooks.mps import MpsHook
 
 # Seconds on a worker: Airflow kills the process 5 seconds after SIGTERM.
@@ -32,57 +31,49 @@ def log_result(log: Any, result: AbortResult) -> str:
     return result.text
 
 
-class WorkerCancel:
+def abort_if_killed_by_user(
+    ti: Any, record: JobRecord, *, hook: MpsHook, log: Any, save: Callable[[JobRecord], object]
+) -> None:
     """
-    Ends the job of a task that is being killed on its worker, if a user is behind it.
+    Abort the job of a task that is being killed on its worker, if a user is behind it. Returns within 4 seconds.
 
-    :param save: stores the record of the job.
+    It works on a thread: the signal may have come while this process talked to Airflow.
+
+    :param record: of the job; one that is being sent is found by its SessionId.
+    :param save: stores the record.
     """
 
-    def __init__(self, hook: MpsHook, log: Any, save: Callable[[JobRecord], object]) -> None:
-        self._hook = hook
-        self._log = log
-        self._save = save
-
-    def run(self, ti: Any, record: JobRecord | None) -> None:
-        """
-        Return within 4 seconds. It works on a thread: the signal may have come while this process talked to Airflow.
-
-        :param record: of the job; one that is being sent is found by its SessionId.
-        """
-        thread = threading.Thread(target=self._work, args=(ti, record), name="mps-abort", daemon=True)
-        thread.start()
-        thread.join(_WORKER_BUDGET)
-
-    def _work(self, ti: Any, record: JobRecord | None) -> None:
-        from airflow_provider_mps.client.jobs.abort import abort_job
+    def work() -> None:
         from airflow_provider_mps.client.jobs.record import Ending, JobState
-        from airflow_provider_mps.client.retry import Limits
-        from airflow_provider_mps.client.sync import MpsClient
         from airflow_provider_mps.common.task_instance_state import ended_by_user
 
-        if record is None or record.state is JobState.ENDED or not ended_by_user(ti):
+        if record.state is JobState.ENDED or not ended_by_user(ti):
             return
-        config = replace(self._hook.get_conn().config, timeout=_WORKER_BUDGET / 2)
-        with MpsClient(config, limits=Limits(attempts=3)) as client:
-            if mps_task_id := record.mps_task_id or self._find(client, record):
-                log_result(self._log, abort_job(client, mps_task_id))
+        _abort(record, hook, log)
         # Then the next try of a cleared task begins a new job, also where Airflow's numbers do not tell the Clear.
-        self._save(record.ended(Ending.KILLED))
+        save(record.ended(Ending.KILLED))
 
-    def _find(self, client: MpsClient, record: JobRecord) -> str | None:
-        from airflow_provider_mps.client.jobs.find import by_session_id, find_jobs
-        from airflow_provider_mps.client.jobs.recovery import SEARCH_MARGIN
-        from airflow_provider_mps.errors import MpsError
+    thread = threading.Thread(target=work, name="mps-abort", daemon=True)
+    thread.start()
+    thread.join(_WORKER_BUDGET)
 
-        if record.session_id is None or record.sent_at is None:
-            return None
+
+def _abort(record: JobRecord, hook: MpsHook, log: Any) -> None:
+    from airflow_provider_mps.client.jobs.abort import abort_job
+    from airflow_provider_mps.client.jobs.find import find_task_id
+    from airflow_provider_mps.client.retry import Limits
+    from airflow_provider_mps.client.sync import MpsClient
+    from airflow_provider_mps.errors import MpsError
+
+    config = replace(hook.get_conn().config, timeout=_WORKER_BUDGET / 2)
+    with MpsClient(config, limits=Limits(attempts=3)) as client:
         try:
-            found = find_jobs(client, by_session_id(record.session_id), since=record.sent_at - SEARCH_MARGIN)
-            return next((detail.mps_task_id for detail in found), None)
+            mps_task_id = find_task_id(client, record)
         except MpsError as error:
-            self._log.warning("A job with SessionId %s may run on and be billed: %s", record.session_id, error)
-            return None
+            log.warning("A job with SessionId %s may run on and be billed: %s", record.session_id, error)
+            return
+        if mps_task_id:
+            log_result(log, abort_job(client, mps_task_id))
 
 
 async def abort_if_user_ended(

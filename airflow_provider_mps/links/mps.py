@@ -1,8 +1,8 @@
 """
-The way from a task in Airflow's UI to the job in Tencent's console. Only pages that are known to exist are linked.
+The link from a task in Airflow's UI to the job in Tencent's console. Only pages that are known to exist are linked.
 
-Airflow 3 stores a link as an XCom when a process of the task ends, at a deferral too; the UI reads nothing but that
-XCom. Written as soon as the job is known, it works while a worker waits as well.
+Airflow 3 stores a link as an XCom when a process of the task ends, at a deferral too; the UI reads only that XCom. This
+link is stored as soon as the TaskId is known, so that it also works while a worker waits.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 MAINLAND = "https://console.cloud.tencent.com/mps/"
 INTERNATIONAL = "https://console.tencentcloud.com/mps/"
 _API = "tencentcloudapi.com"
-# Actions whose tasks a list of the console shows. Which other kinds (images, generated media) have a page is not
-# documented: they get no link.
+# The console lists the tasks of these actions. For other kinds (images, generated media) no page is documented: they
+# get no link.
 _LISTED = {"ProcessMedia", "EditMedia", "DescribeTaskDetail", "ManageTask"}
 _BATCH = {"BatchProcessMedia", "DescribeBatchTaskDetail"}
 _LIVE = {"ProcessLiveStream"}
@@ -31,7 +31,7 @@ _LIVE_ID = re.compile(r"-\w*live", re.IGNORECASE)
 
 
 class MpsTaskLink(BaseOperatorLink):
-    """The list of the MPS console that holds the task; of a local MPS its page."""
+    """The page of the MPS console that lists the task; for a local MPS its own page."""
 
     name = "MPS console"
 
@@ -40,12 +40,12 @@ class MpsTaskLink(BaseOperatorLink):
         """
         Store the link for a task, before the wait for it begins.
 
-        :param action: that started the task, or tells its state: it says of which kind the task is.
+        :param action: the action that started or describes the task. It gives the kind of the task.
         """
         try:
             if url := console_url(hook.get_conn().config.endpoint, action=action, mps_task_id=mps_task_id):
                 context["ti"].xcom_push(key=cls().xcom_key, value=url)
-        except Exception:  # whatever is wrong will be said by what the task is there for; a link decides nothing
+        except Exception:  # the task itself reports the error; a missing link must not fail it
             hook.log.debug("No link to MPS task %s", mps_task_id, exc_info=True)
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - Airflow passes it
@@ -57,16 +57,16 @@ class MpsTaskLink(BaseOperatorLink):
 
 def console_url(endpoint: str, *, action: str, mps_task_id: str) -> str:
     """
-    The page that shows a task, "" if none is known to.
+    Return the address of the page that shows a task, "" if no such page is known.
 
-    :param endpoint: of the API. It tells whose console it is: international accounts have endpoints of their own.
-    :param action: that started the task, or tells its state.
+    :param endpoint: the API endpoint. International accounts have their own endpoints and their own console.
+    :param action: the action that started or describes the task.
 
     Sources: https://www.tencentcloud.com/document/product/1041/48778 and .../1041/33482 link the international pages.
     """
     address = urlsplit(endpoint)
     host = address.hostname or ""
-    if address.scheme == "http":  # only ever a local MPS, whose page lists every task
+    if address.scheme == "http":  # a local MPS: its page lists every task
         return endpoint
     if not (host == _API or host.endswith(f".{_API}")):
         return ""

@@ -1,4 +1,4 @@
-"""MpsMediaCheckOperator: what came out has to be what was expected."""
+"""MpsMediaCheckOperator compares output files with what the user expects."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 class MpsMediaCheckOperator(BaseOperator):
     """
-    Fail unless the files of a task are as expected, and list everything that is not. It asks MPS nothing.
+    Fail unless the files of a task are as expected; the error lists every difference. It sends no request to MPS.
 
     It returns the addresses of the outputs that were checked.
 
-    :param result: what :class:`MpsTaskResultOperator` or :class:`MpsMediaMetadataOperator` returned. (templated)
+    :param result: the return value of :class:`MpsTaskResultOperator` or :class:`MpsMediaMetadataOperator`. (templated)
     :param expect: kind of output (``transcode``, ``edit``, ...), or ``input``, to
-        :class:`~airflow_provider_mps.results.quality.MediaExpectation`: what each file of that kind has to be.
+        :class:`~airflow_provider_mps.results.quality.MediaExpectation`, the expected values of each such file.
         (templated)
 
     :raises MpsQualityError: a file is not as expected. Airflow does not retry this: the files stay as they are.
@@ -42,11 +42,11 @@ class MpsMediaCheckOperator(BaseOperator):
         from airflow_provider_mps.results.quality import check
 
         checked = check(self._whole(self.result), self.expect)
-        self.log.info("As expected: %s", ", ".join(checked) or "the input")
+        self.log.info("These files are as expected: %s", ", ".join(checked) or "the input")
         return checked
 
     def _whole(self, result: Any) -> Any:
-        """The result with all of its files, also where some were too many for XCom."""
+        """Return the result with all of its files, also if XCom holds only some of them."""
         if not isinstance(result, dict) or not {"outputs", "metadata"} & set(result.get("left_out") or ()):
             return result
         from airflow.sdk import ObjectStoragePath

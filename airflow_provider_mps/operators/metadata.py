@@ -1,4 +1,4 @@
-"""MpsMediaMetadataOperator: what MPS says of a file, before a job is paid for."""
+"""MpsMediaMetadataOperator: the metadata of a file, without a job."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class MpsMediaMetadataOperator(MaskSecretsMixin):
     (:class:`airflow_provider_mps.results.media.MediaMetadata`); its ``source`` is ``MetaData``.
 
     :param input_info: the file, as in ``InputInfo`` of a job
-        (:func:`airflow_provider_mps.inputs.cos_input` and its siblings write it). (templated)
-    :param mode: ``slow`` gives MPS more time, for a file that is slow to read; give the connection a ``timeout`` that
-        is long enough as well.
+        (see :mod:`airflow_provider_mps.inputs`). (templated)
+    :param mode: ``slow`` gives MPS more time for a file that is slow to read. The ``timeout`` of the connection must be
+        long enough as well.
     :param mps_conn_id: connection of type ``tencentcloud_mps``. (templated)
     :param region: overrides the region of the connection. (templated)
 
     :raises MpsConfigError: an argument or the connection is wrong; nothing was sent.
-    :raises MpsApiError: MPS refused, ``InvalidParameterValue.SrcFile`` for a file that it cannot read.
+    :raises MpsApiError: MPS answered with an error: ``InvalidParameterValue.SrcFile`` if it cannot read the file.
     :raises MpsTransportError: no usable answer, or one without metadata.
 
     Source: https://www.tencentcloud.com/document/product/1041/37461

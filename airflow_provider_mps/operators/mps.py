@@ -1,4 +1,4 @@
-"""All operators for MPS, under one name to import from."""
+"""All operators for MPS; import them from here."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ __all__ = [
 
 class MpsAbortTaskOperator(BaseOperator):
     """
-    Abort an MPS task that still waits, or a live task at any time; it returns whether MPS did.
+    Abort an MPS task that is WAITING, or a live task at any time. It returns whether MPS aborted the task.
 
-    A task that runs already, or that MPS does not know, is no failure: it returns False, and the log says which.
+    If the task already runs or MPS does not know it, the operator returns False and logs the reason.
 
     :param mps_task_id: the TaskId. (templated)
     :param mps_conn_id: connection of type ``tencentcloud_mps``. (templated)
     :param region: overrides the region of the connection. (templated)
 
-    :raises MpsApiError: MPS refused for another reason (wrong key, no permission).
+    :raises MpsApiError: MPS answered with another error (wrong key, no permission).
     :raises MpsTransportError: no usable answer; the task may have been aborted.
 
     Source: https://www.tencentcloud.com/document/product/1041/37462
@@ -90,17 +90,17 @@ class MpsAbortTaskOperator(BaseOperator):
 
 class MpsActionOperator(MaskSecretsMixin):
     """
-    Send any MPS action by its name; it returns the answer as a plain dict, without request echoes, keys and signed
+    Send any MPS action by its name. It returns the answer as a plain dict, without request echoes, keys and signed
     query strings.
 
     :param action: the ``X-TC-Action``, for example ``DescribeTranscodeTemplates``. (templated)
     :param parameters: its parameters, in Tencent's spelling. (templated)
-    :param idempotent: it does no harm twice, so that it may be sent again when it is not known whether it ran.
+    :param idempotent: a repeat does no harm, so that the action may be sent again if it is not known whether it ran.
     :param mps_conn_id: connection of type ``tencentcloud_mps``. (templated)
     :param region: overrides the region of the connection. (templated)
 
     :raises MpsConfigError: the action's name or the parameters cannot be sent.
-    :raises MpsApiError: MPS refused it.
+    :raises MpsApiError: MPS answered with an error.
     :raises MpsTransportError: no usable answer; ``may_have_run`` says whether it may have taken effect.
 
     Source: https://www.tencentcloud.com/document/product/1041/33625 (all actions)

@@ -1,4 +1,4 @@
-"""MpsTaskResultOperator: what an ended task found out and wrote, for the next task."""
+"""MpsTaskResultOperator: the parsed result of an ended task, for the next task."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_mps.results.task import TaskDetail
 
 DEFAULT_MAX_XCOM_BYTES = 48_000
-_SETTLE_INTERVAL = 5.0
+_SETTLE_INTERVAL = 5.0  # seconds
 
 
 class MpsTaskResultOperator(BaseOperator):
@@ -36,39 +36,38 @@ class MpsTaskResultOperator(BaseOperator):
     :param mps_task_id: the TaskId, usually the output of :class:`MpsTaskSensor`. (templated)
     :param mps_conn_id: connection of type ``tencentcloud_mps``. (templated)
     :param region: overrides the region of the connection. (templated)
-    :param describe_action: ``DescribeImageTaskDetail`` for a task of ProcessImage, whose TaskId may look like any
-        other's; else only where the TaskId does not tell, ``DescribeTaskDetail`` or ``DescribeBatchTaskDetail``.
-        (templated)
-    :param allow_partial: take the result although parts failed, as long as at least one part succeeded; the failed
-        ones are listed under ``failures``.
-    :param output_path: a folder on this machine or in object storage (``s3://aws_conn@bucket/subtitles``) for what
-        the next parameters ask for. Each MPS task gets a folder of its own in it, and each file appears in one step
-        when it is complete; a retry writes the same files again. (templated)
-    :param output_conn_id: connection for ``output_path``, where the path names none. (templated)
-    :param subtitle_formats: write each subtitle that has something to show as these: ``srt``, ``vtt``, ``ass``,
+    :param describe_action: ``DescribeImageTaskDetail`` for a task of ProcessImage, whose TaskId may look like others;
+        else ``DescribeTaskDetail`` or ``DescribeBatchTaskDetail``, if the TaskId does not show its kind. (templated)
+    :param allow_partial: return the result although parts failed, as long as at least one part succeeded; ``failures``
+        lists the failed parts.
+    :param output_path: a folder on this machine or in object storage (``s3://aws_conn@bucket/subtitles``) for the
+        files of the next parameters. Each MPS task gets its own folder in it, and each file appears in one step when it
+        is complete; a retry writes the same files again. (templated)
+    :param output_conn_id: connection for ``output_path``, if the path names none. (templated)
+    :param subtitle_formats: write each subtitle that has text in these formats: ``srt``, ``vtt``, ``ass``,
         ``ttml``, ``txt``, ``json``; its ``exports`` names the files. (templated)
     :param subtitle_text: ``original``, ``translation``, or ``bilingual``, the original above its translation.
         (templated)
     :param speakers: name the speakers in the files.
-    :param word_timing: say in ``vtt`` and ``ass`` when each word begins, where MPS tells it.
+    :param word_timing: write the start time of each word in ``vtt`` and ``ass``, if MPS answers it.
     :param merge_languages: write the subtitles of one input as one track, the languages below each other.
     :param save_result: write the whole result as ``result.json``; ``full_result`` names it.
-    :param fetch_subtitles: where to get subtitle files of which the answer holds no segments. ``https``: from the
-        address that MPS names, public or signed, or that of a public COS bucket. A folder such as
-        ``s3://cos_conn@media-1250000000``: there, where the paths of MPS begin. None leaves them where they are.
+    :param fetch_subtitles: the place of subtitle files whose segments are not in the answer. ``https``: the address in
+        the answer, public or signed, or that of a public COS bucket. A folder such as
+        ``s3://cos_conn@media-1250000000``: the root of the paths in the answer. None: they are not fetched.
         (templated)
     :param max_xcom_bytes: the largest JSON that is pushed as one XCom value. A larger result is written as
-        ``result.json`` below ``output_path``, with ``save_result``, and pushed without what ``left_out`` counts: the
-        segments first. Without both the task fails and says so.
+        ``result.json`` below ``output_path``, with ``save_result``, and pushed without some parts, the segments first;
+        ``left_out`` counts them. Without ``output_path`` and ``save_result`` the task fails.
     :param settle_grace: seconds to wait for results that a task which says FINISH still lacks.
 
-    :raises MpsTaskNotFinished: the task still waits or runs.
+    :raises MpsTaskNotFinished: the task is WAITING or PROCESSING.
     :raises MpsTaskFailed: a part failed; the error lists every failed part.
     :raises MpsTaskUnsettled: the task says FINISH, but results are missing or unfinished.
     :raises MpsTaskNotFound: MPS does not know the task (any more).
     :raises MpsDownloadError: a subtitle file could not be fetched or read.
     :raises MpsResultTooLarge: a value is larger than ``max_xcom_bytes``.
-    :raises MpsApiError: MPS refused the question.
+    :raises MpsApiError: MPS answered with an error.
     :raises MpsTransportError: no usable answer.
     :raises MpsConfigError: an argument or the connection is wrong; nothing was sent.
 
@@ -151,7 +150,11 @@ class MpsTaskResultOperator(BaseOperator):
         result = exports.write_subtitles(result)
         value = exports.fit(result)
         if value["left_out"]:
-            self.log.warning("Too large for XCom: %s left out; all is in %s", value["left_out"], value["full_result"])
+            self.log.warning(
+                "The result is too large for XCom: %s left out; the whole result is in %s.",
+                value["left_out"],
+                value["full_result"],
+            )
         written = [uri for subtitle in result.subtitles for uri in subtitle.exports.values()]
         self._written = [uri for uri in dict.fromkeys([*written, value["full_result"]]) if uri]
         for key in ("metadata", "subtitles", "outputs"):
@@ -176,7 +179,7 @@ class MpsTaskResultOperator(BaseOperator):
         return lineage_of_exports(self._seen, self._written)
 
     def _exports(self) -> Exports:
-        """Everything that can be checked before MPS is asked."""
+        """Check all arguments before a request is sent."""
         from airflow_provider_mps.client.actions import check_mps_task_id
         from airflow_provider_mps.lifecycle.export import Exports
 
@@ -194,7 +197,7 @@ class MpsTaskResultOperator(BaseOperator):
         )
 
     def _detail(self, context: Context) -> TaskDetail:
-        """Look the task up, and again for a while if it says FINISH but lacks results."""
+        """Poll the task, and poll again for ``settle_grace`` if it says FINISH but lacks results."""
         from airflow_provider_mps.client.actions import describe
         from airflow_provider_mps.client.polling.wait import WaitPolicy, WaitState, evaluate
         from airflow_provider_mps.client.retry import is_not_found
@@ -208,7 +211,7 @@ class MpsTaskResultOperator(BaseOperator):
                 detail = self.hook.call(action)
             except MpsApiError as error:
                 if is_not_found(error):
-                    evaluate(policy, state, error, time.monotonic())  # raises what explains an unknown id
+                    evaluate(policy, state, error, time.monotonic())  # raises MpsTaskNotFound
                 raise
             if not detail.is_finished or evaluate(policy, state, detail, time.monotonic()) is not None:
                 return detail

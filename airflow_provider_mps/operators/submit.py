@@ -40,7 +40,7 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
     It returns the ``mps_task_id`` in every mode, and pushes it, with ``request_id`` and ``region``, before it waits.
     A retry takes up the job that an earlier try submitted, unless that job has failed or was aborted: then it submits
     a new one. A Clear always submits a new one. One task instance submits one job: a second submission in the same try
-    is refused before anything is sent.
+    is an error, and nothing is sent.
 
     :param request: the parameters of the action in Tencent's own names. (templated)
     :param mps_conn_id: connection of type ``tencentcloud_mps``. (templated)
@@ -109,7 +109,6 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
         self.not_found_grace = not_found_grace
         self.settle_grace = settle_grace
         self._killed = False
-        self._resumed = False
         self._ti: Any = None
         self._store: TaskStateJobStore | None = None
         self._submission: Submission | None = None
@@ -135,13 +134,16 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
         with fail_fast_on_permanent(job_sent=lambda: self._job_sent(context)):
             action = self._checked()
             record = self._submit(context, action)
-            self._tell(context, record)
+            if self._killed:  # the request may have left after on_kill looked for the job
+                self.on_kill()
+                raise AirflowException(f"Task {self.task_id} was killed while it submitted {record.mps_task_id}.")
+            self._publish_job(context, record)
             mps_task_id = str(record.mps_task_id)
             if not self.wait_for_completion:
                 return mps_task_id
             wait = self._new_wait(mps_task_id, record.sent_at)
             wait.warn_if_timeout_exceeds_query_window()
-            if self.deferrable and self._is_new:
+            if self.deferrable and self._submission is not None and self._submission.is_new:
                 self._defer(wait)  # it cannot have ended yet
             return self._wait(context, wait)
 
@@ -182,6 +184,7 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
             allow_partial=self.allow_partial,
             abort_cleared=self.cancel_on_kill,
             resubmit_if_unknown=self.resubmit_if_unknown,
+            not_found_grace=self.not_found_grace,
         )
         self._submission = Submission(self.hook.get_conn(), intent, self._store)
         if self._killed:  # while there was no submission to stop; Airflow's signal handler returns to here
@@ -189,8 +192,8 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
         self._record = self._submission.ensure_submitted()
         return self._record
 
-    def _tell(self, context: Context, record: JobRecord) -> None:
-        """Hand the TaskId to other tasks, the link and the log, before the wait begins."""
+    def _publish_job(self, context: Context, record: JobRecord) -> None:
+        """Make the TaskId known to other tasks, the link and the log, before the wait begins."""
         region = self.hook.get_conn().config.region
         for key, value in (
             ("mps_task_id", record.mps_task_id),
@@ -203,15 +206,10 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
         count = f" (job {record.number} of this task)" if record.number > 1 else ""
         self.log.info("MPS task %s: %s%s", record.mps_task_id, how, count)
 
-    @property
-    def _is_new(self) -> bool:
-        """Whether the job was accepted a moment ago."""
-        return self._submission is not None and self._submission.how == "submitted"
-
     def _job_sent(self, context: Context) -> bool:
         """Whether a job of this task may run: then a retry, which takes it up, is cheaper than a Clear."""
         sent = self._submission is not None and self._submission.job_sent
-        return sent or self._resumed or (self._submission is None and context["ti"].try_number > 1)
+        return sent or (self._submission is None and context["ti"].try_number > 1)
 
     # Wait.
 
@@ -278,7 +276,6 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
         return job
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        self._resumed = True
         with fail_fast_on_permanent(job_sent=lambda: True):
             # Both exceptions come without the arguments of the deferral.
             try:
@@ -339,9 +336,9 @@ class MpsSubmitOperator(CompletesJobMixin, MaskSecretsMixin):
             self._submission.stop()
             record = record or self._submission.record
         if self.cancel_on_kill and record is not None and self._store is not None:
-            from airflow_provider_mps.lifecycle.cancel import WorkerCancel
+            from airflow_provider_mps.lifecycle.cancel import abort_if_killed_by_user
 
-            WorkerCancel(self.hook, self.log, self._store.save).run(self._ti, record)
+            abort_if_killed_by_user(self._ti, record, hook=self.hook, log=self.log, save=self._store.save)
 
 
 class MpsProcessMediaOperator(MpsSubmitOperator):

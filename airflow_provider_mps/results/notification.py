@@ -77,7 +77,7 @@ class Notification(ResultModel):
         """
         Return if it is signed with the ``NotifyKey`` of the request and has not expired.
 
-        The signature covers only the time: whoever has seen it can send any content until then.
+        The signature covers only the time. A reader of the signature can send any content until it expires.
 
         :param now: Unix seconds. MPS signs for 10 minutes.
         :raises MpsNotificationError: it is not signed, signed with another key, or expired.

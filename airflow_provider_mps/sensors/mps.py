@@ -42,27 +42,26 @@ class MpsTaskSensor(CompletesJobMixin, BaseSensorOperator):
     MPS says FINISH for a task whose parts failed; this sensor reads the parts. It returns the ``mps_task_id``.
     ``timeout``, ``soft_fail``, ``never_fail``, ``silent_fail`` and ``retries`` mean the same in all three modes:
     ``soft_fail`` skips on a timeout only, never on a failed task, a wrong key or a crash; ``never_fail`` skips on
-    all of them; ``timeout`` counts from the first look of each try and is not retried.
+    all of them; ``timeout`` counts from the first poll of each try and is not retried.
 
     :param mps_task_id: the TaskId that MPS returned. (templated)
     :param mps_conn_id: connection of type ``tencentcloud_mps``. (templated)
     :param region: overrides the region of the connection. (templated)
-    :param describe_action: ``DescribeImageTaskDetail`` for a task of ProcessImage, whose TaskId may look like any
-        other's; else only where the TaskId does not tell, ``DescribeTaskDetail`` or ``DescribeBatchTaskDetail``.
-        (templated)
+    :param describe_action: ``DescribeImageTaskDetail`` for a task of ProcessImage, whose TaskId may look like others;
+        else ``DescribeTaskDetail`` or ``DescribeBatchTaskDetail``, if the TaskId does not show its kind. (templated)
     :param allow_partial: succeed although parts failed, as long as at least one part succeeded.
     :param outage_tolerance: seconds without any usable answer of MPS until the wait fails with "state unknown".
     :param not_found_grace: seconds from the start in which MPS may not know the task yet.
     :param settle_grace: seconds in which a task that says FINISH may still lack results.
     :param deferrable: wait in the triggerer, without holding a worker.
     :param start_from_trigger: begin in the triggerer as well, so that a worker starts once, at the end, and not twice.
-        Needs ``deferrable``; not for mapped tasks, which Airflow cannot start so.
+        Needs ``deferrable``; not for mapped tasks, which Airflow cannot start in the triggerer.
 
     :raises MpsTaskFailed: the task ended and a part of it failed; the error lists every failed part.
     :raises MpsTaskNotFound: MPS does not know the task (any more).
     :raises MpsTaskUnsettled: the task says FINISH, but results stay missing or unfinished.
     :raises MpsStateUnknown: no usable answer for ``outage_tolerance`` seconds.
-    :raises MpsApiError: MPS refused the question for good (wrong keys, no permission).
+    :raises MpsApiError: MPS answered with a permanent error (wrong keys, no permission).
     :raises MpsConfigError: an argument or the connection is wrong; nothing was sent.
     :raises AirflowSensorTimeout: the task has not ended within ``timeout``.
 
@@ -108,7 +107,7 @@ class MpsTaskSensor(CompletesJobMixin, BaseSensorOperator):
     @fail_fast_on_permanent(MpsTaskFailed)
     def execute(self, context: Context) -> str:
         with self._one_ending_for_all_modes():
-            self._refuse_mapping(context)
+            self._check_not_mapped(context)
             action = self._checked_action()
             MpsTaskLink.persist(context, self.hook, action=action, mps_task_id=self.mps_task_id)
             return self._wait(context, self._load_wait(context))
@@ -123,7 +122,7 @@ class MpsTaskSensor(CompletesJobMixin, BaseSensorOperator):
             if self.deferrable and not wait.must_poll_again:
                 self._defer(wait)
             delay = self._pause(wait, polls)
-            if self.reschedule:  # the next poll starts in a new process, which knows only what is stored
+            if self.reschedule:  # the next poll runs in a new process, which has only the stored state
                 stored: dict[str, Any] = {"try": context["ti"].try_number, "state": wait.state.to_dict()}
                 context["task_state_store"].set(_STORE_KEY, stored)
                 next_poll = timezone.utcnow() + timedelta(seconds=delay)
@@ -134,7 +133,7 @@ class MpsTaskSensor(CompletesJobMixin, BaseSensorOperator):
     def _poll(self, wait: TaskWait) -> TaskDetail | None:
         try:
             return wait.poll()
-        except Exception:  # silent_fail asks for just that, as in Airflow's own sensors
+        except Exception:  # silent_fail means this, as in Airflow's own sensors
             if not self.silent_fail:
                 raise
             self.log.exception("MPS task %s: the poll failed; going on because of silent_fail.", self.mps_task_id)
@@ -147,7 +146,7 @@ class MpsTaskSensor(CompletesJobMixin, BaseSensorOperator):
             if stored and stored["try"] == context["ti"].try_number:
                 wait.state = wait.state.merge_stored(stored["state"])
                 return wait
-            if first_poll := context["ti"].get_first_reschedule_date(context):  # the store has lost it
+            if first_poll := context["ti"].get_first_reschedule_date(context):  # the stored state is lost
                 wait.state.started = first_poll.timestamp()
                 return wait
         if self.timeout != conf.getfloat("sensors", "default_timeout"):  # the default: the user did not choose it
@@ -155,7 +154,7 @@ class MpsTaskSensor(CompletesJobMixin, BaseSensorOperator):
         return wait
 
     def _pause(self, wait: TaskWait, polls: int) -> float:
-        """Seconds until the next poll of a worker: what Airflow's own options say."""
+        """Return the seconds until the next poll of a worker, by Airflow's own options."""
         waited = wait.clock.now() - wait.state.began
         seconds: float = self._get_next_poke_interval(wait.state.began, lambda: waited, polls)
         if not self.exponential_backoff:
@@ -181,16 +180,16 @@ class MpsTaskSensor(CompletesJobMixin, BaseSensorOperator):
     def execute_complete(
         self, context: Context, event: dict[str, Any] | None = None, state: dict[str, Any] | None = None
     ) -> str:
-        """Poll once more, whatever the event says, and decide."""
+        """Poll once more, for any event, and decide."""
         wait = self._new_wait()
-        if state is None:  # the wait began in the triggerer, or Airflow ended the deferral and lost what was stored
+        if state is None:  # the wait began in the triggerer, or Airflow ended the deferral and lost the state
             MpsTaskLink.persist(context, self.hook, action=self._checked_action(), mps_task_id=self.mps_task_id)
         wait.resume(event, state)
         return self._wait(context, wait)
 
     @fail_fast_on_permanent(MpsTaskFailed)
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        # BaseSensorOperator would skip on every AirflowException under soft_fail, and on none of ours.
+        # With soft_fail BaseSensorOperator would skip on every AirflowException, but not on our errors.
         with self._one_ending_for_all_modes():
             try:
                 return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
@@ -206,7 +205,7 @@ class MpsTaskSensor(CompletesJobMixin, BaseSensorOperator):
         return MpsHook(self.mps_conn_id, region=self.region)
 
     def _checked_action(self) -> str:
-        """The action to ask with; a wrong argument is found before anything is sent."""
+        """Return the action that polls the task. A wrong argument raises before anything is sent."""
         from airflow_provider_mps.client.actions import describe
         from airflow_provider_mps.errors import MpsConfigError
 
@@ -215,7 +214,7 @@ class MpsTaskSensor(CompletesJobMixin, BaseSensorOperator):
             raise MpsConfigError(f"poke_interval is {self.poke_interval!r}; it must be more than 0 seconds")
         return action.name
 
-    def _refuse_mapping(self, context: Context) -> None:
+    def _check_not_mapped(self, context: Context) -> None:
         from airflow_provider_mps.errors import MpsConfigError
 
         if self.start_from_trigger and context["ti"].map_index not in {None, -1}:
@@ -236,7 +235,7 @@ class MpsTaskSensor(CompletesJobMixin, BaseSensorOperator):
 
     @contextmanager
     def _one_ending_for_all_modes(self) -> Iterator[None]:
-        """Airflow treats soft_fail and never_fail differently at a poke and at a resume; this is the one rule."""
+        """Apply one rule for soft_fail and never_fail: Airflow treats them differently at a poke and at a resume."""
         try:
             yield
         except (AirflowSkipException, AirflowRescheduleException):
@@ -245,7 +244,7 @@ class MpsTaskSensor(CompletesJobMixin, BaseSensorOperator):
             if self.soft_fail or self.never_fail:
                 raise AirflowSkipException(str(error)) from error
             raise
-        except Exception as error:  # never_fail means just that
+        except Exception as error:  # never_fail means every error
             if self.never_fail:
                 raise AirflowSkipException(f"{type(error).__name__}: {error}") from error
             raise

@@ -13,16 +13,16 @@ from airflow.triggers.base import StartTriggerArgs
 if TYPE_CHECKING:
     from airflow_provider_mps.sensors.mps import MpsTaskSensor
 
-# The trigger stops by itself so long before Airflow would stop it, in seconds.
+# The trigger stops by itself this many seconds before Airflow would stop it.
 _MARGIN = 60.0
 _LIMITS = ("outage_tolerance", "not_found_grace", "settle_grace")
 
 
 def start_trigger_args(sensor: MpsTaskSensor) -> StartTriggerArgs:
     """
-    What Airflow's scheduler needs to start the wait of a sensor without a worker.
+    Return the arguments with which Airflow's scheduler starts the wait of a sensor without a worker.
 
-    :raises MpsConfigError: this sensor cannot be started so.
+    :raises MpsConfigError: this sensor cannot start in the triggerer.
     """
     from airflow_provider_mps.errors import MpsConfigError
 
@@ -54,16 +54,16 @@ def start_trigger_args(sensor: MpsTaskSensor) -> StartTriggerArgs:
 
 def _as_template(value: Any) -> Any:
     """
-    A template for the triggerer: it gets one XCom, but never an answer when it asks for those of all map indexes.
+    Return a template for the triggerer, which can read one XCom but not those of all map indexes.
 
-    Seen with Airflow 3.3.2: the triggerer cannot decode GetXComSequenceSlice, and the task hangs.
+    With Airflow 3.3.2 the triggerer cannot decode GetXComSequenceSlice, and the task hangs.
     """
     from airflow_provider_mps.errors import MpsConfigError
 
     if isinstance(value, PlainXComArg) and not value.operator.is_mapped:
         return f"{{{{ ti.xcom_pull(task_ids='{value.operator.task_id}', key='{value.key}', map_indexes=-1) }}}}"
     if isinstance(value, XComArg):
-        raise MpsConfigError("With start_from_trigger=True an XCom has to be one of a task that is not mapped.")
+        raise MpsConfigError("With start_from_trigger=True an XCom must come from a task that is not mapped.")
     if isinstance(value, str) and "xcom_pull" in value and "map_indexes" not in value:
         raise MpsConfigError(
             f"With start_from_trigger=True write map_indexes=-1 into the xcom_pull of {value!r}: without it Airflow's "

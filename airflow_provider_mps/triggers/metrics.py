@@ -1,4 +1,4 @@
-"""What the watch tells about itself, as Airflow metrics: ``mps.<name>``, with tags for action, account and host."""
+"""The metrics of the poller as Airflow metrics: ``mps.<name>``, with tags for action, account and host."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ log = logging.getLogger(__name__)
 
 class AirflowMetrics:
     """
-    An :class:`~airflow_provider_mps.client.polling.metrics.Metrics` that passes everything on to Airflow.
+    An :class:`~airflow_provider_mps.client.polling.metrics.Metrics` that sends each value to Airflow.
 
-    :param account: tells accounts apart; no key of theirs.
+    :param account: identifies the account; it is not a key.
     """
 
     def __init__(self, account: str) -> None:
-        # The host as well: two triggerers of one account each have waits of their own.
+        # The host as well: two triggerers of one account have separate waits.
         self._tags = {"account": account, "host": platform.node()}
 
     def count(self, name: str, action: str) -> None:
@@ -36,5 +36,5 @@ class AirflowMetrics:
     def _send(self, send: Callable[..., Any], name: str, action: str, *value: object) -> None:
         try:
             send(f"mps.{name}", *value, tags={"action": action, **self._tags})
-        except Exception:  # no wait may fail for want of a metric
+        except Exception:  # a failed metric must not fail a wait
             log.debug("The metric mps.%s was not sent.", name, exc_info=True)

@@ -23,8 +23,8 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow_provider_mps.client import clock, rate_limiter, retry
 from airflow_provider_mps.client.jobs import recovery
 from airflow_provider_mps.client.polling.settings import PollerSettings
+from airflow_provider_mps.emulator.models import Settings, Task
 from airflow_provider_mps.emulator.server import SECRET_KEY, LocalMps
-from airflow_provider_mps.emulator.state import Settings, Task
 from airflow_provider_mps.errors import MpsError, MpsSubmitUnknown, MpsTaskFailed, MpsTaskTimeout, MpsTaskUnsettled
 from airflow_provider_mps.lifecycle.wait import TaskWait
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
@@ -107,7 +107,7 @@ def _world(seed: int, plans: list[Plan]) -> Result:
             ends = list(workers.map(_run, lives))
         result = Result(len(plans), len(jobs), len(mps.backend.aborts), len(mps.backend.calls), faults=weather.struck)
         result.refused = sum(call.code == "RequestLimitExceeded" for call in mps.backend.calls)
-        result.outcomes.update(job.outcome for job in jobs.values())
+        result.outcomes.update(job.scenario for job in jobs.values())
         result.findings += [f"foreign error: in a thread: {error}" for error in in_threads]
         for life, ended in zip(lives, ends, strict=True):
             result.blows.update(life.landed)
@@ -125,7 +125,7 @@ def _story(life: Life, jobs: Jobs) -> Iterator[str]:
         job, age = jobs[task_id], jobs.aborts.ages.get(task_id)
         aborted = "" if age is None else f", aborted {age:.1f} s after it"
         somebody = ", aborted by somebody else" * (task_id in jobs.aborted_elsewhere)
-        yield f"{job.created - life.born:6.2f} s  {task_id} ({job.outcome}) was accepted{aborted}{somebody}"
+        yield f"{job.created - life.born:6.2f} s  {task_id} ({job.scenario}) was accepted{aborted}{somebody}"
 
 
 def _run(life: Life) -> Ended | Exception:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
-from airflow_provider_mps.emulator.scenarios import Outcome
+from airflow_provider_mps.emulator.scenarios import Scenario
 
 # Two jobs that fail, two workers that die, and an outage or two on a slow machine in between.
 RETRIES = 8
@@ -27,11 +27,11 @@ class Kind(StrEnum):
 
 
 NO_SESSION = (Kind.BATCH, Kind.IMAGE)
-ENDLESS = (Outcome.QUEUED, Outcome.STUCK)
-UNSETTLED = (Outcome.EMPTY_RESULT, Outcome.UNSETTLED)
-SUCCESSFUL = (Outcome.SUCCESS, Outcome.LATE_RESULT)
-FAILED = (Outcome.ALL_FAIL, Outcome.SOURCE_ERROR, Outcome.PARTIAL_FAILURE, Outcome.LANGUAGE_ERROR)
-_ENDINGS = (*[Outcome.SUCCESS] * 7, Outcome.LATE_RESULT, *UNSETTLED, Outcome.QUEUED, *ENDLESS)
+ENDLESS = (Scenario.QUEUED, Scenario.STUCK)
+UNSETTLED = (Scenario.EMPTY_RESULT, Scenario.UNSETTLED)
+SUCCESSFUL = (Scenario.SUCCESS, Scenario.LATE_RESULT)
+FAILED = (Scenario.ALL_FAIL, Scenario.SOURCE_ERROR, Scenario.PARTIAL_FAILURE, Scenario.LANGUAGE_ERROR)
+_ENDINGS = (*[Scenario.SUCCESS] * 7, Scenario.LATE_RESULT, *UNSETTLED, Scenario.QUEUED, *ENDLESS)
 
 
 class Point(StrEnum):
@@ -108,8 +108,8 @@ class Plan:
     number: int
     kind: Kind
     mode: str
-    ending: Outcome
-    fails: tuple[Outcome, ...]
+    ending: Scenario
+    fails: tuple[Scenario, ...]
     strikes: tuple[Strike, ...]
     trigger_blows: tuple[Blow, ...]
     between: tuple[Blow, ...]
@@ -166,7 +166,7 @@ def _draw(random: Random, number: int) -> Plan:
             _add(random, random.choice(USER_BLOWS), mode, strikes, triggers)
         if random.random() < 0.1:
             strikes.insert(0, _strike(random, Blow.NESTED, _WHILE_A_JOB_RUNS))
-    if ending is not Outcome.LATE_RESULT and kind not in {Kind.IMAGE, Kind.LIVE} and random.random() < 0.1:
+    if ending is not Scenario.LATE_RESULT and kind not in {Kind.IMAGE, Kind.LIVE} and random.random() < 0.1:
         _add(random, Blow.ABORTED, mode, strikes, triggers)
     return Plan(
         number,
@@ -201,14 +201,14 @@ def _between(random: Random, strikes: list[Strike], triggers: list[Blow]) -> tup
     return tuple(blow for blow in blows if blow is not Blow.EDITED or not is_excepted)
 
 
-def _outcomes(random: Random, kind: Kind) -> tuple[Outcome, tuple[Outcome, ...]]:
+def _outcomes(random: Random, kind: Kind) -> tuple[Scenario, tuple[Scenario, ...]]:
     ending = random.choice(_ENDINGS)
-    if ending is Outcome.EMPTY_RESULT and kind in {Kind.IMAGE, Kind.LIVE}:
-        ending = Outcome.UNSETTLED  # without any result is how a picture described and a stream unrecorded succeed
+    if ending is Scenario.EMPTY_RESULT and kind in {Kind.IMAGE, Kind.LIVE}:
+        ending = Scenario.UNSETTLED  # without any result is how a picture described and a stream unrecorded succeed
     if ending not in SUCCESSFUL:
         return ending, ()
     has_languages = kind in {Kind.PROCESS, Kind.BATCH, Kind.SENSOR}
-    failed = FAILED if has_languages else tuple(each for each in FAILED if each is not Outcome.LANGUAGE_ERROR)
+    failed = FAILED if has_languages else tuple(each for each in FAILED if each is not Scenario.LANGUAGE_ERROR)
     return ending, tuple(random.choice(failed) for _ in range(random.choice([0, 0, 1, 2])))
 
 

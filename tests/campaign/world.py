@@ -19,8 +19,8 @@ from airflow.triggers.base import BaseTrigger
 from airflow_provider_mps.client.clock import MpsClock
 from airflow_provider_mps.emulator.backend import LocalMpsBackend
 from airflow_provider_mps.emulator.faults import Fault, FaultScript
-from airflow_provider_mps.emulator.responses import Outcome
-from airflow_provider_mps.emulator.state import Task
+from airflow_provider_mps.emulator.models import Task
+from airflow_provider_mps.emulator.scenarios import Scenario
 from tests.campaign.plan import ENDLESS, FAILED, LONG, SUCCESSFUL, UNSETTLED, Plan
 from tests.support.harness import as_json, revive
 
@@ -123,7 +123,7 @@ class Jobs(dict[str, Task]):
         """It has ended in anything but success: failed, aborted by somebody, or without results."""
         if task.task_id in self.aborted_elsewhere:
             return True
-        return task.outcome in (*FAILED, *UNSETTLED) and self._backend.status(task) == "FINISH"
+        return task.scenario in (*FAILED, *UNSETTLED) and self._backend.status(task) == "FINISH"
 
     def abort_elsewhere(self, task_id: str) -> bool:
         """Somebody aborts it, if it can be aborted."""
@@ -136,11 +136,11 @@ class Jobs(dict[str, Task]):
 
     def has_failed(self, task: Task) -> bool:
         """Certainly, and by now."""
-        return task.outcome in FAILED and self._backend.status(task) == "FINISH"
+        return task.scenario in FAILED and self._backend.status(task) == "FINISH"
 
     def has_succeeded(self, task: Task) -> bool:
         """Certainly, and by now. A late result counts once it shows."""
-        return task.outcome in SUCCESSFUL and not task.aborted and self._backend.status(task) == "FINISH"
+        return task.scenario in SUCCESSFUL and not task.aborted and self._backend.status(task) == "FINISH"
 
     def is_timed_out(self, task_id: str) -> bool:
         """It was aborted when its deadline had come, as well as whole seconds of MPS's time tell."""
@@ -151,7 +151,7 @@ class Jobs(dict[str, Task]):
         """Nobody has aborted it, which can be done, and nothing else will end it: it waits, or it is a stream."""
         task = self[task_id]
         can_be_aborted = task.describe != "DescribeImageTaskDetail"
-        endless = task.outcome in ENDLESS if task.is_live else task.outcome is Outcome.QUEUED
+        endless = task.scenario in ENDLESS if task.is_live else task.scenario is Scenario.QUEUED
         return can_be_aborted and endless and not task.aborted
 
 

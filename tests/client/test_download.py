@@ -15,7 +15,7 @@ import pytest
 from airflow_provider_mps.client import download as module
 from airflow_provider_mps.client.config import ClientConfig
 from airflow_provider_mps.client.credentials.base import Credentials
-from airflow_provider_mps.client.download import download, may_be_asked
+from airflow_provider_mps.client.download import download, is_allowed
 from airflow_provider_mps.client.retry import is_final, may_pass
 from airflow_provider_mps.errors import MpsDownloadError
 from tests.support.recorder import Recorder, answer
@@ -150,10 +150,10 @@ def test_this_machine_is_for_a_local_connection_only(
         ("B-1.cos.ap-nanjing.MyQCloud.com.", "10.0.0.1", True, True),
     ],
 )
-def test_what_may_be_asked(host: str, address: str, real: bool, local: bool) -> None:
+def test_which_addresses_are_allowed(host: str, address: str, real: bool, local: bool) -> None:
     """Public addresses, this machine with a local connection, and Tencent's storage, which is private inside of it."""
-    assert may_be_asked(host, address, local=False) is real
-    assert may_be_asked(host, address, local=True) is local
+    assert is_allowed(host, address, local=False) is real
+    assert is_allowed(host, address, local=True) is local
 
 
 def test_https_is_verified(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ class Effect:
     timeout: float = 10.0
 
     def script(self, mps: LocalMps, when: str = "before", times: int | None = 1) -> None:
-        mps.backend.faults.add(Fault.of(self.fault | {"when": when, "times": times}))
+        mps.backend.faults.add(Fault(**(self.fault | {"when": when, "times": times})))
 
 
 EFFECTS = {

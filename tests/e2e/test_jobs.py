@@ -64,7 +64,7 @@ def runs(
 def test_a_killed_wait_aborts_nothing(runs: Callable[[str], Run], name: str) -> None:
     """F04, F20: worker or supervisor is killed in mid-poll, or told to end as by an eviction: the job waits on."""
     run = runs(name)
-    until(lambda: run.jobs and run.jobs[0]["looks"] > 1, what="the second look")
+    until(lambda: run.jobs and run.jobs[0]["polls"] > 1, what="the second look")
     strike(run, *_KILLED[name])
     assert run.counts == (1, 0)  # and at the end of this module, when the next try has taken it up
 

@@ -55,7 +55,7 @@ def test_f90_evicted_before_the_next_attempt(runs: Callable[[str], Run], lost: L
 
 def _kill_and_clear(run: Run) -> None:
     """Nobody is left who could tell Airflow that the task has ended."""
-    until(lambda: run.jobs and run.jobs[0]["looks"] > 1, what="the second look")
+    until(lambda: run.jobs and run.jobs[0]["polls"] > 1, what="the second look")
     worker = psutil.Process(until(run.pid, what="a worker"))
     for process in (worker.parent(), worker):
         process.kill()

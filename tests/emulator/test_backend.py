@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_mps.emulator.backend import LocalMpsBackend, Refusal
-from airflow_provider_mps.emulator.scenarios import Outcome
+from airflow_provider_mps.emulator.backend import ApiError, LocalMpsBackend
+from airflow_provider_mps.emulator.models import Settings
+from airflow_provider_mps.emulator.scenarios import Scenario
 from airflow_provider_mps.emulator.server import default_accounts
-from airflow_provider_mps.emulator.state import Settings
 from airflow_provider_mps.emulator.ui import render
 from airflow_provider_mps.results.task import TaskDetail
 from tests.support.answers import ECHOES
@@ -62,7 +62,7 @@ def _submit(backend: LocalMpsBackend, name: str = "talk.mp4", **more: Any) -> st
 
 
 def _code(backend: LocalMpsBackend, action: str, **parameters: Any) -> str:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ApiError) as caught:
         backend.answer(action, parameters)
     return caught.value.code
 
@@ -73,7 +73,7 @@ def _look(backend: LocalMpsBackend, task_id: str) -> TaskDetail:
 
 
 def test_a_session_id_is_taken_once_in_three_days(backend: LocalMpsBackend) -> None:
-    """A repeat is refused, without the first TaskId, until the window is over; an empty id is none."""
+    """A repeat is an error, without the first TaskId, until the window is over; an empty id is no id."""
     _submit(backend, SessionId="once")
     assert _code(backend, "ProcessMedia", InputInfo=_url(), SessionId="once") == "InvalidParameterValue.SessionId"
     backend.clock_offset = 3 * DAY - 10
@@ -119,7 +119,7 @@ def test_the_answer_repeats_session_id_and_context(backend: LocalMpsBackend) -> 
         ("CreateTranscodeTemplate", {}, "InvalidAction"),
     ],
 )
-def test_a_bad_request_is_refused(backend: LocalMpsBackend, action: str, parameters: Any, code: str) -> None:
+def test_a_bad_request_is_an_error(backend: LocalMpsBackend, action: str, parameters: Any, code: str) -> None:
     """With the documented code, and without any job."""
     assert _code(backend, action, **parameters) == code
     assert backend.tasks == {}
@@ -162,10 +162,10 @@ lists = st.fixed_dictionaries(
     | st.tuples(st.sampled_from(["EditMedia", "ManageTask"]), st.dictionaries(st.just("TaskId"), json_values))
 )
 def test_no_request_breaks_the_backend(request: tuple[str, dict[str, Any]]) -> None:
-    """Whatever is asked for is answered or refused, and a job that was taken can be looked at to its end."""
+    """Every request gets an answer or an error, and an accepted task can be polled until it ends."""
     backend = LocalMpsBackend(default_accounts(), Settings(segment_count=1))
     taken: dict[str, Any] = {}
-    with contextlib.suppress(Refusal):
+    with contextlib.suppress(ApiError):
         taken = backend.answer(*request)
     if task_id := taken.get("TaskId"):
         assert [_look(backend, task_id).status for _ in range(3)][-1] == "FINISH"
@@ -173,14 +173,14 @@ def test_no_request_breaks_the_backend(request: tuple[str, dict[str, Any]]) -> N
 
 
 def test_the_documented_rates_hold(backend: LocalMpsBackend) -> None:
-    """20 requests a second for a batch, 100 for the others, each action for itself; more are refused, not queued."""
+    """20 requests a second for a batch, 100 for the others, each action for itself; more are throttled, not queued."""
     backend.settings.rates = {}
     codes = []
     for _ in range(25):
         try:
             backend.answer("BatchProcessMedia", {"InputInfo": [_url()]})
-        except Refusal as refusal:
-            codes.append(refusal.code)
+        except ApiError as error:
+            codes.append(error.code)
     assert codes == ["RequestLimitExceeded"] * 5
     assert len(backend.tasks) == 20
     _submit(backend)
@@ -193,15 +193,15 @@ def test_a_rate_can_be_set(backend: LocalMpsBackend) -> None:
     assert _code(backend, "ProcessMedia", InputInfo=_url()) == "RequestLimitExceeded"
 
 
-@pytest.mark.parametrize(("looks", "code"), [(0, ""), (1, ""), (2, "X"), (3, "X")])
-def test_only_a_job_that_waits_can_be_aborted(backend: LocalMpsBackend, looks: int, code: str) -> None:
-    """A running or ended job is refused; an aborted one ends without any result."""
+@pytest.mark.parametrize(("polls", "code"), [(0, ""), (1, ""), (2, "X"), (3, "X")])
+def test_only_a_job_that_waits_can_be_aborted(backend: LocalMpsBackend, polls: int, code: str) -> None:
+    """MPS denies the abort of a running or ended task; an aborted one ends without any result."""
     task_id = _submit(backend, MediaProcessTask=TRANSCODE)
-    for _ in range(looks):
+    for _ in range(polls):
         _look(backend, task_id)
     if code:
-        refused = _code(backend, "ManageTask", OperationType="Abort", TaskId=task_id)
-        assert refused == "InvalidParameterValue.NotProcessingTask"
+        denied = _code(backend, "ManageTask", OperationType="Abort", TaskId=task_id)
+        assert denied == "InvalidParameterValue.NotProcessingTask"
         return
     assert backend.answer("ManageTask", {"OperationType": "Abort", "TaskId": task_id}) == {}
     assert _code(backend, "ManageTask", OperationType="Abort", TaskId=task_id).endswith("NotProcessingTask")
@@ -209,9 +209,9 @@ def test_only_a_job_that_waits_can_be_aborted(backend: LocalMpsBackend, looks: i
     assert (aborted.status, aborted.failures, len(aborted.unsettled)) == ("FINISH", (), 1)
 
 
-def test_a_job_lives_by_looks(backend: LocalMpsBackend) -> None:
-    """It leaves a state after the set number of looks; times that have not come are in the year 0."""
-    backend.settings.state_looks = 2
+def test_a_task_changes_its_state_by_polls(backend: LocalMpsBackend) -> None:
+    """It leaves a state after the set number of polls; times that have not come are in the year 0."""
+    backend.settings.state_polls = 2
     task_id = _submit(backend, MediaProcessTask=TRANSCODE)
     seen = [_look(backend, task_id) for _ in range(6)]
     assert [detail.status for detail in seen] == ["WAITING"] * 2 + ["PROCESSING"] * 2 + ["FINISH"] * 2
@@ -221,7 +221,7 @@ def test_a_job_lives_by_looks(backend: LocalMpsBackend) -> None:
 
 
 def test_a_job_lives_by_the_clock(backend: LocalMpsBackend) -> None:
-    """Or after the set number of seconds, whoever looks."""
+    """Or after the set number of seconds, however often it is polled."""
     backend.settings.state_seconds = 60
     task_id = _submit(backend)
     for offset, status in ((0, "WAITING"), (61, "PROCESSING"), (61, "PROCESSING"), (121, "FINISH"), (9999, "FINISH")):
@@ -275,31 +275,31 @@ def test_a_list_has_a_window(backend: LocalMpsBackend) -> None:
 
 
 VERDICTS = {
-    Outcome.SUCCESS: ("FINISH", 0, 0, 3),
-    Outcome.PARTIAL_FAILURE: ("FINISH", 1, 0, 2),
-    Outcome.ALL_FAIL: ("FINISH", 3, 0, 0),
-    Outcome.SOURCE_ERROR: ("FINISH", 1, 0, 0),
-    Outcome.EMPTY_RESULT: ("FINISH", 0, 1, 0),
-    Outcome.LATE_RESULT: ("FINISH", 0, 1, 0),
-    Outcome.UNSETTLED: ("FINISH", 0, 1, 2),
-    Outcome.LANGUAGE_ERROR: ("FINISH", 1, 0, 3),
-    Outcome.STUCK: ("PROCESSING", 0, 0, 0),
-    Outcome.QUEUED: ("WAITING", 0, 0, 0),
+    Scenario.SUCCESS: ("FINISH", 0, 0, 3),
+    Scenario.PARTIAL_FAILURE: ("FINISH", 1, 0, 2),
+    Scenario.ALL_FAIL: ("FINISH", 3, 0, 0),
+    Scenario.SOURCE_ERROR: ("FINISH", 1, 0, 0),
+    Scenario.EMPTY_RESULT: ("FINISH", 0, 1, 0),
+    Scenario.LATE_RESULT: ("FINISH", 0, 1, 0),
+    Scenario.UNSETTLED: ("FINISH", 0, 1, 2),
+    Scenario.LANGUAGE_ERROR: ("FINISH", 1, 0, 3),
+    Scenario.STUCK: ("PROCESSING", 0, 0, 0),
+    Scenario.QUEUED: ("WAITING", 0, 0, 0),
 }
 
 
-@pytest.mark.parametrize("outcome", Outcome)
-def test_the_name_of_an_input_chooses_the_outcome(backend: LocalMpsBackend, outcome: Outcome) -> None:
+@pytest.mark.parametrize("scenario", Scenario)
+def test_the_name_of_an_input_chooses_the_scenario(backend: LocalMpsBackend, scenario: Scenario) -> None:
     """Status, failed parts, unsettled parts and succeeded parts of each scripted ending, for ever the same."""
-    task_id = _submit(backend, f"a.{outcome}.mp4", MediaProcessTask=TRANSCODE, SmartSubtitlesTask=TRANSLATE)
+    task_id = _submit(backend, f"a.{scenario}.mp4", MediaProcessTask=TRANSCODE, SmartSubtitlesTask=TRANSLATE)
     for _ in range(2):
         _look(backend, task_id)
     for _ in range(2):
         detail = _look(backend, task_id)
         ended = (detail.status, len(detail.failures), len(detail.unsettled), detail.verdict.succeeded)
-        assert ended[:3] == VERDICTS[outcome][:3]
-        if detail.is_finished and outcome is not Outcome.LANGUAGE_ERROR:
-            assert ended == VERDICTS[outcome]
+        assert ended[:3] == VERDICTS[scenario][:3]
+        if detail.is_finished and scenario is not Scenario.LANGUAGE_ERROR:
+            assert ended == VERDICTS[scenario]
 
 
 def _start(backend: LocalMpsBackend, kind: str, name: str) -> str:
@@ -355,72 +355,72 @@ def _foreign(class_name: str, node: Any, path: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("outcome", Outcome)
+@pytest.mark.parametrize("scenario", Scenario)
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_answer_has_the_documented_shape(backend: LocalMpsBackend, kind: str, outcome: Outcome) -> None:
+def test_every_answer_has_the_documented_shape(backend: LocalMpsBackend, kind: str, scenario: Scenario) -> None:
     """No key that MPS does not document, no object where it has a list, in any state of a job of any kind."""
     classes = {
         "BatchTaskResult": "DescribeBatchTaskDetailResponse",
         "image": "DescribeImageTaskDetailResponse",
     }
-    for body in _bodies(backend, kind, f"a.{outcome}.mp4"):
+    for body in _bodies(backend, kind, f"a.{scenario}.mp4"):
         assert _foreign(classes.get(kind, "DescribeTaskDetailResponse"), body, kind) == []
 
 
 ENDINGS = {  # kind: failed parts, unsettled parts, succeeded parts
     "ScheduleTask": {
-        Outcome.SUCCESS: (0, 0, 2),
-        Outcome.PARTIAL_FAILURE: (1, 0, 1),  # inside a group that says SUCCESS
-        Outcome.ALL_FAIL: (2, 0, 0),
-        Outcome.SOURCE_ERROR: (1, 0, 0),
-        Outcome.EMPTY_RESULT: (0, 1, 0),
-        Outcome.UNSETTLED: (0, 1, 1),
-        Outcome.LANGUAGE_ERROR: (1, 0, 2),
+        Scenario.SUCCESS: (0, 0, 2),
+        Scenario.PARTIAL_FAILURE: (1, 0, 1),  # inside a group that says SUCCESS
+        Scenario.ALL_FAIL: (2, 0, 0),
+        Scenario.SOURCE_ERROR: (1, 0, 0),
+        Scenario.EMPTY_RESULT: (0, 1, 0),
+        Scenario.UNSETTLED: (0, 1, 1),
+        Scenario.LANGUAGE_ERROR: (1, 0, 2),
     },
     "image": {
-        Outcome.SUCCESS: (0, 0, 1),
-        Outcome.ALL_FAIL: (1, 0, 0),
-        Outcome.SOURCE_ERROR: (1, 0, 0),
-        Outcome.EMPTY_RESULT: (0, 0, 0),
-        Outcome.UNSETTLED: (0, 1, 0),
+        Scenario.SUCCESS: (0, 0, 1),
+        Scenario.ALL_FAIL: (1, 0, 0),
+        Scenario.SOURCE_ERROR: (1, 0, 0),
+        Scenario.EMPTY_RESULT: (0, 0, 0),
+        Scenario.UNSETTLED: (0, 1, 0),
     },
     "LiveStreamProcessTask": {
-        Outcome.SUCCESS: (0, 0, 1),
-        Outcome.ALL_FAIL: (1, 0, 0),
-        Outcome.SOURCE_ERROR: (1, 0, 0),
+        Scenario.SUCCESS: (0, 0, 1),
+        Scenario.ALL_FAIL: (1, 0, 0),
+        Scenario.SOURCE_ERROR: (1, 0, 0),
     },
     "LiveScheduleTask": {
-        Outcome.SUCCESS: (0, 0, 1),
-        Outcome.ALL_FAIL: (1, 0, 0),
-        Outcome.SOURCE_ERROR: (1, 0, 0),
-        Outcome.EMPTY_RESULT: (0, 0, 1),
-        Outcome.UNSETTLED: (0, 1, 0),
+        Scenario.SUCCESS: (0, 0, 1),
+        Scenario.ALL_FAIL: (1, 0, 0),
+        Scenario.SOURCE_ERROR: (1, 0, 0),
+        Scenario.EMPTY_RESULT: (0, 0, 1),
+        Scenario.UNSETTLED: (0, 1, 0),
     },
 }
 
 
 @pytest.mark.parametrize(
-    ("kind", "outcome"), [(kind, outcome) for kind, endings in ENDINGS.items() for outcome in endings]
+    ("kind", "scenario"), [(kind, scenario) for kind, endings in ENDINGS.items() for scenario in endings]
 )
-def test_other_kinds_end_as_their_name_says(backend: LocalMpsBackend, kind: str, outcome: Outcome) -> None:
+def test_other_kinds_end_as_their_name_says(backend: LocalMpsBackend, kind: str, scenario: Scenario) -> None:
     """As jobs on files do, as far as they have parts that can fail."""
-    seen = [TaskDetail.of(body, is_image=kind == "image") for body in _bodies(backend, kind, f"a.{outcome}.mp4")]
+    seen = [TaskDetail.of(body, is_image=kind == "image") for body in _bodies(backend, kind, f"a.{scenario}.mp4")]
     assert [detail.status for detail in seen] == ["WAITING", "PROCESSING", "FINISH", "FINISH"]
     last = seen[-1]
-    assert (len(last.failures), len(last.unsettled), last.verdict.succeeded) == ENDINGS[kind][outcome]
+    assert (len(last.failures), len(last.unsettled), last.verdict.succeeded) == ENDINGS[kind][scenario]
 
 
 @pytest.mark.parametrize("kind", ["image", "LiveStreamProcessTask", "LiveScheduleTask"])
-@pytest.mark.parametrize(("outcome", "status"), [(Outcome.STUCK, "PROCESSING"), (Outcome.QUEUED, "WAITING")])
+@pytest.mark.parametrize(("scenario", "status"), [(Scenario.STUCK, "PROCESSING"), (Scenario.QUEUED, "WAITING")])
 def test_pictures_and_streams_that_never_end(
-    backend: LocalMpsBackend, kind: str, outcome: Outcome, status: str
+    backend: LocalMpsBackend, kind: str, scenario: Scenario, status: str
 ) -> None:
     """They stay where their name puts them."""
-    assert {body["Status"] for body in _bodies(backend, kind, f"a.{outcome}.mp4")[2:]} == {status}
+    assert {body["Status"] for body in _bodies(backend, kind, f"a.{scenario}.mp4")[2:]} == {status}
 
 
 @pytest.mark.parametrize(
-    ("kind", "looks", "code"),
+    ("kind", "polls", "code"),
     [
         ("LiveStreamProcessTask", 1, ""),
         ("LiveStreamProcessTask", 2, ""),
@@ -429,10 +429,10 @@ def test_pictures_and_streams_that_never_end(
         ("image", 0, "InvalidParameterValue.TaskId"),
     ],
 )
-def test_what_can_be_aborted(backend: LocalMpsBackend, kind: str, looks: int, code: str) -> None:
+def test_what_can_be_aborted(backend: LocalMpsBackend, kind: str, polls: int, code: str) -> None:
     """A live task as long as it runs; a picture never: that ManageTask takes its id is nowhere documented."""
     task_id = _start(backend, kind, "a.mp4")
-    backend.tasks[task_id].looks = looks
+    backend.tasks[task_id].polls = polls
     if code:
         assert _code(backend, "ManageTask", OperationType="Abort", TaskId=task_id) == code
         return
@@ -451,7 +451,7 @@ def test_an_orchestration_by_its_number_alone(backend: LocalMpsBackend) -> None:
 
 
 def test_a_late_result_comes(backend: LocalMpsBackend) -> None:
-    """FINISH without a result for some looks, then with it."""
+    """FINISH without a result for some polls, then with it."""
     task_id = _submit(backend, "a.late-result.mp4", MediaProcessTask=TRANSCODE)
     unsettled = [len(_look(backend, task_id).unsettled) for _ in range(8)]
     assert unsettled == [0, 0, 1, 1, 1, 0, 0, 0]

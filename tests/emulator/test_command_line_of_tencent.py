@@ -75,7 +75,7 @@ def test_a_batch_is_submitted_and_looked_at(mps: LocalMps, tccli: Run) -> None:
     )
 
 
-def test_refusals_end_with_their_code(tccli: Run) -> None:
+def test_errors_end_with_their_code(tccli: Run) -> None:
     """Wrong keys and unknown tasks are errors of the command, with the documented code."""
     for finished, code in (
         (tccli("DescribeTasks", "--Status", "FINISH", secret_key="wrong"), "AuthFailure.SignatureFailure"),

@@ -43,7 +43,7 @@ def _running(*arguments: str, **environment: str) -> Iterator[tuple[str, subproc
 def test_it_serves_where_it_says_and_ends_when_it_is_told() -> None:
     """Port 0 takes a free one and names it; keys, token and rate are those of the command line; a signal ends it."""
     keys = ["--secret-id", "AKIDmine", "--secret-key", "mine", "--token", "token"]
-    with _running("--port", "0", *keys, "--state-looks", "1", "--rate", "1") as (address, process):
+    with _running("--port", "0", *keys, "--state-polls", "1", "--rate", "1") as (address, process):
         config = ClientConfig(Credentials("AKIDmine", "mine", "token"), endpoint=address)
         with MpsClient(config, limits=Limits(attempts=1)) as client:
             assert client.call(ProcessMedia(input_info={"Type": "URL"})).mps_task_id
@@ -74,11 +74,11 @@ def test_it_takes_the_port_it_is_given() -> None:
         (["--host", "0.0.0.0"], "--host must be a loopback address"),
         (["--host", "10.0.0.1"], "--host must be a loopback address"),
         (["--host", "example.com"], "--host must be a loopback address"),
-        (["--state-looks", "0"], "--state-looks must be at least 1"),
+        (["--state-polls", "0"], "--state-polls must be at least 1"),
         (["--port", "many"], "invalid int value"),
     ],
 )
-def test_it_refuses_what_is_unsafe_or_makes_no_sense(arguments: list[str], text: str) -> None:
+def test_unsafe_or_senseless_arguments_are_errors(arguments: list[str], text: str) -> None:
     """The control endpoint is not protected, so nobody but this machine may reach it."""
     finished = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
     assert finished.returncode == 2

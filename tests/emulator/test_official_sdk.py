@@ -1,4 +1,4 @@
-"""The official SDK, unchanged, against the local MPS, which accepts and refuses as MPS documents it."""
+"""The official SDK, unchanged, against the local MPS, which answers as MPS documents it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_mps.emulator.faults import Fault
+from airflow_provider_mps.emulator.models import Account
 from airflow_provider_mps.emulator.server import LocalMps
-from airflow_provider_mps.emulator.state import Account
 from tests.support.official import (
     Credential,
     OfficialAsyncClient,
@@ -178,7 +178,7 @@ def test_aborting_a_job_that_waits(mps: LocalMps, ask: Ask) -> None:
         ("ParseNotification", {"Content": "{}"}, "InvalidAction"),
     ],
 )
-def test_a_refusal_arrives_with_its_code(mps: LocalMps, ask: Ask, action: str, parameters: Any, code: str) -> None:
+def test_an_error_arrives_with_its_code(mps: LocalMps, ask: Ask, action: str, parameters: Any, code: str) -> None:
     """Errors are exceptions of the SDK with the documented code and a RequestId."""
     with pytest.raises(TencentCloudSDKException) as caught:
         ask(action, **parameters)
@@ -200,7 +200,7 @@ def test_a_refusal_arrives_with_its_code(mps: LocalMps, ask: Ask, action: str, p
     ],
 )
 @pytest.mark.parametrize("method", ["POST", "GET"])
-def test_bad_credentials_are_refused(
+def test_bad_credentials_are_rejected(
     sdk: Callable[[LocalMps, str, Credential], Ask],
     mps: LocalMps,
     method: str,
@@ -227,7 +227,7 @@ def test_good_credentials_are_accepted(
     assert ask("DescribeTasks", Status="FINISH").TotalCount == 0
 
 
-def test_an_unknown_parameter_is_refused(mps: LocalMps) -> None:
+def test_an_unknown_parameter_is_an_error(mps: LocalMps) -> None:
     """The SDK's untyped call sends what its models would drop."""
     client = OfficialClient(Credential(mps.secret_id, mps.secret_key), "", profile(f"127.0.0.1:{mps.port}"))
     with pytest.raises(TencentCloudSDKException) as caught:

@@ -13,8 +13,8 @@ import requests
 from airflow_provider_mps.client.actions import ProcessMedia
 from airflow_provider_mps.client.signing import authorization
 from airflow_provider_mps.emulator.faults import KINDS, Fault, FaultScript
+from airflow_provider_mps.emulator.models import Account
 from airflow_provider_mps.emulator.server import LocalMps
-from airflow_provider_mps.emulator.state import Account
 from tests.support.transports import Caller
 
 LIST = b'{"Status": "FINISH"}'
@@ -101,7 +101,7 @@ def test_an_account_with_a_token_wants_it(mps: LocalMps) -> None:
 
 
 @pytest.mark.parametrize("payload", [b"{", b"[]", b'"text"', b"\xff", b"null"])
-def test_a_body_that_is_no_object_is_refused(mps: LocalMps, payload: bytes) -> None:
+def test_a_body_that_is_no_object_is_an_error(mps: LocalMps, payload: bytes) -> None:
     """With an error of the API, not of HTTP."""
     assert _code(_ask(mps, payload)) == "InvalidParameter"
 
@@ -140,7 +140,7 @@ def test_tasks_clock_settings_and_reset_over_http(mps: LocalMps) -> None:
     control = f"{mps.host}/control"
     made = requests.post(f"{control}/tasks", json={"answers": [{"Status": "FINISH"}]}, timeout=10).json()
     [task] = requests.get(f"{control}/state", timeout=10).json()["tasks"]
-    expected = {"TaskId": made["TaskId"], "Status": "FINISH", "looks": 0, "aborted": False}
+    expected = {"TaskId": made["TaskId"], "Status": "FINISH", "polls": 0, "aborted": False}
     assert task == {**expected, "title": "scripted answers"}
     assert requests.post(f"{control}/settings", json={"state_seconds": 7}, timeout=10).ok
     assert mps.backend.settings.state_seconds == 7
@@ -169,7 +169,7 @@ def test_faults_are_played_in_order() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_fault_can_be_scripted_as_json(kind: str) -> None:
     """A test in another language names a fault as this one does."""
-    assert Fault.of(json.loads(json.dumps({"kind": kind, "times": None}))).kind == kind
+    assert Fault(**json.loads(json.dumps({"kind": kind, "times": None}))).kind == kind
 
 
 def test_the_page_shows_jobs_and_no_secret(mps: LocalMps, client: Caller) -> None:

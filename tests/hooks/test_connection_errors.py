@@ -14,8 +14,8 @@ import pytest
 from airflow_provider_mps.client.credentials import providers
 from airflow_provider_mps.client.credentials.cache import forget_all
 from airflow_provider_mps.emulator.faults import Fault
+from airflow_provider_mps.emulator.models import ROLE_ARN, Account, Role
 from airflow_provider_mps.emulator.server import LocalMps
-from airflow_provider_mps.emulator.state import ROLE_ARN, Account, Role
 from airflow_provider_mps.hooks import mps as hook_module
 from airflow_provider_mps.hooks.mps import MpsHook
 from tests.support.machine import in_a_pod

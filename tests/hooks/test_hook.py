@@ -10,8 +10,8 @@ from airflow.sdk import Connection
 
 from airflow_provider_mps.client.actions import DescribeTasks, RawAction
 from airflow_provider_mps.emulator.faults import Fault
+from airflow_provider_mps.emulator.models import Account
 from airflow_provider_mps.emulator.server import LocalMps
-from airflow_provider_mps.emulator.state import Account
 from airflow_provider_mps.errors import MpsApiError, MpsConfigError
 from airflow_provider_mps.hooks.mps import MpsHook
 

@@ -11,8 +11,8 @@ import pytest
 
 from airflow_provider_mps.client.credentials import cache
 from airflow_provider_mps.emulator.faults import Fault
+from airflow_provider_mps.emulator.models import ROLE_ARN, Account
 from airflow_provider_mps.emulator.server import LocalMps
-from airflow_provider_mps.emulator.state import ROLE_ARN, Account
 from airflow_provider_mps.errors import MpsApiError, MpsStateUnknown
 from tests.support.harness import ALL_MODES, DONE, RUNNING, Mode, run_sensor
 

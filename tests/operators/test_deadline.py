@@ -78,7 +78,7 @@ def test_f04_a_crashed_trigger_is_taken_up_by_the_retry(airflow_mps: LocalMps, d
     context = new_context()
     with pytest.raises(TaskDeferred):
         new_operator(MpsProcessMediaOperator, deferrable=True)().execute(context)
-    airflow_mps.backend.tasks[jobs(airflow_mps)[0]].looks = 5 if done else 0
+    airflow_mps.backend.tasks[jobs(airflow_mps)[0]].polls = 5 if done else 0
     operator = new_operator(MpsProcessMediaOperator, deferrable=True)()
     if done:
         assert operator.resume_execution("__fail__", {"error": "Trigger failure"}, context) == jobs(airflow_mps)[0]

@@ -137,7 +137,7 @@ def test_a_running_stream_is_ended_by_a_clear(airflow_mps: LocalMps) -> None:
     """A cleared task leaves no old job behind that records on for ever."""
     context = new_context()
     first = submit(MpsProcessLiveStreamOperator, "talk.stuck", context=context, wait_for_completion=False)
-    airflow_mps.backend.tasks[first].looks = 5
+    airflow_mps.backend.tasks[first].polls = 5
     submit(MpsProcessLiveStreamOperator, "talk.stuck", context=clear(context), wait_for_completion=False)
     assert airflow_mps.backend.aborts == [first]
 
@@ -145,5 +145,5 @@ def test_a_running_stream_is_ended_by_a_clear(airflow_mps: LocalMps) -> None:
 def test_a_running_stream_is_ended_by_the_operator_for_it(airflow_mps: LocalMps) -> None:
     """MpsAbortTaskOperator is how a DAG ends a stream that it started."""
     task_id = submit(MpsProcessLiveStreamOperator, "talk.stuck", wait_for_completion=False)
-    airflow_mps.backend.tasks[task_id].looks = 5
+    airflow_mps.backend.tasks[task_id].polls = 5
     assert MpsAbortTaskOperator(task_id="stop", mps_task_id=task_id).execute(new_context()) is True

@@ -153,7 +153,7 @@ def test_f83_clear_of_a_task_whose_worker_is_dead(airflow_mps: LocalMps, deferra
     with pytest.raises(Crash):
         submit(MpsProcessMediaOperator, name, context=context, deferrable=deferrable)
     (first,) = jobs(airflow_mps)
-    airflow_mps.backend.tasks[first].looks = 0 if aborts else 5
+    airflow_mps.backend.tasks[first].polls = 0 if aborts else 5
     retry(context)
     context["dag_run"].clear_number += 1
     submit(MpsProcessMediaOperator, name, context=context, deferrable=deferrable, wait_for_completion=False)

@@ -195,7 +195,7 @@ def test_f16_a_job_that_runs_already_is_told_of(
     airflow_says(state)
     trigger = _deferred_trigger(airflow_mps, "talk.stuck.mp4", poll_interval=60)
     (task,) = airflow_mps.backend.tasks.values()
-    task.looks = 5
+    task.polls = 5
     assert airflow_mps.backend.status(task) == "PROCESSING"
 
     async def twice() -> None:

@@ -84,7 +84,7 @@ def test_f16_a_running_job_cannot_be_aborted(
     """F16: MPS refuses: a warning that the job runs on and is billed, no exception, one attempt."""
     airflow_says("failed")
     operator, thread, _ = _in_mid_wait("talk.stuck.mp4")
-    airflow_mps.backend.tasks[jobs(airflow_mps)[0]].looks = 5
+    airflow_mps.backend.tasks[jobs(airflow_mps)[0]].polls = 5
     operator.on_kill()
     thread.join(3)
     refusals = [call for call in airflow_mps.backend.calls if call.action == "ManageTask"]
@@ -247,7 +247,7 @@ def test_abort_operator(airflow_mps: LocalMps) -> None:
     """It returns whether MPS aborted the task; what cannot be aborted is no failure."""
     waiting = submit(MpsProcessMediaOperator, "talk.queued.mp4", wait_for_completion=False)
     running = submit(MpsProcessMediaOperator, "talk.stuck.mp4", wait_for_completion=False, request=None)
-    airflow_mps.backend.tasks[running].looks = 5
+    airflow_mps.backend.tasks[running].polls = 5
 
     def abort(task_id: str, connection: str = "mps_default") -> bool:
         return MpsAbortTaskOperator(task_id="abort", mps_task_id=task_id, mps_conn_id=connection).execute(new_context())
@@ -267,7 +267,7 @@ def test_f15_a_clear_aborts_what_still_waits(airflow_mps: LocalMps, deferrable: 
     """F15: the try after a Clear aborts the job from before it if that still waits: on_kill may be too late for it."""
     context = new_context()
     first = submit(MpsProcessMediaOperator, name, context=context, wait_for_completion=False)
-    airflow_mps.backend.tasks[first].looks = 0 if "queued" in name else 5
+    airflow_mps.backend.tasks[first].polls = 0 if "queued" in name else 5
     submit(MpsProcessMediaOperator, name, context=clear(context), wait_for_completion=False, deferrable=deferrable)
     assert len(jobs(airflow_mps)) == 2
     assert airflow_mps.backend.aborts == [first] * aborts

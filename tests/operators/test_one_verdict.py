@@ -8,8 +8,8 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_mps.emulator.faults import Fault
+from airflow_provider_mps.emulator.models import Task
 from airflow_provider_mps.emulator.server import LocalMps
-from airflow_provider_mps.emulator.state import Task
 from airflow_provider_mps.errors import MpsError, MpsTaskFailed, MpsTaskTimeout
 from airflow_provider_mps.operators.mps import (
     MpsBatchProcessMediaOperator,

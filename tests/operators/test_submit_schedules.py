@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from airflow_provider_mps.client import clock
 from airflow_provider_mps.client.jobs.record import JobState
 from airflow_provider_mps.emulator.faults import Fault
+from airflow_provider_mps.emulator.models import Task
 from airflow_provider_mps.emulator.server import LocalMps
-from airflow_provider_mps.emulator.state import Task
 from airflow_provider_mps.errors import (
     MpsConfigError,
     MpsError,

@@ -13,8 +13,8 @@ import pytest
 
 from airflow_provider_mps.client import actions as api
 from airflow_provider_mps.emulator.faults import Fault
+from airflow_provider_mps.emulator.models import Account
 from airflow_provider_mps.emulator.server import LocalMps
-from airflow_provider_mps.emulator.state import Account
 from airflow_provider_mps.errors import MpsError
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.operators.mps import (

@@ -205,7 +205,7 @@ def test_f89_a_wrong_clock_aborts_no_job(
     """F89: an operator, which would abort a job that still waits, sends one job and sees it to its end."""
     _set(clocks, where, ahead)
     airflow_mps.backend.settings.state_seconds = None
-    airflow_mps.backend.settings.state_looks = 3
+    airflow_mps.backend.settings.state_polls = 3
     task_id = submit(MpsProcessMediaOperator, deferrable=deferrable, timeout=240)
     assert jobs(airflow_mps) == [task_id]
     assert airflow_mps.backend.aborts == []

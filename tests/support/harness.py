@@ -276,7 +276,7 @@ class _FastSelector(selectors.DefaultSelector):
         loop = asyncio.get_running_loop()
         queues = [queue for each in poller._pollers.get(loop, {}).values() for queue in each._queues.values()]
         ends = loop._executor_shutdown_called  # type: ignore[attr-defined]  # Python 3.13 waits for threads in the loop
-        return ends or bool(connecting._asked.get(loop)) or any(queue._requests for queue in queues)
+        return ends or bool(connecting._reads.get(loop)) or any(queue._requests for queue in queues)
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_mps.emulator.models import ROLE_ARN, Role
 from airflow_provider_mps.emulator.server import LocalMps
-from airflow_provider_mps.emulator.state import ROLE_ARN, Role
 
 POD_ROLE = "qcs::cam::uin/100000000001:roleName/pod"
 POD_TOKEN = "CANARY-web-identity-token"

@@ -1,1 +1,1 @@
-"""Where the keys come from that sign a request, and how long they are kept."""
+"""The keys that sign requests: their sources, their renewal, their cache."""

@@ -1,4 +1,4 @@
-"""Roles that keys may assume through STS, and what the providers of keys have in common."""
+"""Roles that keys assume through STS, and the helpers that providers share."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ DEFAULT_SESSION_NAME = "airflow-provider-mps"
 
 
 class NotConfigured(MpsCredentialsError):
-    """This machine has nothing for this provider, so that another one may be meant."""
+    """This machine has no configuration for this provider, so the next provider is tried."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sts:
     """
-    How roles are assumed.
+    The settings with which roles are assumed.
 
     :param endpoint: ``https://host`` of STS.
     :param region: its ``X-TC-Region``, which STS requires.
-    :param session_name: what CAM and its audit show as the name of the session.
-    :param duration: seconds that the keys shall hold; None leaves it to STS (7200).
+    :param session_name: the name of the session in CAM and its audit.
+    :param duration: lifetime of the keys in seconds; None means the default of STS (7200).
     """
 
     endpoint: str
@@ -42,7 +42,7 @@ class Sts:
 
 @dataclass(frozen=True, slots=True)
 class AssumedRole:
-    """A role that the keys of another provider may assume, also one of another account."""
+    """A role that the keys of another provider assume; it may belong to another account."""
 
     base: CredentialProvider
     role_arn: str
@@ -74,7 +74,7 @@ def in_role(
     network: Network,
     external_id: str | None = None,
 ) -> ExpiringCredentials:
-    """The keys of a role, if one is named; else those that could assume it."""
+    """Return the keys of a role; without a role return ``base``."""
     if not role_arn:
         return base
     origin = f"the role {role_arn}, assumed with {base.origin}"
@@ -92,7 +92,7 @@ def in_role(
 
 
 def checked(origin: str, secret_id: str, secret_key: str, token: str | None) -> Credentials:
-    """Keys as somebody wrote them down, in words of their origin where they cannot be keys."""
+    """Return keys from a file or variable; an error names their origin."""
     token = (token or "").strip() or None
     if flaw := flaw_in(secret_id, secret_key, token):
         raise failed(origin, f"the {flaw[0]} {flaw[1]}")
@@ -100,20 +100,20 @@ def checked(origin: str, secret_id: str, secret_key: str, token: str | None) -> 
 
 
 def not_configured(source: str, why: str) -> NotConfigured:
-    """This machine has nothing for this provider."""
+    """Return the error for a provider that is not configured on this machine."""
     return NotConfigured(why, source=source)
 
 
 def failed(source: str, why: str, category: Category = Category.PERMANENT) -> MpsCredentialsError:
-    """The provider is configured, and gives no keys."""
+    """Return the error for a provider that is configured but gives no keys."""
     return MpsCredentialsError(why, source=source, category=category)
 
 
 def sts_error(source: str, error: MpsError, hidden: str = "") -> MpsCredentialsError:
     """
-    STS gave no keys.
+    Return the error for a failed request to STS.
 
-    :param hidden: a secret that was sent; an answer may quote it.
+    :param hidden: a secret in the request, which the answer may quote.
     """
     why = str(error).replace(hidden, "***") if hidden else str(error)
     if isinstance(error, MpsApiError) and error.code.startswith("UnauthorizedOperation"):

@@ -1,4 +1,4 @@
-"""The keys that sign a request, and when they expire. No other package holds them; no text form shows them."""
+"""The keys that sign a request, and their expiry. Only this package holds keys, and no text form shows them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from airflow_provider_mps.errors import MpsConfigError
 if TYPE_CHECKING:
     from airflow_provider_mps.client.action import Action
 
-# Keys are renewed this long before they expire, or a tenth of their life before, whichever is earlier.
+# Keys are renewed this long before they expire, or a tenth of their lifetime before, whichever is earlier.
 _RENEW_BEFORE = 300.0  # seconds
 _EMPTY = "is empty"
 
 
 def flaw_in(secret_id: str, secret_key: str, token: str | None) -> tuple[str, str] | None:
-    """What is wrong with keys, if anything: which of them, and what; never its value."""
+    """Return the name of an invalid key and the reason, without its value; None if the keys are valid."""
     for name, value in (("SecretId", secret_id), ("SecretKey", secret_key)):
         if not value:
             return name, _EMPTY
@@ -67,12 +67,12 @@ class Credentials:
 @dataclass(frozen=True, slots=True)
 class ExpiringCredentials:
     """
-    Keys as a provider gives them. All times are Unix seconds of Tencent Cloud's clock.
+    Keys as a provider returns them. All times are Unix seconds of Tencent Cloud's clock.
 
-    :param origin: where they came from, in words.
-    :param expires_at: None where they do not say, or do not expire.
+    :param origin: a description of their source.
+    :param expires_at: None if they do not expire, or if the expiry is not known.
     :param obtained_at: when they were fetched.
-    :param clock: Tencent Cloud's, as the service told it that gave the keys; the clock of this machine decides nothing.
+    :param clock: the clock of the service that issued the keys. The clock of this machine is not used.
     """
 
     credentials: Credentials
@@ -84,18 +84,18 @@ class ExpiringCredentials:
     @classmethod
     def from_answer(cls, keys: Mapping[str, Any], *, origin: str, expires_at: Any) -> ExpiringCredentials:
         """
-        Read temporary keys as STS and the metadata service write them.
+        Read temporary keys as STS and the metadata service return them.
 
-        :raises ValueError: something is missing or is no key. The text holds no value.
+        :raises ValueError: a value is missing or invalid. The text holds no value.
         """
         secret_id, secret_key, token = (str(keys.get(name) or "") for name in ("TmpSecretId", "TmpSecretKey", "Token"))
         is_time = isinstance(expires_at, (int, float)) and math.isfinite(expires_at)
         if not token or flaw_in(secret_id, secret_key, token) or not is_time:
-            raise ValueError("TmpSecretId, TmpSecretKey, Token or their expiry is missing or makes no sense")
+            raise ValueError("TmpSecretId, TmpSecretKey, Token or their expiry is missing or invalid")
         return cls(Credentials(secret_id, secret_key, token), origin, float(expires_at))
 
     def obtained_now(self, clock: MpsClock) -> ExpiringCredentials:
-        """The same, just fetched from a service with this clock."""
+        """Return the same keys, fetched now from a service with this clock."""
         return replace(self, obtained_at=clock.now(), clock=clock)
 
     def is_valid(self, now: float) -> bool:
@@ -104,9 +104,9 @@ class ExpiringCredentials:
 
     def is_due(self, now: float) -> bool:
         """
-        Whether to ask for new ones: 5 minutes or a tenth of their life before they expire, whichever comes first.
+        Whether to renew them: 5 minutes or a tenth of their lifetime before they expire, whichever comes first.
 
-        Keys that live shorter than that serve for half of their life.
+        Keys with a shorter lifetime are renewed after half of it.
         """
         if self.expires_at is None:
             return False
@@ -116,9 +116,9 @@ class ExpiringCredentials:
 
 class Network(Protocol):
     """
-    What a provider may ask for, with the proxy, certificates and timeouts of the connection.
+    The requests of a provider, with the proxy, certificates and timeouts of the connection.
 
-    :ivar clock: MPS's, for keys whose origin tells no time.
+    :ivar clock: the clock of MPS, for keys whose source gives no time.
     """
 
     clock: MpsClock
@@ -126,30 +126,30 @@ class Network(Protocol):
     def assume(
         self, action: Action[ExpiringCredentials], *, endpoint: str, region: str, credentials: Credentials | None
     ) -> ExpiringCredentials:
-        """Ask STS for keys; without credentials the request goes unsigned."""
+        """Request keys from STS; without credentials the request is not signed."""
 
     def read_metadata(self, url: str) -> str:
-        """Ask the metadata service of the machine; it is on the machine's own link, so no proxy is used."""
+        """Read from the metadata service of the machine. It is local to the machine, so no proxy is used."""
 
 
 class CredentialProvider(Protocol):
-    """Where keys come from. Hashable, so that clients with the same one share its keys; no text form shows a secret."""
+    """A source of keys. It is hashable, so clients with equal providers share keys. No text form shows a secret."""
 
     @property
     def of_machine(self) -> bool:
-        """Whether each machine has keys of its own, so that they may work on one and not on another."""
+        """Whether each machine has its own keys, which may work on one machine and not on another."""
 
     @property
     def title(self) -> str:
-        """It in words."""
+        """A description for messages."""
 
     @property
     def identity(self) -> Hashable:
-        """Which account it stands for: without keys and tokens, so that it stays the same while they change."""
+        """Identifies the account without keys and tokens, so that it stays the same when they change."""
 
     def fetch(self, network: Network) -> ExpiringCredentials:
         """
-        Read or ask for keys. May take seconds; never call it on an event loop.
+        Read or request keys. This may take seconds; never call it on an event loop.
 
-        :raises MpsCredentialsError: there are none; the text says why.
+        :raises MpsCredentialsError: there are no keys; the text gives the reason.
         """

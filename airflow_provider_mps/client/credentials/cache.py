@@ -1,8 +1,8 @@
 """
-The keys of this process: each provider is asked once for all its users, and again well before its keys expire.
+The keys of this process. All clients share the keys of a provider, which are renewed before they expire.
 
-Providers are asked on a thread of their own, so that threads and event loops wait for one and the same answer and none
-is blocked by it. As long as the cached keys are valid, nothing waits at all.
+A separate thread fetches keys, so that threads and event loops wait for the same answer and no event loop is blocked.
+While the cached keys are valid, no caller waits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from airflow_provider_mps.errors import MpsCredentialsError
 
 log = logging.getLogger(__name__)
 
-# After a failure the provider is not asked again for this long: hundreds of tasks may want its keys at once.
+# After a failure no keys are fetched for this long: hundreds of tasks may need keys at once.
 FETCH_BACKOFF = 5.0  # seconds
 MAX_CACHES = 64
 
@@ -32,9 +32,9 @@ class CredentialCache:
     """
     The current keys of one provider.
 
-    :param fetch: asks the provider; runs on a thread, and bounds its own requests in time.
-    :param title: the provider in words, for messages.
-    :param held: keys that are known already.
+    :param fetch: fetches keys from the provider. It runs on a thread; its requests have time limits.
+    :param title: a description of the provider, for messages.
+    :param held: the first keys, if they are known.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class CredentialCache:
 
     @property
     def origin(self) -> str:
-        """Where the cached keys came from, in words."""
+        """A description of the source of the cached keys."""
         return self._held.origin if self._held else self._title
 
     @property
@@ -65,12 +65,12 @@ class CredentialCache:
 
     def get(self, seconds: float, rejected: Credentials | None = None) -> Credentials:
         """
-        Valid keys; waits for the provider where it has to.
+        Return valid keys; wait for the provider if necessary.
 
         :param seconds: how long to wait for the provider.
-        :param rejected: keys that the service did not accept, so that others are fetched. The provider may give the
-            same ones again: then there are no others.
-        :raises MpsCredentialsError: there are none.
+        :param rejected: keys that the service rejected, so that new keys are fetched. The provider may return the same
+            keys: then it has no others.
+        :raises MpsCredentialsError: there are no keys.
         """
         keys = self._held_or_pending(rejected)
         if isinstance(keys, ExpiringCredentials):
@@ -80,10 +80,10 @@ class CredentialCache:
         except TimeoutError:
             raise self._too_slow(seconds) from None
         except MpsCredentialsError as error:
-            raise copy.copy(error) from None  # one instance for each of those that wait
+            raise copy.copy(error) from None  # each caller gets its own instance
 
     async def aget(self, seconds: float, rejected: Credentials | None = None) -> Credentials:
-        """As :meth:`get`, without blocking the event loop; a cancelled task takes nothing from the others."""
+        """As :meth:`get`, without blocking the event loop. A cancelled task does not affect the others."""
         keys = self._held_or_pending(rejected)
         if isinstance(keys, ExpiringCredentials):
             return keys.credentials
@@ -96,7 +96,7 @@ class CredentialCache:
             raise copy.copy(error) from None
 
     def _held_or_pending(self, rejected: Credentials | None) -> ExpiringCredentials | Future[ExpiringCredentials]:
-        """The cached keys if they will do, else the answer that the provider is about to give."""
+        """Return the cached keys if they are valid, else the pending answer of the provider."""
         with self._lock:
             held = self._held
             if held is not None and (held.credentials == rejected or not _is_valid(held)):
@@ -110,10 +110,12 @@ class CredentialCache:
             if self._pending is None:
                 self._pending = Future()
                 self._pending.set_running_or_notify_cancel()  # so that no cancelled task can cancel it
-                threading.Thread(target=self._ask, args=(self._pending,), name="mps-keys", daemon=True).start()
+                threading.Thread(
+                    target=self._fetch_pending, args=(self._pending,), name="mps-keys", daemon=True
+                ).start()
             return self._pending if held is None else held
 
-    def _ask(self, pending: Future[ExpiringCredentials]) -> None:
+    def _fetch_pending(self, pending: Future[ExpiringCredentials]) -> None:
         failure: MpsCredentialsError | None = None
         try:
             fetched = self._fetch()
@@ -121,7 +123,7 @@ class CredentialCache:
                 failure = self._expired(fetched)
         except MpsCredentialsError as error:
             failure = error
-        except BaseException as error:  # noqa: BLE001 - else what waits for this thread would wait for ever
+        except BaseException as error:  # noqa: BLE001 - else the callers would wait for ever
             failure = MpsCredentialsError(f"{type(error).__name__}", source=self._title, category=Category.NO_ANSWER)
         with self._lock:
             self._pending = None
@@ -142,7 +144,7 @@ class CredentialCache:
     def _expired(self, fetched: ExpiringCredentials) -> MpsCredentialsError:
         ago = fetched.clock.now() - (fetched.expires_at or 0.0)
         return MpsCredentialsError(
-            f"its keys had expired {ago:.0f} seconds before it gave them; see why it gives no newer ones",
+            f"its keys had expired {ago:.0f} seconds before they were fetched; check why it gives no newer ones",
             source=fetched.origin,
             category=Category.NO_ANSWER,
         )
@@ -165,10 +167,10 @@ def credential_cache_for(
     provider: CredentialProvider, config: ClientConfig, fetch: Callable[[ClientConfig], ExpiringCredentials]
 ) -> CredentialCache:
     """
-    The cache that all clients of this process share which take their keys from the same provider in the same way.
+    Return the cache that all clients of this process with an equal provider, proxy and CA file share.
 
-    :param provider: the one of ``config``.
-    :param fetch: asks the provider of a configuration; it makes no difference which of the clients passes it.
+    :param provider: the provider of ``config``.
+    :param fetch: fetches keys from the provider of a configuration.
     """
     if isinstance(provider, Credentials):
         keys = ExpiringCredentials(provider, provider.title)
@@ -176,15 +178,15 @@ def credential_cache_for(
     key = (provider, config.proxy, config.ca_file)
     with _caches_lock:
         if key not in _caches:
-            while len(_caches) >= MAX_CACHES:  # keys that were rotated leave their cache behind
+            while len(_caches) >= MAX_CACHES:  # the caches of rotated keys are removed, the oldest first
                 del _caches[next(iter(_caches))]
             _caches[key] = CredentialCache(lambda: fetch(config), title=provider.title)
         return _caches[key]
 
 
 def forget_all() -> None:
-    """Start with no keys, as a new process does."""
-    global _caches_lock  # after a fork another thread's lock would stay locked for ever
+    """Remove all keys, as in a new process."""
+    global _caches_lock  # after a fork a lock of another thread would stay locked
     _caches_lock = threading.Lock()
     _caches.clear()
 

@@ -1,4 +1,4 @@
-"""The network as credential providers use it: the connection's proxy and certificates, and short timeouts."""
+"""The requests of credential providers: with the connection's proxy and certificates, and short timeouts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STS_TIMEOUT = 10.0  # seconds
 
 
 class Caller(Protocol):
-    """What is needed of a client."""
+    """The part of a client that is needed here."""
 
     clock: MpsClock
 
@@ -34,7 +34,7 @@ class KeyNetwork:
     """
     See :class:`~airflow_provider_mps.client.credentials.base.Network`.
 
-    :param open_client: the blocking client; it is passed, because a client itself asks for keys.
+    :param open_client: opens the blocking client. It is a parameter, because the client module imports this one.
     """
 
     def __init__(self, config: ClientConfig, open_client: OpenClient) -> None:

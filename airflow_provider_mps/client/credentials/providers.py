@@ -1,4 +1,4 @@
-"""Where keys can come from besides the connection itself, and which of these a connection means."""
+"""The sources of keys besides the connection itself, and the choice between them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _SYSTEM_FILE = Path("/etc/tencentcloud/credentials")
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """The variables that Tencent's SDK and command line read: keys, a token, a role to assume."""
+    """The environment variables of Tencent's SDK and command line: keys, a token, a role to assume."""
 
     sts: Sts
 
@@ -67,7 +67,7 @@ class Environment:
 @dataclass(frozen=True, slots=True)
 class ProfileFile:
     """
-    The files that Tencent's tools keep: ``~/.tencentcloud/credentials`` or ``/etc/tencentcloud/credentials`` of the
+    The files of Tencent's tools: ``~/.tencentcloud/credentials`` or ``/etc/tencentcloud/credentials`` of the
     SDKs (INI, a section each profile), and ``~/.tccli/<profile>.credential`` of the command line (JSON).
     """
 
@@ -99,7 +99,7 @@ class ProfileFile:
                 raise failed(origin, f"the file cannot be read: {reason}") from None
             if found := self._of_tccli(text, origin) if path == tccli_file else self._of_sdk(text, origin):
                 return self._keys_of(found, origin, network)
-        raise not_configured(self.title, f"looked at {', '.join(map(str, paths))}")
+        raise not_configured(self.title, f"no profile in {', '.join(map(str, paths))}")
 
     def _keys_of(self, found: Mapping[str, str], origin: str, network: Network) -> ExpiringCredentials:
         checked_keys = checked(origin, found.get("secret_id", ""), found.get("secret_key", ""), found.get("token"))
@@ -142,9 +142,9 @@ class ProfileFile:
 @dataclass(frozen=True, slots=True)
 class InstanceRole:
     """
-    The role that a CVM instance was given, as its metadata service tells.
+    The role of a CVM instance, read from its metadata service.
 
-    :param endpoint: ``http://host`` of that service, which the instance alone can reach.
+    :param endpoint: ``http://host`` of that service, which only the instance can reach.
     """
 
     endpoint: str
@@ -185,7 +185,7 @@ class InstanceRole:
 
 @dataclass(frozen=True, slots=True)
 class WebIdentity:
-    """The identity that TKE gives to a pod: variables that name a role, a provider, and a file with a token."""
+    """The identity of a TKE pod: environment variables name a role, a provider, and a file with a token."""
 
     sts: Sts
 
@@ -229,7 +229,7 @@ class WebIdentity:
 
 @dataclass(frozen=True, slots=True)
 class ChainProvider:
-    """The first provider that gives keys: what a connection without keys of its own means."""
+    """The first provider that has keys. It is the default of a connection without keys."""
 
     providers: tuple[CredentialProvider, ...]
 
@@ -254,7 +254,7 @@ class ChainProvider:
             "; ".join(f"{failure.source}: {failure.why}" for failure in failures)
             + ". Fill in SecretId and SecretKey, or set credential_source to the one that you mean",
             source="any source of this machine",
-            # The metadata service may have been away for a moment: then a retry of the task may succeed.
+            # If the metadata service was unavailable for a moment, a retry of the task may succeed.
             category=Category.FAILED if any(map(may_pass, failures)) else Category.PERMANENT,
         )
 
@@ -270,11 +270,11 @@ def provider_for(
     external_id: str | None = None,
 ) -> CredentialProvider:
     """
-    The provider that a connection means.
+    Return the provider for a connection.
 
-    :param credentials: the keys in the connection itself, if there are any.
-    :param name: its ``credential_source``; without one the keys in the connection, or the first that is found.
-    :raises MpsConfigError: it means none, or its parts do not fit together.
+    :param credentials: the keys in the connection itself, if any.
+    :param name: its ``credential_source``. The default is the keys in the connection, or else the first that are found.
+    :raises MpsConfigError: the name is unknown, or the fields contradict each other.
     """
     machine: dict[str, CredentialProvider] = {
         "environment": Environment(sts),
@@ -289,7 +289,7 @@ def provider_for(
     base: CredentialProvider = (
         machine[name] if name in machine else credentials or ChainProvider(tuple(machine.values()))
     )
-    # Made here only to be checked: what STS would reject is found before anything is sent.
+    # Only for its checks: an invalid role is found before anything is sent.
     AssumeRole(
         role_arn=role_arn or "qcs::cam::uin/0:roleName/none",
         role_session_name=sts.session_name,

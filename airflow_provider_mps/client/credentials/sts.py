@@ -1,5 +1,5 @@
 """
-What STS, the service that gives temporary keys, can be asked: actions as in ``actions``, which answer with keys.
+The actions of STS, the service that issues temporary keys. Their results are keys.
 
 Source: https://www.tencentcloud.com/document/product/1150/49443 (API category, version 2018-08-13)
 """
@@ -19,7 +19,7 @@ from airflow_provider_mps.client.credentials.base import ExpiringCredentials
 def _like(pattern: str, example: str) -> AfterValidator:
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value, re.ASCII):
-            raise ValueError(f"it has not the form {example}")
+            raise ValueError(f"it does not have the form {example}")
         return value
 
     return AfterValidator(check)
@@ -51,8 +51,8 @@ class AssumeRole(_StsAction):
     """
     Temporary keys of a role, for a caller that may assume it.
 
-    :param duration_seconds: how long they shall hold; STS gives 7200 where none is asked for, 43200 at most.
-    :param external_id: what the owner of the role demands of a foreign account.
+    :param duration_seconds: their lifetime, 43200 at most. The default of STS is 7200.
+    :param external_id: the value that the owner of the role requires from another account.
 
     Source: https://www.tencentcloud.com/document/product/1150/49456
     """

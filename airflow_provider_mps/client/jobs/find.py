@@ -1,7 +1,7 @@
 """
 Find a job by what it carries: its SessionId, or the marker in its SessionContext.
 
-MPS has no question for that, and its list tells neither. So each listed task of the time is asked for.
+MPS has no API for this search, and its list shows neither. So each listed task of the time is polled.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from airflow_provider_mps.client.actions import DescribeTasks, describe
+from airflow_provider_mps.client.jobs.record import JobRecord
 from airflow_provider_mps.client.retry import is_not_found
 from airflow_provider_mps.client.sync import MpsClient
 from airflow_provider_mps.errors import MpsApiError, MpsConfigError
@@ -19,6 +20,8 @@ from airflow_provider_mps.results.verdict import TaskStatus
 
 log = logging.getLogger(__name__)
 
+SEARCH_MARGIN = 600.0
+"""Seconds by which a search begins early: MPS accepts a request whose time is up to 5 minutes off."""
 MAX_TASKS = 1000
 """Tasks that one search asks for."""
 Matches = Callable[[TaskDetail], bool]
@@ -32,6 +35,14 @@ def by_session_id(session_id: str) -> Matches:
 def by_marker(marker: str) -> Matches:
     """Matches the jobs that carry this SessionContext."""
     return lambda detail: detail.session_context == marker
+
+
+def find_task_id(client: MpsClient, record: JobRecord) -> str | None:
+    """The TaskId of a job that may have been sent, by its SessionId; None if it is not found, or has none."""
+    if record.mps_task_id or record.session_id is None or record.sent_at is None:
+        return record.mps_task_id
+    found = find_jobs(client, by_session_id(record.session_id), since=record.sent_at - SEARCH_MARGIN)
+    return next((detail.mps_task_id for detail in found), None)
 
 
 def find_jobs(
@@ -52,9 +63,11 @@ def find_jobs(
             log.warning("%d tasks were asked for, and more are listed: the search for the job ends.", asked)
             return
         asked += 1
-        seen.add(item.mps_task_id)
         detail = _detail_of(client, item.mps_task_id)
-        if detail is not None and matches(detail):
+        if detail is None:
+            continue  # MPS may not know it yet: the next search asks again
+        seen.add(item.mps_task_id)
+        if matches(detail):
             yield detail
 
 

@@ -34,7 +34,8 @@ class Intent:
     :param run_began: Unix seconds of Airflow's clock before which no try can have sent a job.
     :param allow_partial: a job of which only some parts failed has not failed.
     :param abort_cleared: abort a job that still waits when a user has cleared its task.
-    :param resubmit_if_unknown: submit again, once, when it cannot be told what became of an earlier job.
+    :param resubmit_if_unknown: submit again, once, when it is not known what became of an earlier job.
+    :param not_found_grace: seconds after its submission in which MPS may not know a job.
     """
 
     action: SubmitAction
@@ -44,6 +45,7 @@ class Intent:
     allow_partial: bool = False
     abort_cleared: bool = True
     resubmit_if_unknown: bool = False
+    not_found_grace: float = 90.0
 
     @property
     def fingerprint(self) -> str:
@@ -76,6 +78,6 @@ class Intent:
     def step_for(self, record: JobRecord | None) -> Step:
         """What to do with the record that the task finds."""
         step = step_for(record, self.attempt, action=self.action.name, fingerprint=self.fingerprint)
-        own = record is not None and record.session_id is not None and record.session_id == self.own_session_id
+        own = record is not None and record.mps_task_id and record.session_id == self.own_session_id
         # A SessionId of the author's own names one job, whatever became of it: MPS would reject another.
         return Step.TAKE_UP if step is Step.REPLACE and own else step

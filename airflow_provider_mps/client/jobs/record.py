@@ -1,5 +1,5 @@
 """
-A job is a record: what one task intends MPS to do, written down before each step that it describes.
+The stored record of one job. It is saved before each step, so that a crash never loses a job.
 
 ::
 
@@ -125,7 +125,8 @@ class JobRecord:
         known = {field.name for field in fields(cls)}
         values = {name: value for name, value in stored.items() if name in known}
         try:
-            attempt = Attempt(**values.pop("attempt"))
+            attempt = Attempt(**{name: stored["attempt"][name] for name in Attempt.__slots__})
+            del values["attempt"]
             ending = values.pop("ending")
             return cls(
                 **{**values, "state": JobState(values["state"])},
@@ -144,7 +145,7 @@ class JobRecord:
         sent_at = self.sent_at if self.state is JobState.SENDING and self.sent_at else now
         return self._become(JobState.SENDING, sent_at=sent_at)
 
-    def sought(self, since: float) -> Self:
+    def presumed_sent(self, since: float) -> Self:
         """An earlier try may have sent a job, of which nothing is known but the time since which it may exist."""
         return replace(self, state=JobState.SENDING, session_id=None, sent_at=since)
 
@@ -179,7 +180,7 @@ class Step(Enum):
     RESOLVE = "find out whether MPS has the job: send the same SessionId again, or look for the job"
     TAKE_UP = "wait for the job that was accepted"
     REPLACE = "begin the next record: the last job has ended"
-    CLEAR = "begin the next record: a user cleared the task; its job is aborted if it still waits"
+    CLEAR = "begin the next record: a user cleared or ended the task; its job is aborted if it still waits"
     SEARCH = "look for the job by its marker: there is no record, so it is not known whether one was sent"
     REJECT = "send nothing: this try has submitted another job already"
 
@@ -196,7 +197,7 @@ def step_for(record: JobRecord | None, attempt: Attempt, *, action: str, fingerp
     if record.attempt.try_number == attempt.try_number:
         if (record.action, record.fingerprint) != (action, fingerprint):
             return Step.REJECT
-    elif is_cleared(record, attempt):
+    elif is_cleared(record, attempt) or record.ending is Ending.KILLED:
         return Step.CLEAR
     if record.state is JobState.NOT_SENT:
         return Step.SUBMIT

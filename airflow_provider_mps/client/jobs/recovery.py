@@ -7,12 +7,20 @@ from collections.abc import Callable
 
 from airflow_provider_mps.client.actions import describe
 from airflow_provider_mps.client.jobs.abort import abort_unless_ended
-from airflow_provider_mps.client.jobs.find import Matches, by_marker, by_session_id, find_jobs
+from airflow_provider_mps.client.jobs.find import (
+    SEARCH_MARGIN,
+    Matches,
+    by_marker,
+    by_session_id,
+    find_jobs,
+    find_task_id,
+)
 from airflow_provider_mps.client.jobs.intent import Intent
 from airflow_provider_mps.client.jobs.record import Ending, JobRecord, JobState
 from airflow_provider_mps.client.polling.wait import MIN_QUERY_SECONDS
 from airflow_provider_mps.client.retry import is_final, is_not_found
 from airflow_provider_mps.client.sync import MpsClient
+from airflow_provider_mps.error_codes import Category
 from airflow_provider_mps.errors import MpsError, MpsSessionClash, MpsSubmitUnknown, MpsTaskNotFound
 from airflow_provider_mps.results.task import TaskDetail
 
@@ -20,16 +28,12 @@ log = logging.getLogger(__name__)
 
 # Seconds for which a repeated SessionId is relied on: MPS documents 3 days, and elsewhere 7.
 _DEDUPLICATION_WINDOW = 2.5 * 86_400
-# Seconds by which the window of a search begins early: MPS accepts a request whose time is up to 5 minutes off.
-SEARCH_MARGIN = 600.0
 # Seconds, the same for the start of a run, which is a time of Airflow's clock.
 _RUN_START_MARGIN = 2 * 3600.0
 SEARCHES = 6
 """How often a job is searched for: lists may lag."""
 SEARCH_PAUSE = 5.0
 """Seconds between two searches."""
-# Seconds after its submission in which MPS may not know a job.
-_NOT_FOUND_GRACE = 90.0
 
 
 class Recovery:
@@ -38,7 +42,7 @@ class Recovery:
 
     :param save: stores a record, and returns it.
     :param sleep: pauses for seconds, or until the task is killed.
-    :ivar how: how the job was come by, in a word; "" while it was not.
+    :ivar how: how the job was found, in a word; empty until it is.
     """
 
     def __init__(
@@ -66,7 +70,7 @@ class Recovery:
                 return self._not_found(record, error)
             if is_final(error):
                 raise
-            return record  # the wait that follows sits an outage out
+            return record  # the wait that follows tolerates an outage
         return self._unless_failed(record, detail)
 
     def can_resend(self, record: JobRecord) -> bool:
@@ -133,10 +137,12 @@ class Recovery:
 
     def abort_cleared(self, record: JobRecord) -> None:
         """A user has cleared the task: abort its last job if it still waits. Raises no error of MPS."""
-        if not self._intent.abort_cleared or record.state in {JobState.NOT_SENT, JobState.ENDED}:
+        # After a kill it is not certain that the Abort went through.
+        over = record.state is JobState.ENDED and record.ending is not Ending.KILLED
+        if not self._intent.abort_cleared or record.sent_at is None or over:
             return
         try:
-            mps_task_id = record.mps_task_id or self._sent_with(record)
+            mps_task_id = find_task_id(self._client, record)
             if mps_task_id is None:
                 log.warning("The task was cleared; its last job cannot be found (%s).", _name(record))
                 return
@@ -148,12 +154,6 @@ class Recovery:
             log.info("The task was cleared; its MPS task %s has ended.", mps_task_id)
         else:
             log.log(logging.INFO if result.aborted else logging.WARNING, "The task was cleared. %s", result.text)
-
-    def _sent_with(self, record: JobRecord) -> str | None:
-        if record.session_id is None or record.sent_at is None:
-            return None
-        jobs = find_jobs(self._client, by_session_id(record.session_id), since=record.sent_at - SEARCH_MARGIN)
-        return next((detail.mps_task_id for detail in jobs), None)
 
     def _find(self, matches: Matches, *, since: float) -> TaskDetail | None:
         """The newest job that matches. Lists may lag, so they are read several times."""
@@ -188,17 +188,20 @@ class Recovery:
     def _not_found(self, record: JobRecord, error: MpsError) -> JobRecord | None:
         """MPS does not know the accepted job. It is gone for certain only after the time for which MPS answers."""
         age = self._client.clock.now() - (record.sent_at or 0.0)
-        if age < _NOT_FOUND_GRACE:
+        if age < self._intent.not_found_grace:
             return record
         if age >= MIN_QUERY_SECONDS and record.state is JobState.ACCEPTED:
             self._save(record.ended(Ending.GONE))
         if self._may_resubmit(f"MPS task {record.mps_task_id} is no longer known to MPS"):
             return None
-        raise MpsTaskNotFound(
+        not_found = MpsTaskNotFound(
             "was submitted by an earlier try and is no longer known to MPS, so nothing is submitted. Clear the "
             f"task or set resubmit_if_unknown to submit a new job. {error}",
             mps_task_id=str(record.mps_task_id),
-        ) from error
+        )
+        if age >= MIN_QUERY_SECONDS:
+            not_found.category = Category.FINAL  # a retry would find nothing else, and nothing is paid for in silence
+        raise not_found from error
 
     def _may_resubmit(self, why: str) -> bool:
         """Once in a try, and not in haste: each time may be paid for."""

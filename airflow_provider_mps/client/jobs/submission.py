@@ -50,6 +50,11 @@ class Submission:
         return self.record is not None and self.record.state in {JobState.SENDING, JobState.ACCEPTED}
 
     @property
+    def is_new(self) -> bool:
+        """Whether this very process has submitted the job."""
+        return not self._recovery.how
+
+    @property
     def how(self) -> str:
         """``submitted``, ``reattached`` to the job of an earlier try, or ``recovered`` after a lost answer."""
         return self._recovery.how or "submitted"
@@ -64,24 +69,25 @@ class Submission:
         :raises MpsConfigError: this try has submitted another job already.
         :raises MpsError: MPS rejected it, or could not be reached.
         """
-        settled = self._go_on()
-        while settled is None:  # the last record is over
+        accepted = self._follow_record()
+        while accepted is None:  # the last record is over
             number = self.record.number + 1 if self.record else 1
-            settled = self._send(self._save(self.intent.new_record(number)))
-        return settled
+            accepted = self._send(self._save(self.intent.new_record(number)))
+        return accepted
 
-    def _go_on(self) -> JobRecord | None:
+    def _follow_record(self) -> JobRecord | None:
         """Do what the stored record asks for; None where the next record is due."""
         intent = self.intent
         try:
             record = self.record = self.store.load()
-            step = intent.step_for(record)
         except ValueError as error:
             log.warning("The record of this task's job cannot be read, so the job is searched for: %s", error)
             record, step = None, Step.SEARCH
+        else:
+            step = intent.step_for(record)
         if record is None and step is Step.SEARCH:
             # Saved when the search has ended: a try that dies in it leaves nothing, so that the next one searches too.
-            record = self.record = intent.new_record().sought(intent.run_began)
+            record = self.record = intent.new_record().presumed_sent(intent.run_began)
             return self._recovery.search(record)
         if record is None:
             return self._send(self._save(intent.new_record()))

@@ -24,8 +24,8 @@ from airflow_provider_mps.client.credentials.base import Credentials, ExpiringCr
 from airflow_provider_mps.client.retry import Limits, may_pass
 from airflow_provider_mps.client.sync import MpsClient, fetch_keys
 from airflow_provider_mps.emulator.faults import Fault
+from airflow_provider_mps.emulator.models import ROLE_ARN, Account, Role
 from airflow_provider_mps.emulator.server import LocalMps
-from airflow_provider_mps.emulator.state import ROLE_ARN, Account, Role
 from airflow_provider_mps.errors import MpsApiError, MpsCredentialsError, MpsError
 from tests.conftest import Connect
 from tests.support.machine import MACHINES, POD_TOKEN, Machine, in_a_pod, on_an_instance, with_a_role, with_variables
@@ -275,7 +275,7 @@ def test_f117_expired_keys_are_never_handed_out(
     caller = connect(dataclasses.replace(config, credentials=source))
     until = time.monotonic() + 1.5
     while time.monotonic() < until:
-        with pytest.raises(MpsCredentialsError, match=r"No keys from a source: its keys had expired .* see why"):
+        with pytest.raises(MpsCredentialsError, match=r"No keys from a source: its keys had expired .* check why"):
             caller.call(LIST)
     assert len(source.fetched) == 2
     assert not mps.backend.calls

@@ -23,8 +23,8 @@ from airflow_provider_mps.client.credentials.providers import (
 from airflow_provider_mps.client.retry import is_final, may_pass
 from airflow_provider_mps.client.sync import fetch_keys
 from airflow_provider_mps.emulator.faults import Fault
+from airflow_provider_mps.emulator.models import ROLE_ARN, Role
 from airflow_provider_mps.emulator.server import LocalMps
-from airflow_provider_mps.emulator.state import ROLE_ARN, Role
 from airflow_provider_mps.errors import MpsConfigError, MpsCredentialsError
 from tests.support.machine import in_a_pod, with_sdk_file, with_tccli_file, with_variables
 
@@ -72,9 +72,12 @@ def test_the_source_that_a_connection_means(fields: dict[str, Any], kind: type) 
             {"credential_source": "cvm_role", "login": "AKID", "password": CANARY},
             "credential_source is cvm_role, but the connection holds keys as well",
         ),
-        ({"role_arn": "media"}, "role_arn: it has not the form qcs::cam::uin/100000000001:roleName/media"),
-        ({"role_arn": ROLE_ARN, "role_session_name": "a b"}, "role_session_name: it has not the form of 2 to 128"),
-        ({"role_arn": ROLE_ARN, "external_id": "?"}, "external_id: it has not the form of 2 to 128"),
+        ({"role_arn": "media"}, "role_arn: it does not have the form qcs::cam::uin/100000000001:roleName/media"),
+        (
+            {"role_arn": ROLE_ARN, "role_session_name": "a b"},
+            "role_session_name: it does not have the form of 2 to 128",
+        ),
+        ({"role_arn": ROLE_ARN, "external_id": "?"}, "external_id: it does not have the form of 2 to 128"),
         ({"external_id": "word"}, "external_id is set, but no role_arn"),
         ({"role_duration": "1h"}, "role_duration is '1h'; it can be 1 to 43200 seconds"),
         ({"role_duration": 43_201}, "role_duration is '43201'; it can be 1 to 43200 seconds"),
@@ -148,7 +151,7 @@ def test_a_machine_without_any_source_names_all(mps: LocalMps, home: Path) -> No
     assert str(caught.value) == (
         "No keys from any source of this machine: "
         "environment variables: TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY not set; "
-        f"a credentials file with the profile default: looked at {home}/.tencentcloud/credentials, "
+        f"a credentials file with the profile default: no profile in {home}/.tencentcloud/credentials, "
         f"{home}/etc/credentials, {home}/.tccli/default.credential; "
         "the web identity of this TKE pod: TKE_REGION, TKE_PROVIDER_ID, TKE_WEB_IDENTITY_TOKEN_FILE, TKE_ROLE_ARN not "
         "set: the service account of the pod has to name a role; "
@@ -186,7 +189,7 @@ SDK, TCCLI = ".tencentcloud/credentials", ".tccli/default.credential"
         (SDK, f"[default]\n{CANARY}\n", "the file is not in INI format (ParsingError)"),
         (SDK, f"[default]\nsecret_id={CANARY}\n", "the SecretKey is empty"),
         (SDK, f"[default]\nsecret_id={CANARY} x\nsecret_key=k\n", "the SecretId holds blanks, line breaks"),
-        (SDK, f"[other]\nsecret_id={CANARY}\nsecret_key=k\n", "looked at "),
+        (SDK, f"[other]\nsecret_id={CANARY}\nsecret_key=k\n", "no profile in "),
         (TCCLI, f"{{{CANARY}", "the file is not a JSON object"),
         (TCCLI, f'["{CANARY}"]', "the file is not a JSON object"),
         (TCCLI, json.dumps({"secretId": CANARY}), "the SecretKey is empty"),
@@ -233,7 +236,7 @@ def test_keys_of_a_sign_in_expire_with_it(home: Path) -> None:
 )
 def test_a_metadata_service_that_fails(mps: LocalMps, fault: dict[str, Any], why: str) -> None:
     """What is away for a moment does not end a wait of hours."""
-    mps.backend.faults.add(Fault.of({**fault, "action": "metadata", "times": None}))
+    mps.backend.faults.add(Fault(**{**fault, "action": "metadata", "times": None}))
     with pytest.raises(MpsCredentialsError) as caught:
         fetch_keys(_config(mps.host, credential_source="cvm_role"))
     assert why in str(caught.value)

@@ -16,8 +16,8 @@ from airflow_provider_mps.client.credentials.base import CredentialProvider, Cre
 from airflow_provider_mps.client.credentials.providers import InstanceRole, WebIdentity
 from airflow_provider_mps.client.credentials.sts import AssumeRole, AssumeRoleWithWebIdentity
 from airflow_provider_mps.client.sync import fetch_keys
+from airflow_provider_mps.emulator.models import ROLE_ARN
 from airflow_provider_mps.emulator.server import LocalMps
-from airflow_provider_mps.emulator.state import ROLE_ARN
 from airflow_provider_mps.errors import MpsConfigError
 from tests.support.machine import in_a_pod, with_variables
 from tests.support.official import HttpProfile, credential, sts_model
@@ -144,11 +144,11 @@ def test_the_parameters_are_tencents(action: type[AssumeRole] | type[AssumeRoleW
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"role_arn": "media"}, "role_arn: it has not the form qcs::cam::uin/100000000001:roleName/media"),
+        ({"role_arn": "media"}, "role_arn: it does not have the form qcs::cam::uin/100000000001:roleName/media"),
         ({"role_arn": "qcs::cam::uin/1:roleName/a b"}, "role_arn"),
-        ({"role_session_name": "x"}, "role_session_name: it has not the form of 2 to 128 letters"),
+        ({"role_session_name": "x"}, "role_session_name: it does not have the form of 2 to 128 letters"),
         ({"role_session_name": "a b"}, "role_session_name"),
-        ({"external_id": "a#b"}, "external_id: it has not the form"),
+        ({"external_id": "a#b"}, "external_id: it does not have the form"),
         ({"duration_seconds": 43_201}, "duration_seconds"),
         ({"duration_seconds": 0}, "duration_seconds"),
     ],

@@ -50,7 +50,7 @@ def test_the_outcome_in_words(error: MpsError | None, aborted: bool, refused: bo
 def test_only_a_job_that_waits_is_aborted(mps: LocalMps, client: Caller, looks: int, aborted: bool) -> None:
     """The words agree with what happens at MPS, at every stage of a job."""
     task_id = client.call(ProcessMedia(input_info={"Type": "URL"})).mps_task_id
-    mps.backend.tasks[task_id].looks = looks
+    mps.backend.tasks[task_id].polls = looks
     try:
         client.call(ManageTask(task_id=task_id))
         outcome = abort_result(task_id, None)

@@ -26,7 +26,7 @@ def test_a_job_is_found_by_its_session_id(mps: LocalMps, config: ClientConfig) -
         wanted = {}
         for number in range(120):
             task_id = _submit(client, f"s-{number}")
-            mps.backend.tasks[task_id].looks = number % 4
+            mps.backend.tasks[task_id].polls = number % 4
             if number in {0, 61, 118}:
                 wanted[f"s-{number}"] = task_id
         for session_id, task_id in wanted.items():
@@ -41,9 +41,9 @@ def test_a_job_of_nobody_is_not_found(mps: LocalMps, config: ClientConfig) -> No
         seen: set[str] = set()
         assert list(find_jobs(client, by_session_id("s-none"), since=time.time() - 60, seen=seen)) == []
         assert seen == ids
-        looks = [task.looks for task in mps.backend.tasks.values()]
+        looks = [task.polls for task in mps.backend.tasks.values()]
         assert list(find_jobs(client, by_session_id("s-none"), since=time.time() - 60, seen=seen)) == []
-        assert [task.looks for task in mps.backend.tasks.values()] == looks
+        assert [task.polls for task in mps.backend.tasks.values()] == looks
 
 
 def test_older_jobs_are_passed_over(mps: LocalMps, config: ClientConfig) -> None:

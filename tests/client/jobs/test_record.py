@@ -45,7 +45,7 @@ STATES = {
     "accepted": ACCEPTED,
     **{f"ended: {ending}": ended(ending) for ending in Ending},
 }
-_OVER = {f"ended: {ending}": Step.REPLACE for ending in Ending if ending is not Ending.SUCCESS}
+_OVER = {f"ended: {ending}": Step.REPLACE for ending in (Ending.FAILED, Ending.ABORTED, Ending.GONE)}
 STEPS = {
     "retry": {
         "none": Step.SEARCH,
@@ -54,6 +54,7 @@ STEPS = {
         "accepted": Step.TAKE_UP,
         "ended: success": Step.TAKE_UP,
         **_OVER,
+        "ended: killed": Step.CLEAR,  # a user did it
     },
     "clear": {"none": Step.SUBMIT, **dict.fromkeys([name for name in STATES if name != "none"], Step.CLEAR)},
 }

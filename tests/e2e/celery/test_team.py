@@ -26,7 +26,7 @@ def runs(team: LocalAirflow, waiting: LocalMpsProcess) -> Callable[[str], Run]:
 def test_a_killed_worker_aborts_nothing(runs: Callable[[str], Run]) -> None:
     """F04: the process of a worker is killed in mid-poll: its job waits on, until the next try takes it up below."""
     run = runs("killed")
-    until(lambda: run.jobs and run.jobs[0]["looks"] > 1, what="the second look")
+    until(lambda: run.jobs and run.jobs[0]["polls"] > 1, what="the second look")
     strike(run, "worker", signal.SIGKILL)
     assert run.counts == (1, 0)
 

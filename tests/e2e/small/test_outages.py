@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from airflow_provider_mps.emulator.models import Account, Settings
 from airflow_provider_mps.emulator.server import SECRET_ID, SECRET_KEY, LocalMps
-from airflow_provider_mps.emulator.state import Account, Settings
 from dev.local_airflow import LocalAirflow, LocalMpsProcess
 from tests.e2e.conftest import TOKEN, with_token
 from tests.e2e.scenario import Run, until
