@@ -145,8 +145,8 @@ MUTANTS = (
     Mutant(
         "a Clear does not submit a new job",
         "client/jobs/record.py",
-        "    elif is_cleared(record, attempt):\n",
-        "    elif False:\n",
+        "    elif is_cleared(record, attempt) or record.ending is Ending.KILLED:\n",
+        "    elif record.ending is Ending.KILLED:\n",
         "tests/operators/test_submit_once.py::test_f07_clear_submits_anew",
     ),
     Mutant(

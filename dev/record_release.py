@@ -59,7 +59,7 @@ def record() -> dict[str, Any]:
         )
         found["operator"] = _deferral(operator, context)
         found["store"] = context["task_state_store"].values()
-        task_id = found["operator"]["kwargs"]["mps_task_id"]
+        task_id = found["operator"]["kwargs"]["record"]["mps_task_id"]
         mps.backend.tasks[task_id].polls = 0
         sensor = MpsTaskSensor(task_id="a_task", mps_task_id=task_id, deferrable=True, poke_interval=1, timeout=86_400)
         found["sensor"] = _deferral(sensor, new_context())

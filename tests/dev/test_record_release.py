@@ -43,7 +43,7 @@ def test_every_release_is_carried_on(airflow_mps: LocalMps) -> None:
 def _carry_on(mps: LocalMps, path: Path) -> None:
     """Run its triggers, resume its deferrals, take its job up in a retry, and read its result."""
     recorded = json.loads(path.read_text(encoding="utf-8"))
-    job = recorded["operator"]["kwargs"]["mps_task_id"]
+    job = recorded["operator"]["kwargs"]["record"]["mps_task_id"]
     submit = new_operator(MpsProcessMediaOperator, request=REQUEST, deferrable=True)
     sensor = MpsTaskSensor(task_id="a_task", mps_task_id=job, deferrable=True, poke_interval=0.02)
     for task, half in ((submit(), recorded["operator"]), (sensor, recorded["sensor"])):

@@ -467,6 +467,6 @@ def test_a_job_that_failed_while_nobody_polled_it(airflow_mps: LocalMps, kind: K
     with pytest.raises(Crash):
         submit(kind, "talk.source-error.mp4", context=context, deferrable=deferrable)
     (first,) = jobs(airflow_mps)
-    airflow_mps.backend.tasks[first].looks = 9
+    airflow_mps.backend.tasks[first].polls = 9
     second = submit(kind, context=retry(context), deferrable=deferrable)
     assert jobs(airflow_mps) == [first, second]

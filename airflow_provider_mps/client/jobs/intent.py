@@ -78,6 +78,8 @@ class Intent:
     def step_for(self, record: JobRecord | None) -> Step:
         """What to do with the record that the task finds."""
         step = step_for(record, self.attempt, action=self.action.name, fingerprint=self.fingerprint)
-        own = record is not None and record.mps_task_id and record.session_id == self.own_session_id
+        if step is not Step.REPLACE or record is None or self.own_session_id is None:
+            return step
         # A SessionId of the author's own names one job, whatever became of it: MPS would reject another.
-        return Step.TAKE_UP if step is Step.REPLACE and own else step
+        own = record.mps_task_id is not None and record.session_id == self.own_session_id
+        return Step.TAKE_UP if own else step
