@@ -145,7 +145,7 @@ MUTANTS = (
     Mutant(
         "a Clear does not submit a new job",
         "client/jobs/record.py",
-        "    elif is_cleared(record, attempt):\n",
+        "    elif is_cleared(record, attempt) or record.ending is Ending.KILLED:\n",
         "    elif False:\n",
         "tests/operators/test_submit_once.py::test_f07_clear_submits_anew",
     ),
