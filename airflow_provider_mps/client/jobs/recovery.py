@@ -156,14 +156,16 @@ class Recovery:
             log.log(logging.INFO if result.aborted else logging.WARNING, "The task was cleared. %s", result.text)
 
     def _find(self, matches: Matches, *, since: float) -> TaskDetail | None:
-        """The newest job that matches. Lists may lag, so they are read several times."""
+        """The newest job that matches and has not failed, else the newest. Lists may lag: several are read."""
         seen: set[str] = set()
+        allow_partial = self._intent.allow_partial
         for search in range(SEARCHES):
             if search:
                 self._sleep(SEARCH_PAUSE)
             found = list(find_jobs(self._client, matches, since=since - SEARCH_MARGIN, seen=seen))
             if found:
-                return max(found, key=_created)
+                # Times of creation are whole seconds, so the newest alone may be any of two.
+                return max(found, key=lambda job: (not job.has_failed(allow_partial=allow_partial), _created(job)))
         return None
 
     def _adopt(self, record: JobRecord, detail: TaskDetail, *, earlier: bool) -> JobRecord | None:
