@@ -158,15 +158,17 @@ class Recovery:
     def _find(self, matches: Matches, *, since: float) -> TaskDetail | None:
         """The newest job that matches and has not failed, else the newest. Lists may lag: several are read."""
         seen: set[str] = set()
-        allow_partial = self._intent.allow_partial
         for search in range(SEARCHES):
             if search:
                 self._sleep(SEARCH_PAUSE)
             found = list(find_jobs(self._client, matches, since=since - SEARCH_MARGIN, seen=seen))
             if found:
-                # Times of creation are whole seconds, so the newest alone may be any of two.
-                return max(found, key=lambda job: (not job.has_failed(allow_partial=allow_partial), _created(job)))
+                return max(found, key=self._rank)
         return None
+
+    def _rank(self, detail: TaskDetail) -> tuple[bool, bool, float]:
+        # The time of creation alone does not order them: it is in whole seconds.
+        return not detail.has_failed(allow_partial=self._intent.allow_partial), not detail.unsettled, _created(detail)
 
     def _adopt(self, record: JobRecord, detail: TaskDetail, *, earlier: bool) -> JobRecord | None:
         """
