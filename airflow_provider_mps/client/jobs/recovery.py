@@ -163,7 +163,7 @@ class Recovery:
                 self._sleep(SEARCH_PAUSE)
             found = list(find_jobs(self._client, matches, since=since - SEARCH_MARGIN, seen=seen))
             if found:
-                return max(found, key=_created)
+                return max(found, key=_newest)
         return None
 
     def _adopt(self, record: JobRecord, detail: TaskDetail, *, earlier: bool) -> JobRecord | None:
@@ -215,6 +215,11 @@ class Recovery:
 
 def _created(detail: TaskDetail) -> float:
     return detail.create_time.timestamp() if detail.create_time else 0.0
+
+
+def _newest(detail: TaskDetail) -> tuple[float, bool, bool]:
+    """Orders jobs by their creation; those of one second, since MPS tells no more, by what became of them."""
+    return _created(detail), not detail.has_failed(), not detail.unsettled
 
 
 def _name(record: JobRecord) -> str:
