@@ -60,7 +60,7 @@ def _carry_on(mps: LocalMps, path: Path) -> None:
 
 
 def _run_trigger(stored: dict[str, Any]) -> None:
-    trigger = import_string(stored["path"])(**{**stored["arguments"], "poll_interval": 0.02, "deadline": None})
+    trigger = import_string(stored["path"])(**{**stored["arguments"], "poll_interval": 0.02})
     assert first_event(trigger)["status"] == "resume"
     assert set(stored["arguments"]) <= set(trigger.serialize()[1])
 

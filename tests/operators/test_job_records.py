@@ -441,6 +441,23 @@ def test_f80_a_search_that_fails_is_begun_again(airflow_mps: LocalMps, kind: Kin
     assert jobs(airflow_mps) == [first]
 
 
+@pytest.mark.fault("F80")
+@WAYS
+@WITH_SESSION
+def test_f80_a_failed_job_of_the_same_second(airflow_mps: LocalMps, kind: Kind, deferrable: bool) -> None:
+    """F80: the record is gone, and the job that failed is as old as the one that did not: the latter counts."""
+    context = new_context()
+    with pytest.raises(MpsTaskFailed):
+        submit(kind, "talk.source-error.mp4", context=context, deferrable=deferrable)
+    second = submit(kind, context=retry(context), deferrable=deferrable)
+    first, _ = jobs(airflow_mps)
+    for created in (0.0, 60.0):
+        airflow_mps.backend.tasks[first].created = airflow_mps.backend.tasks[second].created + created
+        context["task_state_store"] = StateStore()
+        assert submit(kind, context=retry(context), deferrable=deferrable) == second
+    assert jobs(airflow_mps) == [first, second]
+
+
 @pytest.mark.fault("F80", "F82")
 @WAYS
 @ALL_KINDS

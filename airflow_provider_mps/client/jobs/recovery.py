@@ -156,15 +156,19 @@ class Recovery:
             log.log(logging.INFO if result.aborted else logging.WARNING, "The task was cleared. %s", result.text)
 
     def _find(self, matches: Matches, *, since: float) -> TaskDetail | None:
-        """The newest job that matches. Lists may lag, so they are read several times."""
+        """The newest job that matches and has not failed, else the newest. Lists may lag: several are read."""
         seen: set[str] = set()
         for search in range(SEARCHES):
             if search:
                 self._sleep(SEARCH_PAUSE)
             found = list(find_jobs(self._client, matches, since=since - SEARCH_MARGIN, seen=seen))
             if found:
-                return max(found, key=_newest)
+                return max(found, key=self._rank)
         return None
+
+    def _rank(self, detail: TaskDetail) -> tuple[bool, bool, float]:
+        # The time of creation alone does not order them: it is in whole seconds.
+        return not detail.has_failed(allow_partial=self._intent.allow_partial), not detail.unsettled, _created(detail)
 
     def _adopt(self, record: JobRecord, detail: TaskDetail, *, earlier: bool) -> JobRecord | None:
         """
@@ -215,11 +219,6 @@ class Recovery:
 
 def _created(detail: TaskDetail) -> float:
     return detail.create_time.timestamp() if detail.create_time else 0.0
-
-
-def _newest(detail: TaskDetail) -> tuple[float, bool, bool]:
-    """Orders jobs by their creation; those of one second, since MPS tells no more, by what became of them."""
-    return _created(detail), not detail.has_failed(), not detail.unsettled
 
 
 def _name(record: JobRecord) -> str:
