@@ -487,24 +487,3 @@ def test_a_job_that_failed_while_nobody_polled_it(airflow_mps: LocalMps, kind: K
     airflow_mps.backend.tasks[first].polls = 9
     second = submit(kind, context=retry(context), deferrable=deferrable)
     assert jobs(airflow_mps) == [first, second]
-
-
-@pytest.mark.fault("F80")
-@WAYS
-@WITH_SESSION
-def test_f80_two_jobs_of_one_second(airflow_mps: LocalMps, kind: Kind, deferrable: bool) -> None:
-    """F80: the record is gone, and MPS tells the same time of a failed job and of the next one: that one counts."""
-    context = new_context()
-    with pytest.raises(MpsTaskFailed):
-        submit(kind, "talk.all-fail.mp4", context=context, deferrable=deferrable)
-    second = submit(kind, context=retry(context), deferrable=deferrable)
-    first, _ = jobs(airflow_mps)
-    for order in ([first, second], [second, first]):
-        backend = airflow_mps.backend
-        backend.tasks = {task_id: backend.tasks[task_id] for task_id in order}
-        for task in backend.tasks.values():
-            task.created = int(task.created)
-        backend.tasks[first].created = backend.tasks[second].created
-        context["task_state_store"] = StateStore()
-        assert submit(kind, context=retry(context), deferrable=deferrable) == second
-    assert len(jobs(airflow_mps)) == 2
