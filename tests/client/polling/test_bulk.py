@@ -297,7 +297,7 @@ def test_what_ended_long_ago_is_not_missed(
     mps.backend.clock_offset = -1000.0
     ended = [mps.backend.run_for(0.01) for _ in range(30)]
     for task_id in ended:
-        mps.backend._end_of(mps.backend.tasks[task_id])
+        mps.backend.tasks[task_id].end(mps.backend.settings, mps.backend.now())
     mps.backend.clock_offset = 0.0
     running = [mps.backend.run_for(4.0) for _ in range(10)]
     noticed = _all(config, [*ended, *running], every=0.1, settings=replace(SETTINGS, list_overlap=1.5))
