@@ -135,8 +135,7 @@ def decide(
     passes = category not in _KNOWN_PERMANENT if purpose in {Purpose.POLL, Purpose.LIST} else category in _PASSING
     if not passes or not isinstance(error, Exception) or not _may_repeat(error, purpose, action):
         return Decision(Next.STOP)
-    throttled = category is Category.THROTTLED and limits.attempts > 1 and elapsed < limits.throttle_timeout
-    if elapsed >= limits.seconds or (attempt >= limits.attempts and not throttled):
+    if _is_exhausted(limits, category, attempt, elapsed):
         return Decision(Next.STOP)
     return Decision(Next.RETRY, _delay(limits, attempt))
 
@@ -186,6 +185,11 @@ def _may_repeat(error: BaseException, purpose: Purpose, action: Action[Any] | No
     if action is None or not isinstance(error, MpsError) or not error.may_have_run:
         return True
     return action.idempotent or (purpose is Purpose.SUBMIT and bool(getattr(action, "session_id", None)))
+
+
+def _is_exhausted(limits: Limits, category: Category, attempt: int, elapsed: float) -> bool:
+    throttled = category is Category.THROTTLED and limits.attempts > 1 and elapsed < limits.throttle_timeout
+    return elapsed >= limits.seconds or (attempt >= limits.attempts and not throttled)
 
 
 def _delay(limits: Limits, attempt: int) -> float:
