@@ -42,13 +42,13 @@ class MpsTaskTrigger(BaseTrigger):
 
     The event carries no verdict, only what the wait has seen so far (``state``) and why it was sent (``status``):
 
-    ================== ==================================================================
-    ``resume``         the task has ended, or a list names it as ended
-    ``timeout``        the deadline has come
-    ``error``          the connection cannot be read, or an argument makes no sense
+    =================== ==================================================================
+    ``resume``          the task has ended, or a list names it as ended
+    ``timeout``         the deadline has come
+    ``error``           the connection cannot be read, or an argument makes no sense
     ``permanent_error`` MPS rejects the triggerer's requests
-    ``failure``        anything else: no usable answer for too long, an unexpected exception
-    ================== ==================================================================
+    ``failure``         anything else: no usable answer for too long, an unexpected exception
+    =================== ==================================================================
 
     All arguments are plain JSON without secrets: Airflow stores them in clear text.
 
