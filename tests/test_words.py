@@ -33,7 +33,7 @@ PRIVATE_WORDS = {
     r"JobOutcome": "CompletesJobMixin",
     r"keys_refused|(?<!connection )\b([Rr]efuse[sd]?|[Rr]efusals?)\b": "throttled, error, rejected, denied, invalid",
     r"\b_?(MOST|LONGEST|SHORTEST)(_\w+)?\b|_SOON\b|_BEYOND_THEM\b|_IN_VAIN\b": "MAX_*, MIN_*",
-    r"\bin vain\b": "plain words",
+    r"\bin vain\b|\bfor so long\b|\bso many (seconds|times|waits|tasks)\b|\bone too many\b": "plain words",
 }
 
 

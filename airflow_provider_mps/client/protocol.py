@@ -1,7 +1,7 @@
 """
 Actions to requests, responses to results, and the one flow of requests that a call consists of. Performs no I/O.
 
-The flow is a generator: it yields small steps (send this, sleep so long, fetch keys), and a client performs them.
+The flow is a generator: it yields small steps (send a request, sleep, fetch keys), and a client performs them.
 :class:`~airflow_provider_mps.client.sync.MpsClient` and :class:`~airflow_provider_mps.client.aio.AsyncMpsClient` are
 the two. So signing, rate limiting, retries, and what follows from rejected keys or a wrong clock are written once.
 """
@@ -12,6 +12,7 @@ import json
 import logging
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -293,7 +294,7 @@ if TYPE_CHECKING:
     Reader = Callable[[Action[AnswerT], Response, MpsClock], ResultT]
 
 
-class BaseClient:
+class BaseClient(ABC):
     """
     What both clients share: everything but the I/O.
 
@@ -310,9 +311,9 @@ class BaseClient:
         self._reload_backoff: tuple[Credentials | None, float] = (None, -math.inf)
 
     @staticmethod
+    @abstractmethod
     def _fetch(config: ClientConfig) -> ExpiringCredentials:
         """Ask the credential provider of a configuration; runs on a thread."""
-        raise NotImplementedError
 
     @property
     def key_origin(self) -> str:

@@ -141,7 +141,7 @@ def decide(
 
 
 def category_of(error: BaseException) -> Category:
-    """What kind of error it is; one that is not ours and not of a network tells nothing."""
+    """What kind of error it is; UNKNOWN for one that is neither of this package nor of a network."""
     if isinstance(error, MpsError):
         return error.category
     return Category.UNREACHABLE if isinstance(error, (TimeoutError, OSError)) else Category.UNKNOWN
@@ -166,7 +166,7 @@ def may_pass(error: MpsError) -> bool:
 
 
 def is_throttled(error: BaseException) -> bool:
-    """Whether MPS rejected the request as one too many per second."""
+    """Whether the request exceeded the rate that MPS accepts."""
     return category_of(error) is Category.THROTTLED
 
 

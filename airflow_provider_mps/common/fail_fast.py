@@ -26,7 +26,7 @@ def fail_fast_on_permanent(*also: type[MpsError], job_sent: Callable[[], bool] =
     """
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # any: the classes are imported only after an error, for the sake of DAG parsing
         from airflow_provider_mps.client.retry import is_final
         from airflow_provider_mps.errors import MpsError
 

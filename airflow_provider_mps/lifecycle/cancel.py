@@ -142,5 +142,5 @@ async def _abort_in_time(mps_task_id: str, config: Callable[[], Awaitable[Client
     except asyncio.CancelledError:
         log.warning("MPS task %s was not aborted: the triggerer ends.", mps_task_id)
         raise
-    except Exception as error:  # noqa: BLE001 - nobody may be left to be told by an exception
+    except Exception as error:  # noqa: BLE001 - no caller may be left to receive it
         log.warning("MPS task %s was not aborted: %s: %s", mps_task_id, type(error).__name__, error)

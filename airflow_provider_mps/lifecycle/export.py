@@ -63,7 +63,7 @@ class Exports:
         max_xcom_bytes: int,
     ) -> Exports:
         """
-        Check what the operator was told.
+        Check the arguments of the operator.
 
         :raises MpsConfigError: a format or text that there is not, files without a folder, a folder without files.
         """

@@ -34,7 +34,7 @@ class SubtitleSource:
     @classmethod
     def of(cls, fetch_subtitles: str | None) -> SubtitleSource | None:
         """
-        Check what the operator was told; None where nothing is to be fetched.
+        Check the arguments of the operator; None where nothing is to be fetched.
 
         :raises MpsConfigError: it is neither ``https`` nor a folder.
         """

@@ -309,7 +309,7 @@ class MpsTaskTrigger(BaseTrigger):
 
 
 async def _within(poll: Awaitable[PollResult], seconds: float | None) -> PollResult | None:
-    """What a poll brought; None if it does not come within so many seconds."""
+    """The result of a poll; None if it does not come within ``seconds``."""
     limit = asyncio.timeout(seconds)
     try:
         async with limit:

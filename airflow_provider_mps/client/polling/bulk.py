@@ -190,7 +190,7 @@ class BulkStatusPoller:
             self._failures = 0
             return ""
         self._failures += 1
-        # In the middle of a list the token may have expired: only a new list tells more.
+        # In the middle of a list the token may have expired: only a new list can go on.
         if begun or decide(error, Purpose.LIST, attempt=self._failures).retries:
             return ""
         return f"{error}"

@@ -38,7 +38,7 @@ class Poller:
     Connections of one account that differ in anything else have a poller each, and share the rate limiter.
 
     :param config: of the connection.
-    :param metrics: is told what happens.
+    :param metrics: receives counters and gauges.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Poller:
                 bulk = BulkStatusPoller(self._client, queue, self._metrics, self._settings)
                 helpers.append(loop.create_task(bulk.run()))
             await queue.run()
-        except Exception as error:  # whatever it is, the waits have to be told
+        except Exception as error:  # whatever it is, the waits must end with it
             reason = repr(error)
             log.exception("Polling with %s stopped; the next poll starts it again.", name)
         finally:

@@ -22,7 +22,7 @@ class PollerSettings:
     One queue:
 
     :param max_concurrent_polls: requests under way at once: a server that hangs must not collect thousands.
-    :param throttle_timeout: a throttled poll keeps its place for so long before its waits hear of it.
+    :param throttle_timeout: a throttled poll keeps its place for this time; then it ends in the error.
     :param poll_timeouts: request timeouts that one poll may take, as it may be signed again and keys may be read again.
     :param poll_timeout_margin: added to that, for reading a connection.
     :param expedited_share: share of the rate for turns whose request a worker sends, since it arrives less evenly.
@@ -35,19 +35,19 @@ class PollerSettings:
     :param max_list_interval: the same, with few waits.
     :param list_interval_waits: the interval is this, divided by the number of waits, within those bounds.
     :param list_overlap: clocks may differ, and a list may lag, by less.
-    :param list_timeout: a page that takes longer tells too late what has ended.
-    :param waits_per_page: one page in a round for so many waits, so that a long list costs less than polls do.
+    :param list_timeout: request timeout of one page.
+    :param waits_per_page: number of waits for each page read in a round: a long list must cost less than polls do.
     :param max_pages: pages in one round, at most.
     :param max_rounds: rounds for one list; one that is still not read is taken for endless.
-    :param interval_factor: pauses between polls of one task are so many times longer while lists prove useful.
+    :param interval_factor: multiplies the pauses between polls of one task while lists prove useful.
     :param hint_memory: a hint is known to have been false if its wait comes back within this time.
     :param lists_to_name: complete lists that may pass until one names a task that has ended.
     :param max_credit: points that useful lists collect, one for each hint; a mistake takes some away.
     :param points_for_mistake: points that an ended task that was not named costs; a false hint costs one more.
     :param min_credit: at or below this, lists are switched off.
-    :param list_pause: for so long they stay switched off.
+    :param list_pause: time for which lists stay switched off.
     :param straggler_share: share of the waits that may be much older than the others, and make no list longer.
-    :param straggler_age: a list goes back so many times further than the oldest of the other waits.
+    :param straggler_age: multiple of the age of the oldest other wait, to which a list goes back.
     """
 
     earliest_event: float = 5.0

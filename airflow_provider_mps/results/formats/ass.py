@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from airflow_provider_mps.errors import MpsConfigError
-from airflow_provider_mps.results.formats.base import Cue, CueStyle, SubtitleWriter, split_backslashes
+from airflow_provider_mps.results.formats.base import Cue, CueStyle, WordTimingWriter, split_backslashes
 
 _MAX_START = 35_999_990  # milliseconds: there is one digit for hours
 _FULL_WIDTH = str.maketrans("{}", "\N{FULLWIDTH LEFT CURLY BRACKET}\N{FULLWIDTH RIGHT CURLY BRACKET}")
@@ -25,11 +25,10 @@ def escape_braces(text: str) -> str:
     return split_backslashes(text.translate(_FULL_WIDTH))
 
 
-class Ass(SubtitleWriter):
+class Ass(WordTimingWriter):
     """Writes ``.ass``."""
 
     speaker_labels = False
-    word_tags = True
 
     def escape(self, text: str) -> str:
         return escape_braces(text)

@@ -9,7 +9,7 @@ How to add a format:
    :meth:`~SubtitleWriter.lines` gives the lines of a cue as they stand in the file.
 3. Implement :meth:`~SubtitleWriter.escape`, so that no text is read as markup. Where a format cannot escape a
    character sequence, split the sequence with :data:`SPLIT`, which is invisible.
-4. If the format can time words, implement :meth:`~SubtitleWriter.word_tag`. Set ``speaker_labels`` to False if it has
+4. If the format can time words, derive from :class:`WordTimingWriter`. Set ``speaker_labels`` to False if it has
    its own place for the name of a speaker, and ``direction_marks`` to False if its players find the direction of a line
    themselves.
 5. Import a library inside the function that needs it: DAG files import this package.
@@ -75,7 +75,6 @@ class SubtitleWriter(ABC):
 
     speaker_labels: ClassVar[bool] = True
     direction_marks: ClassVar[bool] = True
-    word_tags: ClassVar[bool] = False
 
     @abstractmethod
     def write(self, cues: Sequence[Cue], stream: TextIO, style: CueStyle) -> None:
@@ -85,21 +84,33 @@ class SubtitleWriter(ABC):
         """The text of one line without anything that a player takes for a command."""
         return text
 
-    def word_tag(self, start: int, end: int, *, is_first: bool) -> str:
-        """The tag before words that are spoken from ``start`` to ``end``, in milliseconds."""
-        raise NotImplementedError
+    def escaped(self, cue: Cue, style: CueStyle) -> list[str]:  # noqa: ARG002 - formats that time words need it
+        """The escaped lines of a cue, with word times where the format has them."""
+        return [self.escape(line) for line in cue.lines]
 
     def lines(self, cue: Cue, style: CueStyle) -> list[str]:
         """The lines of a cue as they stand in the file: escaped, with speaker, word times and direction marks."""
-        lines = [self.escape(line) for line in cue.lines]
-        if self.word_tags and style.word_timing and cue.segment.words and cue.original:
-            lines[: cue.original] = self._timed(cue).split("\n")
+        lines = self.escaped(cue, style)
         if self.speaker_labels and style.speakers and cue.speaker:
             lines[0] = self.escape(f"{cue.speaker}: ") + lines[0]
         if not self.direction_marks:
             return lines
         pairs = zip(cue.lines, lines, strict=True)
         return [f"\u202b{line}\u202c" if _is_right_to_left(plain) else line for plain, line in pairs]
+
+
+class WordTimingWriter(SubtitleWriter):
+    """Writes the files of a format that can mark when each word begins."""
+
+    @abstractmethod
+    def word_tag(self, start: int, end: int, *, is_first: bool) -> str:
+        """The tag before words that are spoken from ``start`` to ``end``, in milliseconds."""
+
+    def escaped(self, cue: Cue, style: CueStyle) -> list[str]:
+        lines = super().escaped(cue, style)
+        if style.word_timing and cue.segment.words and cue.original:
+            lines[: cue.original] = self._timed(cue).split("\n")
+        return lines
 
     def _timed(self, cue: Cue) -> str:
         pieces = list(_timed_pieces(cue))

@@ -10,15 +10,14 @@ import html
 from collections.abc import Sequence
 from typing import TextIO
 
-from airflow_provider_mps.results.formats.base import Cue, CueStyle, SubtitleWriter, split_backslashes, timestamp
+from airflow_provider_mps.results.formats.base import Cue, CueStyle, WordTimingWriter, split_backslashes, timestamp
 
 
-class Vtt(SubtitleWriter):
+class Vtt(WordTimingWriter):
     """Writes ``.vtt``."""
 
     speaker_labels = False
     direction_marks = False
-    word_tags = True
 
     def escape(self, text: str) -> str:
         return split_backslashes(html.escape(text, quote=False))
